@@ -1,0 +1,168 @@
+//! What of an environment reaches a task, and what of it a person is shown.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// The variables of a process, by name.
+pub type Environment = BTreeMap<String, String>;
+
+/// One difference between a task's environment and the host's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct EnvironmentChange {
+    pub name: String,
+    pub change: Change,
+    /// The value that the task sees; nothing for a removed variable or a secret one.
+    pub value: Option<String>,
+    /// The value looks like a secret, so it is kept from the screen and the database.
+    pub masked: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    Added,
+    Changed,
+    Removed,
+}
+
+/// Names that belong to the process around a submit and must not reach the task.
+///
+/// A task that inherited them would speak for another task, or take itself for
+/// a part of the agent that started it.
+const LEAKS: [&str; 6] = [
+    "NOD_TOKEN",
+    "NOD_TASK_ID",
+    "NOD_ATTEMPT",
+    "NOD_SOCKET",
+    "CLAUDECODE",
+    "CLAUDE_CODE_ENTRYPOINT",
+];
+
+/// Variables that a shell changes by itself, of no interest to whoever approves.
+const NOISE: [&str; 4] = ["_", "OLDPWD", "SHLVL", "PWD"];
+
+/// Returns `given` without what must not leak into a task.
+#[must_use]
+pub fn without_leaks(given: &Environment) -> Environment {
+    given
+        .iter()
+        .filter(|(name, _)| !LEAKS.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// Returns what a task's environment has otherwise than the host's, by name.
+#[must_use]
+pub fn changes(host: &Environment, task: &Environment) -> Vec<EnvironmentChange> {
+    let mut changes = Vec::new();
+    for (name, value) in task {
+        let change = match host.get(name) {
+            Some(same) if same == value => continue,
+            Some(_) => Change::Changed,
+            None => Change::Added,
+        };
+        changes.push(shown(name, change, Some(value)));
+    }
+    for name in host.keys().filter(|name| !task.contains_key(*name)) {
+        changes.push(shown(name, Change::Removed, None));
+    }
+    changes.retain(|change| {
+        !NOISE.contains(&change.name.as_str()) && !LEAKS.contains(&change.name.as_str())
+    });
+    changes.sort_by(|a, b| a.name.cmp(&b.name));
+    changes
+}
+
+fn shown(name: &str, change: Change, value: Option<&String>) -> EnvironmentChange {
+    let masked = value.is_some_and(|value| looks_secret(name, value));
+    let value = if masked { None } else { value.cloned() };
+    EnvironmentChange { name: name.to_owned(), change, value, masked }
+}
+
+/// Returns whether a variable is likely to hold a secret, by its name or its value.
+#[must_use]
+pub fn looks_secret(name: &str, value: &str) -> bool {
+    const NAMES: [&str; 11] = [
+        "TOKEN",
+        "SECRET",
+        "PASSWORD",
+        "PASSWD",
+        "PASSPHRASE",
+        "API_KEY",
+        "APIKEY",
+        "CREDENTIAL",
+        "PRIVATE",
+        "ACCESS_KEY",
+        "AUTH",
+    ];
+    const PREFIXES: [&str; 8] =
+        ["sk-", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "AKIA", "-----BEGIN"];
+    let name = name.to_ascii_uppercase();
+    let by_name = NAMES.iter().any(|part| name.contains(part)) || name.ends_with("_KEY");
+    // SSH_AUTH_SOCK is a path, and useful to see.
+    let by_name = by_name && !name.ends_with("_SOCK");
+    let url_password = value.split_once("://").is_some_and(|(_, rest)| {
+        rest.split(['/', '?'])
+            .next()
+            .is_some_and(|host| host.rsplit_once('@').is_some_and(|(login, _)| login.contains(':')))
+    });
+    by_name || url_password || PREFIXES.iter().any(|prefix| value.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn changes_are_named_and_secrets_are_not_shown() {
+        let host = environment(&[("HOME", "/root"), ("LANG", "C"), ("GONE", "1"), ("SHLVL", "1")]);
+        let task = environment(&[
+            ("HOME", "/root"),
+            ("LANG", "ja_JP.UTF-8"),
+            ("API_TOKEN", "hunter2"),
+            ("SHLVL", "2"),
+        ]);
+        let seen = changes(&host, &task);
+        let row = |name: &str, change, value: Option<&str>, masked| EnvironmentChange {
+            name: name.to_owned(),
+            change,
+            value: value.map(str::to_owned),
+            masked,
+        };
+        let expected = [
+            row("API_TOKEN", Change::Added, None, true),
+            row("GONE", Change::Removed, None, false),
+            row("LANG", Change::Changed, Some("ja_JP.UTF-8"), false),
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn secrets_are_known_by_name_or_by_value() {
+        let cases = [
+            ("GITHUB_TOKEN", "x", true),
+            ("AWS_SECRET_ACCESS_KEY", "x", true),
+            ("DATABASE_URL", "postgres://me:pass@localhost/db", true),
+            ("DATABASE_URL", "postgres://localhost/db?x=a@b:c", false),
+            ("ANYTHING", "ghp_0123456789", true),
+            ("SSH_AUTH_SOCK", "/run/agent", false),
+            ("KEYBOARD", "us", false),
+            ("LANG", "C", false),
+        ];
+        for (name, value, expected) in cases {
+            assert_eq!(looks_secret(name, value), expected, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn the_surrounding_task_does_not_leak_into_a_new_one() {
+        let given = environment(&[("NOD_TOKEN", "t"), ("CLAUDECODE", "1"), ("PATH", "/bin")]);
+        assert_eq!(without_leaks(&given), environment(&[("PATH", "/bin")]));
+    }
+}

@@ -1,0 +1,21 @@
+//! Nod's types and rules.
+//!
+//! Everything here is a value or a pure function: no clock, no files, no
+//! processes, no threads. What time it is, which ids are free and what is
+//! random come in as arguments, so every rule can be tested as a table.
+
+pub mod access;
+pub mod command;
+pub mod environment;
+pub mod ids;
+pub mod paths;
+pub mod progress;
+pub mod protocol;
+pub mod request;
+pub mod schedule;
+pub mod shim;
+pub mod task;
+pub mod transition;
+
+#[cfg(test)]
+mod bindings;

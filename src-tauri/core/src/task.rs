@@ -1,0 +1,441 @@
+//! A task as everyone sees it: what it runs, where it stands, how it ended.
+//!
+//! How a state follows from another is decided in [`crate::transition`].
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use crate::access::Actor;
+use crate::command::CommandLine;
+use crate::ids::{AttemptNumber, RequestId, SessionId, TaskId, Timestamp};
+use crate::progress::Progress;
+
+/// The kind of a task that no template made.
+pub const PLAIN_KIND: &str = "command";
+
+/// One command that Nod runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct Task {
+    pub id: TaskId,
+    pub kind: String,
+    pub label: Option<String>,
+    pub command: CommandLine,
+    /// The folder it runs in, an absolute path.
+    pub cwd: String,
+    pub output: OutputMode,
+    /// The agent conversation that the result is for.
+    pub session: Option<SessionId>,
+    /// The task that submitted this one.
+    pub parent: Option<TaskId>,
+    /// How long the process may run, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// A person must approve before the process exists.
+    pub ask_first: bool,
+    /// The current try, or the last one.
+    pub attempt: AttemptNumber,
+    pub state: TaskState,
+    /// Lies beside the state: neither an answer nor the end wipes it.
+    pub progress: Option<Progress>,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Task {
+    /// Returns what to call the task: its label, or else its command.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.label.clone().unwrap_or_else(|| self.command.display())
+    }
+}
+
+/// What a task's stdout and stderr are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputMode {
+    /// A pseudo-terminal: programs show colours and progress bars.
+    #[default]
+    Terminal,
+    /// One pipe that the shim copies into the log.
+    Pipe,
+}
+
+/// Where a task stands. A task is in exactly one state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum TaskState {
+    Queued {
+        reason: QueueReason,
+    },
+    Starting,
+    Running,
+    /// Running, with questions open; the set is never empty.
+    Waiting {
+        open: BTreeSet<RequestId>,
+    },
+    /// Being ended, or its left-over processes are.
+    Stopping {
+        cause: StopCause,
+        /// What the shim does about it, once it has said so.
+        stage: Option<StopStage>,
+    },
+    Ended {
+        outcome: Outcome,
+    },
+}
+
+/// Why a task has not started yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum QueueReason {
+    /// No slot of its group is free.
+    Slot,
+    /// A person must approve it first.
+    Gate { request: RequestId },
+}
+
+/// Why a running task is being ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum StopCause {
+    Cancelled {
+        by: Actor,
+    },
+    TimedOut,
+    /// The main process ended by itself and left others behind.
+    LeftProcesses,
+}
+
+/// How far the ladder of signals is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct StopStage {
+    /// The last signal sent, such as `SIGTERM`.
+    pub signal: String,
+    /// When the next signal follows; nothing follows SIGKILL.
+    pub next_at: Option<Timestamp>,
+    /// The processes that are still alive, such as `make (4711)`.
+    pub waits_for: Vec<String>,
+}
+
+/// How a task ended. Entered once, never changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Outcome {
+    Succeeded,
+    Failed { failure: Failure },
+    Cancelled { by: Actor },
+    TimedOut,
+    Denied { denial: Denial },
+    Skipped { dependency: TaskId },
+    Lost { why: String },
+}
+
+/// What made a task fail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Failure {
+    Exit { code: i32 },
+    Signal { signal: i32 },
+    Spawn { error: SpawnError },
+}
+
+/// Why no process came to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct SpawnError {
+    pub program: String,
+    pub cwd: String,
+    pub message: String,
+    /// The program or the folder does not exist.
+    pub not_found: bool,
+}
+
+/// Why a gate did not open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Denial {
+    ByPerson { by: Actor, reason: Option<String> },
+    Expired,
+}
+
+/// How a process ended, as wait(2) tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ExitStatus {
+    Code { code: i32 },
+    Signal { signal: i32 },
+}
+
+/// The state's bare name, for filters and columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum StateName {
+    Queued,
+    Starting,
+    Running,
+    Waiting,
+    Stopping,
+    Succeeded,
+    Failed,
+    Cancelled,
+    TimedOut,
+    Denied,
+    Skipped,
+    Lost,
+}
+
+impl StateName {
+    pub const ALL: [Self; 12] = [
+        Self::Queued,
+        Self::Starting,
+        Self::Running,
+        Self::Waiting,
+        Self::Stopping,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+        Self::TimedOut,
+        Self::Denied,
+        Self::Skipped,
+        Self::Lost,
+    ];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Stopping => "stopping",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+            Self::Denied => "denied",
+            Self::Skipped => "skipped",
+            Self::Lost => "lost",
+        }
+    }
+
+    /// Returns the state that is written as `text`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|name| name.as_str() == text)
+    }
+
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        self >= Self::Succeeded
+    }
+}
+
+impl TaskState {
+    #[must_use]
+    pub fn name(&self) -> StateName {
+        match self {
+            Self::Queued { .. } => StateName::Queued,
+            Self::Starting => StateName::Starting,
+            Self::Running => StateName::Running,
+            Self::Waiting { .. } => StateName::Waiting,
+            Self::Stopping { .. } => StateName::Stopping,
+            Self::Ended { outcome } => outcome.name(),
+        }
+    }
+
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match self {
+            Self::Ended { outcome } => Some(outcome),
+            Self::Queued { .. }
+            | Self::Starting
+            | Self::Running
+            | Self::Waiting { .. }
+            | Self::Stopping { .. } => None,
+        }
+    }
+
+    /// Returns whether a process may exist in this state.
+    #[must_use]
+    pub fn holds_slot(&self) -> bool {
+        match self {
+            Self::Starting | Self::Running | Self::Waiting { .. } | Self::Stopping { .. } => true,
+            Self::Queued { .. } | Self::Ended { .. } => false,
+        }
+    }
+
+    /// Returns the words that a person reads.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Queued { reason: QueueReason::Gate { .. } } | Self::Waiting { .. } => {
+                "Needs approval".to_owned()
+            }
+            Self::Queued { reason: QueueReason::Slot } => "Queued".to_owned(),
+            Self::Starting | Self::Running => "Running".to_owned(),
+            Self::Stopping { .. } => "Stopping".to_owned(),
+            Self::Ended { outcome } => outcome.words(),
+        }
+    }
+}
+
+impl Outcome {
+    #[must_use]
+    pub fn name(&self) -> StateName {
+        match self {
+            Self::Succeeded => StateName::Succeeded,
+            Self::Failed { .. } => StateName::Failed,
+            Self::Cancelled { .. } => StateName::Cancelled,
+            Self::TimedOut => StateName::TimedOut,
+            Self::Denied { .. } => StateName::Denied,
+            Self::Skipped { .. } => StateName::Skipped,
+            Self::Lost { .. } => StateName::Lost,
+        }
+    }
+
+    /// Returns the words that a person reads.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Succeeded => "Succeeded".to_owned(),
+            Self::Failed { failure: Failure::Exit { code } } => format!("Failed (exit {code})"),
+            Self::Failed { failure: Failure::Signal { signal } } => {
+                format!("Failed ({})", signal_name(*signal))
+            }
+            Self::Failed { failure: Failure::Spawn { .. } } => "Failed (did not start)".to_owned(),
+            Self::Cancelled { .. } => "Cancelled".to_owned(),
+            Self::TimedOut => "Timed out".to_owned(),
+            Self::Denied { denial: Denial::ByPerson { .. } } => "Denied".to_owned(),
+            Self::Denied { denial: Denial::Expired } => "Denied (expired)".to_owned(),
+            Self::Skipped { .. } => "Skipped".to_owned(),
+            Self::Lost { .. } => "Lost".to_owned(),
+        }
+    }
+
+    /// Returns more than the words say, where there is more.
+    #[must_use]
+    pub fn explanation(&self) -> Option<String> {
+        match self {
+            Self::Succeeded | Self::TimedOut => None,
+            Self::Failed { failure: Failure::Spawn { error } } => Some(format!(
+                "failed to start `{}` in {}: {}",
+                error.program, error.cwd, error.message
+            )),
+            Self::Failed { failure: Failure::Exit { .. } | Failure::Signal { .. } } => None,
+            Self::Cancelled { by } => Some(format!("cancelled by {}", by.words())),
+            Self::Denied { denial: Denial::Expired } => Some("nobody answered in time".to_owned()),
+            Self::Denied { denial: Denial::ByPerson { by, reason } } => Some(match reason {
+                Some(reason) => format!("denied by {}: {reason}", by.words()),
+                None => format!("denied by {}", by.words()),
+            }),
+            Self::Skipped { dependency } => Some(format!("task {dependency} did not succeed")),
+            Self::Lost { why } => Some(why.clone()),
+        }
+    }
+
+    /// Returns the code with which a command that waits for the task exits.
+    ///
+    /// A task's own code where it has one, the shell's 128 + signal, and the
+    /// codes of timeout(1) and env(1) where no code exists. Never 0 but for success.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Succeeded => 0,
+            Self::Failed { failure: Failure::Exit { code } } => match u8::try_from(*code) {
+                Ok(0) | Err(_) => 1,
+                Ok(code) => code,
+            },
+            Self::Failed { failure: Failure::Signal { signal } } => {
+                u8::try_from(128 + signal).unwrap_or(1)
+            }
+            Self::Failed { failure: Failure::Spawn { error } } => {
+                if error.not_found {
+                    127
+                } else {
+                    126
+                }
+            }
+            Self::Cancelled { .. } => 130,
+            Self::TimedOut => 124,
+            Self::Denied { .. } => 77,
+            Self::Skipped { .. } => 78,
+            Self::Lost { .. } => 125,
+        }
+    }
+}
+
+/// Returns the name of a signal on Linux, such as `SIGKILL`.
+#[must_use]
+pub fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        other => return format!("signal {other}"),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Surface;
+
+    #[test]
+    fn only_success_exits_with_zero() {
+        let person = Actor::Person { surface: Surface::Window };
+        let exit = |code| Outcome::Failed { failure: Failure::Exit { code } };
+        let spawn = |not_found| Outcome::Failed {
+            failure: Failure::Spawn {
+                error: SpawnError {
+                    program: "x".into(),
+                    cwd: "/".into(),
+                    message: "no".into(),
+                    not_found,
+                },
+            },
+        };
+        let cases = [
+            (Outcome::Succeeded, 0, "Succeeded"),
+            (exit(2), 2, "Failed (exit 2)"),
+            (exit(256), 1, "Failed (exit 256)"),
+            (Outcome::Failed { failure: Failure::Signal { signal: 9 } }, 137, "Failed (SIGKILL)"),
+            (spawn(true), 127, "Failed (did not start)"),
+            (spawn(false), 126, "Failed (did not start)"),
+            (Outcome::Cancelled { by: person.clone() }, 130, "Cancelled"),
+            (Outcome::TimedOut, 124, "Timed out"),
+            (
+                Outcome::Denied { denial: Denial::ByPerson { by: person, reason: None } },
+                77,
+                "Denied",
+            ),
+            (Outcome::Denied { denial: Denial::Expired }, 77, "Denied (expired)"),
+            (Outcome::Skipped { dependency: TaskId(1) }, 78, "Skipped"),
+            (Outcome::Lost { why: "gone".into() }, 125, "Lost"),
+        ];
+        for (outcome, code, words) in cases {
+            assert_eq!(outcome.exit_code(), code, "{outcome:?}");
+            assert_eq!(outcome.words(), words);
+        }
+    }
+
+    #[test]
+    fn every_state_name_reads_back() {
+        for name in StateName::ALL {
+            assert_eq!(StateName::parse(name.as_str()), Some(name));
+            let json = serde_json::to_string(&name).unwrap();
+            assert_eq!(json, format!("\"{}\"", name.as_str()));
+        }
+        assert_eq!(StateName::ALL.iter().filter(|name| name.is_terminal()).count(), 7);
+    }
+}

@@ -1,0 +1,271 @@
+//! The life of a task as a pure function.
+//!
+//! [`transition`] decides what happens next; it never does it. The dispatcher
+//! stores the new state, publishes it, and only then carries out the effects,
+//! so a crash between two steps is always visible in the history.
+
+use std::collections::BTreeSet;
+
+use crate::access::Actor;
+use crate::ids::RequestId;
+use crate::shim::{Report, ShimStop};
+use crate::task::{
+    Denial, ExitStatus, Failure, Outcome, QueueReason, SpawnError, StateName, StopCause, StopStage,
+    TaskState,
+};
+
+/// Something that happened to a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A slot is free.
+    Admitted,
+    /// A person approved the gate.
+    GateOpened {
+        request: RequestId,
+    },
+    /// The gate will never open.
+    GateShut {
+        request: RequestId,
+        denial: Denial,
+    },
+    /// The process exists.
+    Started,
+    /// No shim could be started at all.
+    StartFailed {
+        error: SpawnError,
+    },
+    /// No shim ever claimed the attempt, and none can any more.
+    NeverStarted,
+    /// The task asks a person.
+    Asked {
+        request: RequestId,
+    },
+    /// A question of the task was answered, expired or withdrawn.
+    Closed {
+        request: RequestId,
+    },
+    CancelRequested {
+        by: Actor,
+    },
+    /// The shim is ending processes.
+    Stopping {
+        cause: ShimStop,
+        stage: StopStage,
+    },
+    /// Every process of the task is gone.
+    Finished {
+        report: Box<Report>,
+    },
+    /// The shim is gone and left no report.
+    Vanished {
+        why: String,
+    },
+}
+
+/// Something to be done once the new state is on the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Start a shim on the attempt.
+    Start,
+    /// Tell the shim to end the task's processes.
+    Stop,
+    /// Close the questions that the task can no longer hear the answers of.
+    Withdraw { requests: BTreeSet<RequestId> },
+    /// Tell the shim that its report is kept.
+    Acknowledge,
+    /// End the processes that a dead shim left.
+    Sweep,
+}
+
+/// An input that means nothing in a state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a task that is {} takes no such input", state.as_str())]
+pub struct Rejected {
+    pub state: StateName,
+}
+
+type Next = (TaskState, Vec<Effect>);
+
+/// Returns the next state and the effects that follow from it.
+pub fn transition(state: &TaskState, input: Input) -> Result<Next, Rejected> {
+    match state {
+        TaskState::Queued { reason } => queued(reason, input),
+        TaskState::Starting => starting(input),
+        TaskState::Running => running(&BTreeSet::new(), input),
+        TaskState::Waiting { open } => running(open, input),
+        TaskState::Stopping { cause, stage } => stopping(cause, stage.as_ref(), input),
+        TaskState::Ended { .. } => Err(input),
+    }
+    .map_err(|_input| Rejected { state: state.name() })
+}
+
+fn queued(reason: &QueueReason, input: Input) -> Result<Next, Input> {
+    use Input as I;
+    match (reason, input) {
+        (QueueReason::Slot, I::Admitted) => Ok((TaskState::Starting, vec![Effect::Start])),
+        (QueueReason::Gate { request: gate }, I::GateOpened { request }) if *gate == request => {
+            Ok((TaskState::Queued { reason: QueueReason::Slot }, vec![]))
+        }
+        (QueueReason::Gate { request: gate }, I::GateShut { request, denial })
+            if *gate == request =>
+        {
+            Ok((ended(Outcome::Denied { denial }), vec![]))
+        }
+        (QueueReason::Gate { request }, I::CancelRequested { by }) => {
+            let effects = withdrawing(&BTreeSet::from([*request]));
+            Ok((ended(Outcome::Cancelled { by }), effects))
+        }
+        (QueueReason::Slot, I::CancelRequested { by }) => {
+            Ok((ended(Outcome::Cancelled { by }), vec![]))
+        }
+        (
+            _,
+            input @ (I::Admitted
+            | I::GateOpened { .. }
+            | I::GateShut { .. }
+            | I::Started
+            | I::StartFailed { .. }
+            | I::NeverStarted
+            | I::Asked { .. }
+            | I::Closed { .. }
+            | I::Stopping { .. }
+            | I::Finished { .. }
+            | I::Vanished { .. }),
+        ) => Err(input),
+    }
+}
+
+fn starting(input: Input) -> Result<Next, Input> {
+    match input {
+        Input::Started => Ok((TaskState::Running, vec![])),
+        Input::StartFailed { error } => {
+            Ok((ended(Outcome::Failed { failure: Failure::Spawn { error } }), vec![]))
+        }
+        Input::NeverStarted => Ok((TaskState::Queued { reason: QueueReason::Slot }, vec![])),
+        // The process may speak before its shim has said that it exists.
+        input @ (Input::Admitted
+        | Input::GateOpened { .. }
+        | Input::GateShut { .. }
+        | Input::Asked { .. }
+        | Input::Closed { .. }
+        | Input::CancelRequested { .. }
+        | Input::Stopping { .. }
+        | Input::Finished { .. }
+        | Input::Vanished { .. }) => running(&BTreeSet::new(), input),
+    }
+}
+
+fn running(open: &BTreeSet<RequestId>, input: Input) -> Result<Next, Input> {
+    match input {
+        Input::Started => Ok((active(open.clone()), vec![])),
+        Input::Asked { request } => {
+            let mut open = open.clone();
+            open.insert(request);
+            Ok((active(open), vec![]))
+        }
+        // A late click on an older card must not close a newer question.
+        Input::Closed { request } if open.contains(&request) => {
+            let mut open = open.clone();
+            open.remove(&request);
+            Ok((active(open), vec![]))
+        }
+        Input::CancelRequested { by } => {
+            let mut effects = withdrawing(open);
+            effects.push(Effect::Stop);
+            Ok((TaskState::Stopping { cause: StopCause::Cancelled { by }, stage: None }, effects))
+        }
+        Input::Stopping { cause, stage } => {
+            let cause = match cause {
+                ShimStop::TimedOut => StopCause::TimedOut,
+                ShimStop::LeftProcesses => StopCause::LeftProcesses,
+                // Asked for by a host that died before it stored who did.
+                ShimStop::Requested => StopCause::Cancelled { by: Actor::Host },
+            };
+            Ok((TaskState::Stopping { cause, stage: Some(stage) }, withdrawing(open)))
+        }
+        Input::Finished { report } => finished(None, &report, withdrawing(open)),
+        Input::Vanished { why } => Ok(vanished(why, withdrawing(open))),
+        input @ (Input::Admitted
+        | Input::GateOpened { .. }
+        | Input::GateShut { .. }
+        | Input::StartFailed { .. }
+        | Input::NeverStarted
+        | Input::Closed { .. }) => Err(input),
+    }
+}
+
+fn stopping(cause: &StopCause, stage: Option<&StopStage>, input: Input) -> Result<Next, Input> {
+    let same = || TaskState::Stopping { cause: cause.clone(), stage: stage.cloned() };
+    match input {
+        Input::Started => Ok((same(), vec![])),
+        // Its time was up or it had ended: that is how it ends. The person only hurries it.
+        Input::CancelRequested { .. } => Ok((same(), vec![Effect::Stop])),
+        Input::Stopping { stage, .. } => {
+            Ok((TaskState::Stopping { cause: cause.clone(), stage: Some(stage) }, vec![]))
+        }
+        // Cancelled between its admission and its start: no process ever was.
+        Input::StartFailed { .. } | Input::NeverStarted => match cause {
+            StopCause::Cancelled { by } => {
+                Ok((ended(Outcome::Cancelled { by: by.clone() }), vec![]))
+            }
+            StopCause::TimedOut | StopCause::LeftProcesses => Err(input),
+        },
+        Input::Finished { report } => finished(Some(cause), &report, vec![]),
+        Input::Vanished { why } => Ok(vanished(why, vec![])),
+        input @ (Input::Admitted
+        | Input::GateOpened { .. }
+        | Input::GateShut { .. }
+        | Input::Asked { .. }
+        | Input::Closed { .. }) => Err(input),
+    }
+}
+
+fn active(open: BTreeSet<RequestId>) -> TaskState {
+    if open.is_empty() { TaskState::Running } else { TaskState::Waiting { open } }
+}
+
+fn ended(outcome: Outcome) -> TaskState {
+    TaskState::Ended { outcome }
+}
+
+fn withdrawing(open: &BTreeSet<RequestId>) -> Vec<Effect> {
+    if open.is_empty() { vec![] } else { vec![Effect::Withdraw { requests: open.clone() }] }
+}
+
+fn vanished(why: String, mut effects: Vec<Effect>) -> Next {
+    effects.push(Effect::Sweep);
+    (ended(Outcome::Lost { why }), effects)
+}
+
+fn finished(
+    cause: Option<&StopCause>,
+    report: &Report,
+    mut effects: Vec<Effect>,
+) -> Result<Next, Input> {
+    effects.push(Effect::Acknowledge);
+    Ok((ended(outcome(cause, report)), effects))
+}
+
+/// Returns how a task ended, from why it was being ended and what its shim saw.
+fn outcome(cause: Option<&StopCause>, report: &Report) -> Outcome {
+    if let Some(StopCause::Cancelled { by }) = cause {
+        return Outcome::Cancelled { by: by.clone() };
+    }
+    if report.timed_out {
+        return Outcome::TimedOut;
+    }
+    if let Some(error) = &report.spawn_error {
+        return Outcome::Failed { failure: Failure::Spawn { error: error.clone() } };
+    }
+    match report.exit {
+        Some(ExitStatus::Code { code: 0 }) => Outcome::Succeeded,
+        Some(ExitStatus::Code { code }) => Outcome::Failed { failure: Failure::Exit { code } },
+        Some(ExitStatus::Signal { signal }) => {
+            Outcome::Failed { failure: Failure::Signal { signal } }
+        }
+        None => Outcome::Lost { why: "the shim reported neither an exit nor an error".to_owned() },
+    }
+}
+
+#[cfg(test)]
+mod tests;

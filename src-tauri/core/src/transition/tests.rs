@@ -1,0 +1,278 @@
+//! The life of a task as tables and as random walks.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::access::Surface;
+use crate::ids::{AttemptNumber, TaskId, Timestamp};
+use crate::shim::SHIM_PROTOCOL;
+
+const PERSON: Actor = Actor::Person { surface: Surface::Window };
+
+fn queued_for_slot() -> TaskState {
+    TaskState::Queued { reason: QueueReason::Slot }
+}
+
+fn gated(request: i64) -> TaskState {
+    TaskState::Queued { reason: QueueReason::Gate { request: RequestId(request) } }
+}
+
+fn waiting<const N: usize>(open: [i64; N]) -> TaskState {
+    TaskState::Waiting { open: open.into_iter().map(RequestId).collect() }
+}
+
+fn stopping_for(cause: StopCause) -> TaskState {
+    TaskState::Stopping { cause, stage: None }
+}
+
+fn cancelling() -> TaskState {
+    stopping_for(StopCause::Cancelled { by: PERSON })
+}
+
+fn stage() -> StopStage {
+    StopStage { signal: "SIGINT".into(), next_at: None, waits_for: vec![] }
+}
+
+fn spawn_error() -> SpawnError {
+    SpawnError { program: "x".into(), cwd: "/".into(), message: "no".into(), not_found: true }
+}
+
+fn report(exit: Option<ExitStatus>, timed_out: bool) -> Box<Report> {
+    Box::new(Report {
+        protocol: SHIM_PROTOCOL,
+        task: TaskId(1),
+        attempt: AttemptNumber::FIRST,
+        process: None,
+        started_at: None,
+        exit,
+        exited_at: None,
+        ended_at: Timestamp(1),
+        spawn_error: None,
+        timed_out,
+        peak_memory: None,
+        cpu_ms: None,
+        left: vec![],
+        size: 0,
+    })
+}
+
+fn exited(code: i32) -> Input {
+    Input::Finished { report: report(Some(ExitStatus::Code { code }), false) }
+}
+
+fn denied() -> Denial {
+    Denial::ByPerson { by: PERSON, reason: Some("not today".into()) }
+}
+
+fn check<const N: usize>(cases: [(&str, TaskState, Input, TaskState); N]) {
+    for (name, from, input, expected) in cases {
+        let (actual, _) = transition(&from, input).unwrap_or_else(|err| panic!("{name}: {err}"));
+        assert_eq!(actual, expected, "{name}");
+    }
+}
+
+#[test]
+fn accepted_inputs_lead_to_the_expected_state() {
+    let cancel = || Input::CancelRequested { by: PERSON };
+    let cancelled = || ended(Outcome::Cancelled { by: PERSON });
+    let asked = |request| Input::Asked { request: RequestId(request) };
+    let closed = |request| Input::Closed { request: RequestId(request) };
+    let opened = |request| Input::GateOpened { request: RequestId(request) };
+    let shut = |request| Input::GateShut { request: RequestId(request), denial: denied() };
+    let cases = [
+        ("a queued task starts", queued_for_slot(), Input::Admitted, TaskState::Starting),
+        ("an opened gate queues", gated(1), opened(1), queued_for_slot()),
+        ("a shut gate ends", gated(1), shut(1), ended(Outcome::Denied { denial: denied() })),
+        ("a gated task can be cancelled", gated(1), cancel(), cancelled()),
+        ("a queued task can be cancelled", queued_for_slot(), cancel(), cancelled()),
+        ("a started task runs", TaskState::Starting, Input::Started, TaskState::Running),
+        ("a task may ask before its start is known", TaskState::Starting, asked(1), waiting([1])),
+        ("the start does not wipe a question", waiting([1]), Input::Started, waiting([1])),
+        ("a second question joins the first", waiting([1]), asked(2), waiting([1, 2])),
+        ("one answer leaves the other open", waiting([1, 2]), closed(1), waiting([2])),
+        ("the last answer lets it run", waiting([2]), closed(2), TaskState::Running),
+    ];
+    check(cases);
+}
+
+#[test]
+fn every_way_to_end_has_its_outcome() {
+    let cancel = || Input::CancelRequested { by: PERSON };
+    let cancelled = || ended(Outcome::Cancelled { by: PERSON });
+    let killed = report(Some(ExitStatus::Signal { signal: 9 }), true);
+    let failed = |failure| ended(Outcome::Failed { failure });
+    let lost = || ended(Outcome::Lost { why: "killed".into() });
+    let vanished = || Input::Vanished { why: "killed".into() };
+    let cases = [
+        ("a running task is cancelled", TaskState::Running, cancel(), cancelling()),
+        ("exit 0 succeeds", TaskState::Running, exited(0), ended(Outcome::Succeeded)),
+        ("exit 2 fails", TaskState::Running, exited(2), failed(Failure::Exit { code: 2 })),
+        (
+            "an end before the start is known counts",
+            TaskState::Starting,
+            exited(0),
+            ended(Outcome::Succeeded),
+        ),
+        ("exit after cancel is a cancellation", cancelling(), exited(0), cancelled()),
+        (
+            "a timeout is a timeout",
+            TaskState::Running,
+            Input::Finished { report: killed.clone() },
+            ended(Outcome::TimedOut),
+        ),
+        (
+            "a cancel before the timeout is a cancellation",
+            cancelling(),
+            Input::Finished { report: killed },
+            cancelled(),
+        ),
+        (
+            "no exit is lost, never success",
+            TaskState::Running,
+            Input::Finished { report: report(None, false) },
+            ended(Outcome::Lost { why: "the shim reported neither an exit nor an error".into() }),
+        ),
+        (
+            "a cancel during the clean-up keeps the exit",
+            stopping_for(StopCause::LeftProcesses),
+            exited(0),
+            ended(Outcome::Succeeded),
+        ),
+        ("a shim that dies loses its task", TaskState::Running, vanished(), lost()),
+        ("also while it is being cancelled", cancelling(), vanished(), lost()),
+        ("a cancel that comes before the start", cancelling(), Input::NeverStarted, cancelled()),
+        (
+            "an attempt nobody claimed is queued again",
+            TaskState::Starting,
+            Input::NeverStarted,
+            queued_for_slot(),
+        ),
+        (
+            "no shim",
+            TaskState::Starting,
+            Input::StartFailed { error: spawn_error() },
+            failed(Failure::Spawn { error: spawn_error() }),
+        ),
+    ];
+    check(cases);
+}
+
+#[test]
+fn effects_follow_from_what_happened() {
+    let cancel = || Input::CancelRequested { by: PERSON };
+    let withdraw =
+        |open: &[i64]| Effect::Withdraw { requests: open.iter().copied().map(RequestId).collect() };
+    let cases = [
+        ("start", queued_for_slot(), Input::Admitted, vec![Effect::Start]),
+        ("a gate's question closes", gated(4), cancel(), vec![withdraw(&[4])]),
+        ("open questions close", waiting([1, 2]), cancel(), vec![withdraw(&[1, 2]), Effect::Stop]),
+        (
+            "an end closes questions",
+            waiting([1]),
+            exited(0),
+            vec![withdraw(&[1]), Effect::Acknowledge],
+        ),
+        ("a second cancel hurries", cancelling(), cancel(), vec![Effect::Stop]),
+        (
+            "a lost task is swept",
+            waiting([1]),
+            Input::Vanished { why: String::new() },
+            vec![withdraw(&[1]), Effect::Sweep],
+        ),
+        (
+            "a question starts nothing",
+            TaskState::Running,
+            Input::Asked { request: RequestId(1) },
+            vec![],
+        ),
+    ];
+    for (name, from, input, expected) in cases {
+        let (_, actual) = transition(&from, input).unwrap_or_else(|err| panic!("{name}: {err}"));
+        assert_eq!(actual, expected, "{name}");
+    }
+}
+
+#[test]
+fn what_means_nothing_in_a_state_is_rejected() {
+    let closed = Input::Closed { request: RequestId(1) };
+    let cases = [
+        ("a gated task is not admitted", gated(1), Input::Admitted),
+        (
+            "another gate's approval opens nothing",
+            gated(1),
+            Input::GateOpened { request: RequestId(2) },
+        ),
+        ("an older card closes nothing", waiting([2]), closed.clone()),
+        ("no question is open", TaskState::Running, closed),
+        ("a stopping task does not ask", cancelling(), Input::Asked { request: RequestId(1) }),
+        ("an ended task stays ended", ended(Outcome::Succeeded), exited(1)),
+        (
+            "an ended task is not cancelled",
+            ended(Outcome::Succeeded),
+            Input::CancelRequested { by: PERSON },
+        ),
+    ];
+    for (name, from, input) in cases {
+        assert!(transition(&from, input).is_err(), "{name}");
+    }
+}
+
+fn any_input() -> impl Strategy<Value = Input> {
+    let request = (1..4_i64).prop_map(RequestId);
+    let cause = prop_oneof![
+        Just(ShimStop::Requested),
+        Just(ShimStop::TimedOut),
+        Just(ShimStop::LeftProcesses)
+    ];
+    let exit = prop_oneof![
+        Just(None),
+        any::<i32>().prop_map(|code| Some(ExitStatus::Code { code })),
+        (1..32).prop_map(|signal| Some(ExitStatus::Signal { signal })),
+    ];
+    prop_oneof![
+        Just(Input::Admitted),
+        request.clone().prop_map(|request| Input::GateOpened { request }),
+        request.clone().prop_map(|request| Input::GateShut { request, denial: denied() }),
+        Just(Input::Started),
+        Just(Input::StartFailed { error: spawn_error() }),
+        Just(Input::NeverStarted),
+        request.clone().prop_map(|request| Input::Asked { request }),
+        request.prop_map(|request| Input::Closed { request }),
+        Just(Input::CancelRequested { by: PERSON }),
+        cause.prop_map(|cause| Input::Stopping { cause, stage: stage() }),
+        (exit, any::<bool>())
+            .prop_map(|(exit, late)| Input::Finished { report: report(exit, late) }),
+        Just(Input::Vanished { why: "killed".into() }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_of_inputs_enters_at_most_one_terminal_state(
+        gate in any::<bool>(),
+        inputs in proptest::collection::vec(any_input(), 0..60),
+    ) {
+        let mut state = if gate { gated(1) } else { queued_for_slot() };
+        let mut ends = 0;
+        for input in inputs {
+            let before = state.clone();
+            let Ok((next, effects)) = transition(&state, input) else { continue };
+            prop_assert!(before.outcome().is_none(), "left {before:?}");
+            ends += usize::from(next.outcome().is_some());
+            if let TaskState::Waiting { open } = &next {
+                prop_assert!(!open.is_empty());
+            }
+            // A process is only ever started from the queue, and always enters `starting`.
+            let starts = effects.contains(&Effect::Start);
+            prop_assert_eq!(starts, before == queued_for_slot() && next == TaskState::Starting);
+            // Whatever questions a task had are closed once it can no longer hear.
+            if let TaskState::Waiting { open } = &before {
+                let deaf = !matches!(next, TaskState::Waiting { .. } | TaskState::Running);
+                let withdrawn = effects.contains(&Effect::Withdraw { requests: open.clone() });
+                prop_assert_eq!(deaf, withdrawn);
+            }
+            state = next;
+        }
+        prop_assert!(ends <= 1);
+    }
+}
