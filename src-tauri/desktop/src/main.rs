@@ -1,1 +1,8 @@
-fn main() {}
+//! The desktop app.
+#![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nod_desktop::main()
+}

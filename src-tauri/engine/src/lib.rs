@@ -1,1 +1,33 @@
+//! Nod's engine: it keeps the tasks, runs them through shims, and serves whoever asks.
+//!
+//! It knows no window. The dispatcher alone changes a state, the store alone
+//! speaks SQL, and everything that takes time happens off the dispatcher's
+//! thread.
 
+mod clock;
+mod config;
+mod diagnostics;
+mod dispatcher;
+mod effects;
+mod error;
+mod events;
+mod handle;
+mod host;
+mod logs;
+mod process;
+mod recovery;
+mod serve;
+mod shims;
+mod socket;
+mod store;
+mod tokens;
+
+pub use diagnostics::write_to;
+pub use error::EngineError;
+pub use events::Subscription;
+pub use handle::Handle;
+pub use host::{Host, HostOptions, StartError};
+pub use logs::Follow;
+pub use process::Programs;
+pub use serve::{ServeOptions, serve};
+pub use store::{StoreError, statements_run};

@@ -1,0 +1,109 @@
+//! What the window can call. Here, and only here, a caller is a person.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nod_core::access::{Actor, Surface};
+use nod_core::ids::TaskId;
+use nod_core::protocol::{Call, ErrorCode, ErrorReply, Event, Reply};
+use nod_engine::{Handle, Subscription};
+use tauri::State;
+use tauri::async_runtime::JoinHandle;
+use tauri::ipc::{Channel, InvokeResponseBody};
+use tokio::sync::oneshot;
+
+const PERSON: Actor = Actor::Person { surface: Surface::Window };
+
+/// The engine as the window has it.
+pub(crate) struct Window {
+    handle: Handle,
+    /// Sends events; a reloaded page begins a new one in its place.
+    events: Mutex<Option<JoinHandle<()>>>,
+    /// What ends each following of a log.
+    follows: Mutex<HashMap<u64, oneshot::Sender<()>>>,
+}
+
+impl Window {
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle, events: Mutex::default(), follows: Mutex::default() }
+    }
+}
+
+/// Carries out any call of the protocol as the person at the window.
+#[tauri::command]
+pub(crate) async fn rpc(window: State<'_, Window>, call: Call) -> Result<Reply, ErrorReply> {
+    window.handle.call(&PERSON, call).await
+}
+
+/// Begins to send events; the reply says which number came before the first.
+#[tauri::command]
+pub(crate) async fn events(
+    window: State<'_, Window>,
+    channel: Channel<Event>,
+) -> Result<Reply, ErrorReply> {
+    let (reply, subscription) = window.handle.subscribe(&PERSON)?;
+    let sending = tauri::async_runtime::spawn(send_events(subscription, channel));
+    let earlier = window.events.lock().unwrap_or_else(PoisonError::into_inner).replace(sending);
+    if let Some(earlier) = earlier {
+        earlier.abort();
+    }
+    Ok(reply)
+}
+
+async fn send_events(mut subscription: Subscription, channel: Channel<Event>) {
+    while let Some(event) = subscription.next().await {
+        if let Err(error) = channel.send(Arc::unwrap_or_clone(event)) {
+            tracing::debug!("the window takes no more events: {error}");
+            return;
+        }
+    }
+}
+
+/// Sends a task's output from `offset` on; returns after its last byte, or when it is no longer wanted.
+#[tauri::command]
+pub(crate) async fn follow_log(
+    window: State<'_, Window>,
+    follow: u64,
+    id: TaskId,
+    offset: u64,
+    channel: Channel<InvokeResponseBody>,
+) -> Result<(), ErrorReply> {
+    let mut log = window.handle.follow_log(&PERSON, id, offset)?;
+    let (stop, mut stopped) = oneshot::channel();
+    lock(&window.follows).insert(follow, stop);
+    let followed = loop {
+        tokio::select! {
+            // An error says that its sender is gone, which is how a following is ended.
+            _ = &mut stopped => break Ok(()),
+            piece = log.next() => match piece {
+                Ok(Some((_, bytes))) => {
+                    if let Err(error) = channel.send(InvokeResponseBody::Raw(bytes)) {
+                        tracing::debug!("the window takes no more output: {error}");
+                        break Ok(());
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(unreadable(id, &error)),
+            },
+        }
+    };
+    lock(&window.follows).remove(&follow);
+    followed
+}
+
+/// Ends a following that is no longer wanted.
+#[tauri::command]
+pub(crate) fn unfollow_log(window: State<'_, Window>, follow: u64) {
+    drop(lock(&window.follows).remove(&follow));
+}
+
+fn lock(
+    follows: &Mutex<HashMap<u64, oneshot::Sender<()>>>,
+) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<()>>> {
+    follows.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unreadable(id: TaskId, error: &io::Error) -> ErrorReply {
+    ErrorReply::new(ErrorCode::Internal, format!("failed to read the output of task {id}: {error}"))
+}

@@ -1,0 +1,90 @@
+//! Becoming the host of the data directory, and giving it back.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use nod_client::{ClientError, Connection};
+use nod_core::paths::Paths;
+use nod_core::protocol::{Call, HostKind};
+use nod_engine::{Host, HostOptions, Programs, StartError};
+
+use crate::{RunningApp, show};
+
+/// How long a headless host may take to let go.
+const LETTING_GO: Duration = Duration::from_secs(10);
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
+/// Who the host is.
+pub(crate) enum Taken {
+    Here(Box<Host>),
+    ByAnotherWindow,
+}
+
+/// Becomes the host: a headless one is asked to let go, another window to come to the front.
+pub(crate) fn take(paths: &Paths, app: &RunningApp) -> anyhow::Result<Taken> {
+    let deadline = Instant::now() + LETTING_GO;
+    loop {
+        match Host::start(options(paths, app)?) {
+            Ok(host) => return Ok(Taken::Here(Box::new(host))),
+            Err(StartError::Held(_)) => {}
+            Err(error) => return Err(error).context("failed to start the engine"),
+        }
+        match ask_for_it(paths) {
+            Ok(HostKind::Desktop) => return Ok(Taken::ByAnotherWindow),
+            Ok(HostKind::Headless) => {}
+            // It is starting or ending just now.
+            Err(error) if Instant::now() < deadline => tracing::debug!("not yet: {error}"),
+            Err(error) => return Err(error).context("another host does not let go"),
+        }
+        if Instant::now() >= deadline {
+            bail!("another host does not let go of {}: end it first", paths.data.display());
+        }
+        std::thread::sleep(BETWEEN_TRIES);
+    }
+}
+
+fn options(paths: &Paths, app: &RunningApp) -> anyhow::Result<HostOptions> {
+    let app = Arc::clone(app);
+    Ok(HostOptions {
+        paths: paths.clone(),
+        programs: Programs::beside_this().context("failed to find the programs of Nod")?,
+        kind: HostKind::Desktop,
+        show_window: Some(Box::new(move || show(&app))),
+    })
+}
+
+/// Asks the present host to make way, each kind in its way.
+fn ask_for_it(paths: &Paths) -> Result<HostKind, ClientError> {
+    let mut connection = Connection::open(&paths.socket(), None)?;
+    let kind = connection.welcome().host;
+    let call = match kind {
+        HostKind::Desktop => Call::ShowWindow,
+        HostKind::Headless => Call::StopHost,
+    };
+    connection.call(&call)?;
+    Ok(kind)
+}
+
+/// Lets go of the data directory. Where tasks go on, a headless host goes on with them.
+pub(crate) fn leave(host: Host) {
+    let unfinished = host.has_unfinished_tasks();
+    drop(host);
+    if !unfinished {
+        return;
+    }
+    let started = Programs::beside_this().and_then(|programs| {
+        Command::new(programs.nod)
+            .arg("serve")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+    });
+    if let Err(error) = started {
+        tracing::error!("failed to leave a host for the running tasks: {error}");
+    }
+}

@@ -1,0 +1,34 @@
+//! What time it is. The only reading of the wall clock in the engine.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nod_core::ids::Timestamp;
+use time::OffsetDateTime;
+
+/// Returns the present moment.
+#[must_use]
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Returns the day of `at` in UTC, such as `2026-11-21`: the folder of its tasks.
+#[must_use]
+pub(crate) fn day(at: Timestamp) -> String {
+    let date = OffsetDateTime::from_unix_timestamp(at.0.div_euclid(1000))
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_written_so_that_days_sort() {
+        let cases = [(0, "1970-01-01"), (1_772_323_199_999, "2026-02-28"), (-1, "1969-12-31")];
+        for (at, expected) in cases {
+            assert_eq!(day(Timestamp(at)), expected);
+        }
+    }
+}

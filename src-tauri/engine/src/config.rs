@@ -1,0 +1,88 @@
+//! The config file: what a person sets once.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// What a config file can say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub groups: Groups,
+    pub cancel: Cancel,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Groups {
+    pub default: Group,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Group {
+    /// How many of its tasks may have a process at once.
+    pub slots: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Cancel {
+    /// How long each signal of the ladder may take to work, in milliseconds.
+    pub grace_ms: u64,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self { slots: 64 }
+    }
+}
+
+impl Default for Cancel {
+    fn default() -> Self {
+        Self { grace_ms: 5_000 }
+    }
+}
+
+/// Why a config file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("failed to read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} has an error: {source}", path.display())]
+    Parse { path: PathBuf, source: Box<toml::de::Error> },
+}
+
+impl Config {
+    /// Returns what the file says; the defaults where there is none.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(ConfigError::Read { path: path.to_owned(), source }),
+        };
+        toml::from_str(&text).map_err(|source| ConfigError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_set_has_a_default_and_a_mistake_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        assert_eq!(Config::load(&path).unwrap(), Config::default());
+        fs::write(&path, "[groups.default]\nslots = 2\n").unwrap();
+        assert_eq!(Config::load(&path).unwrap().groups.default.slots, 2);
+        fs::write(&path, "[groups.default]\nslotz = 2\n").unwrap();
+        let error = Config::load(&path).unwrap_err().to_string();
+        assert!(error.contains("slotz") && error.contains("line 2"), "{error}");
+    }
+}

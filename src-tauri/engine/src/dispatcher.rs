@@ -1,0 +1,444 @@
+//! The one place where a state changes.
+//!
+//! One thread, in turns: take what has arrived, decide each with the pure
+//! transition, store the whole turn in one transaction, publish its events,
+//! act. Never in another order: a crash between two steps is then always
+//! visible and can be repaired.
+
+mod calls;
+mod live;
+mod message;
+mod progress;
+mod shims;
+mod turn;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use nod_core::ids::{AttemptNumber, RequestId, TaskId};
+use nod_core::protocol::{Event, EventChange, Reply};
+use nod_core::request::{APPROVAL_KEY, Answer, Closure, Origin};
+use nod_core::schedule;
+use nod_core::shim::{LOG_FILE, SHIM_PROTOCOL, Spec};
+use nod_core::task::{Denial, Task, TaskState};
+use nod_core::transition::{Effect, Input, transition};
+
+pub(crate) use live::{Live, LiveTask, Numbers};
+pub(crate) use message::{Change, Incoming, Message, NewEnvironment, NewTask, ReplyTo, Said};
+
+use crate::clock;
+use crate::effects::{Effects, Start};
+use crate::error::EngineError;
+use crate::events::Events;
+use crate::logs::Outputs;
+use crate::store::{AttemptRow, Commit, Readers, RequestRow, Store, StoreError};
+use crate::tokens::{Token, Tokens};
+use progress::ProgressBoard;
+use turn::Turn;
+
+/// How much one turn takes in at the most.
+const TURN_LIMIT: usize = 512;
+
+/// How soon a turn that could not be stored is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Everything the dispatcher works with.
+pub(crate) struct Dispatcher {
+    pub(crate) live: Live,
+    pub(crate) store: Store,
+    pub(crate) readers: Readers,
+    pub(crate) events: Events,
+    pub(crate) outputs: Outputs,
+    pub(crate) effects: Effects,
+    pub(crate) tokens: Tokens,
+    pub(crate) settings: Settings,
+    pub(crate) board: ProgressBoard,
+    pub(crate) waiters: Waiters,
+    /// What a turn that could not be stored had taken in, to be decided again.
+    pub(crate) again: Vec<(TaskId, AttemptNumber, Said)>,
+}
+
+/// What does not change while a host runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) slots: usize,
+    pub(crate) grace_ms: u64,
+    pub(crate) boot_id: String,
+    pub(crate) open_files: Option<u64>,
+}
+
+/// Callers that are told later.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters {
+    ends: HashMap<TaskId, Vec<ReplyTo>>,
+    /// Who waits for a signal, by its key and the request it answers.
+    signals: HashMap<(&'static str, RequestId), Vec<ReplyTo>>,
+}
+
+impl Waiters {
+    /// Wakes everyone who waits for the signal.
+    fn notify(&mut self, key: &'static str, request: RequestId, closure: &Closure) {
+        for reply in self.signals.remove(&(key, request)).unwrap_or_default() {
+            answer(reply, Ok(Reply::Closed { request, closure: closure.clone() }));
+        }
+    }
+}
+
+impl Dispatcher {
+    /// Takes turns until a stop is asked for.
+    pub(crate) fn run(mut self, inbox: &Receiver<Message>) {
+        loop {
+            let mut messages = Vec::new();
+            match self.next_message(inbox) {
+                Ok(message) => messages.push(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.finish(),
+            }
+            messages.extend(inbox.try_iter().take(TURN_LIMIT));
+            let stop = messages.iter().any(|message| matches!(message, Message::Stop));
+            self.turn(messages);
+            self.tell_progress(Instant::now());
+            if stop {
+                return self.finish();
+            }
+        }
+    }
+
+    fn next_message(&self, inbox: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
+        match self.next_wake() {
+            Some(wait) => inbox.recv_timeout(wait),
+            None => inbox.recv().map_err(RecvTimeoutError::from),
+        }
+    }
+
+    /// Returns how long nothing happens by itself; nothing when that is for ever.
+    fn next_wake(&self) -> Option<Duration> {
+        let now = clock::now();
+        let expiry = self.live.first_expiry().map(|(at, _)| Duration::from_millis(at.since(now)));
+        let progress = self.board.next().map(|at| at.saturating_duration_since(Instant::now()));
+        let retry = (!self.again.is_empty()).then_some(RETRY);
+        [expiry, progress, retry].into_iter().flatten().min()
+    }
+
+    /// Decides, stores, publishes and acts, once.
+    pub(crate) fn turn(&mut self, messages: Vec<Message>) {
+        let mut turn = Turn::new(clock::now());
+        let mut heard = std::mem::take(&mut self.again);
+        for (id, attempt, said) in heard.clone() {
+            self.decide_shim(id, attempt, said, &mut turn);
+        }
+        for message in messages {
+            match message {
+                Message::Call(incoming) => self.decide_call(*incoming, &mut turn),
+                Message::Shim(id, attempt, said) => {
+                    heard.push((id, attempt, said.clone()));
+                    self.decide_shim(id, attempt, said, &mut turn);
+                }
+                Message::AskerGone(operation) => {
+                    self.withdraw_asked(&operation, "the process that asked is gone", &mut turn);
+                }
+                Message::Stop => {}
+            }
+        }
+        self.expire(&mut turn);
+        self.admit(&mut turn);
+        self.settle(turn, heard);
+    }
+
+    fn settle(&mut self, mut turn: Turn, heard: Vec<(TaskId, AttemptNumber, Said)>) {
+        if turn.stores_nothing(&self.live) {
+            return self.act(turn, vec![]);
+        }
+        let (commit, events) = turn.commit(&self.live);
+        match self.store.write(&commit) {
+            Ok(()) => {
+                self.live.keep();
+                self.act(turn, events);
+            }
+            Err(error) => {
+                tracing::error!("failed to store a turn: {error}");
+                self.live.undo();
+                self.again = heard;
+                refuse(turn, error);
+            }
+        }
+    }
+
+    /// Tells everyone what is now on the disk, and sets in motion what follows from it.
+    fn act(&mut self, turn: Turn, events: Vec<Event>) {
+        for event in events {
+            self.events.publish(event);
+        }
+        for (request, reply) in turn.askers {
+            self.waiters.signals.entry((APPROVAL_KEY, request)).or_default().push(reply);
+        }
+        for (reply, said) in turn.replies {
+            answer(reply, said);
+        }
+        for (request, closure) in &turn.closed {
+            self.waiters.notify(APPROVAL_KEY, *request, closure);
+        }
+        for start in turn.starts {
+            self.outputs.begin(start.spec.task, Some(start.folder.join(LOG_FILE)));
+            self.tokens.admit(&start.token, start.spec.task);
+            self.effects.start(start);
+        }
+        for (id, attempt, effect) in turn.effects {
+            self.effects.carry_out(id, attempt, &effect);
+        }
+        for id in turn.ended {
+            self.outputs.end(id);
+            self.tokens.revoke(id);
+            self.board.forget(id);
+            self.tell_end(id);
+        }
+    }
+
+    fn tell_end(&mut self, id: TaskId) {
+        let Some(waiting) = self.waiters.ends.remove(&id) else { return };
+        for reply in waiting {
+            let said = self.stored_task(id).map(|task| Reply::Ended { task: Box::new(task) });
+            answer(reply, said);
+        }
+    }
+
+    /// Moves a task on, and notes all that follows from it.
+    pub(crate) fn advance(
+        &mut self,
+        id: TaskId,
+        input: Input,
+        turn: &mut Turn,
+    ) -> Result<(), EngineError> {
+        let live = self.live.task(id).ok_or(EngineError::TaskNotFound(id))?;
+        let (state, effects) =
+            transition(&live.task().state, input).map_err(|_rejected| EngineError::WrongState {
+                id,
+                state: live.task().state.words(),
+                hint: "that is not possible in this state",
+            })?;
+        let mut live = live.clone();
+        let changed = live.task().state != state;
+        live.row.task.state = state;
+        if changed && live.task().state.outcome().is_some() {
+            live.row.task.ended_at = Some(turn.now);
+            turn.ended.push(id);
+        }
+        let attempt = live.task().attempt;
+        self.live.put_task(live);
+        if changed {
+            self.tell_state(id, turn);
+        }
+        for effect in effects {
+            self.note_effect(id, attempt, effect, turn);
+        }
+        Ok(())
+    }
+
+    fn tell_state(&mut self, id: TaskId, turn: &mut Turn) {
+        let Some(live) = self.live.task(id) else { return };
+        let task = Box::new(live.task().clone());
+        let (what, detail) = described(&task);
+        turn.event(&mut self.live, id, (what, detail), EventChange::Task { task });
+    }
+
+    fn note_effect(&mut self, id: TaskId, attempt: AttemptNumber, effect: Effect, turn: &mut Turn) {
+        match effect {
+            Effect::Start => self.note_start(id, turn),
+            Effect::Withdraw { requests } => {
+                for request in requests {
+                    let why = "the task can no longer hear the answer".to_owned();
+                    self.close_request(request, Closure::Withdrawn { why, at: turn.now }, turn);
+                }
+            }
+            Effect::Stop | Effect::Acknowledge | Effect::Sweep => {
+                turn.effects.push((id, attempt, effect));
+            }
+        }
+    }
+
+    /// Makes the attempt that a start needs.
+    fn note_start(&mut self, id: TaskId, turn: &mut Turn) {
+        let Some(mut live) = self.live.task(id).cloned() else { return };
+        let number = match &live.attempt {
+            Some(earlier) => AttemptNumber(earlier.number.0 + 1),
+            None => AttemptNumber::FIRST,
+        };
+        let folder = format!("{}/{id}-{number}", clock::day(turn.now));
+        let token = Token::random();
+        live.attempt = Some(AttemptRow {
+            task: id,
+            number,
+            folder: folder.clone(),
+            token_hash: token.hash(),
+            boot_id: self.settings.boot_id.clone(),
+            process: None,
+            started_at: None,
+            exited_at: None,
+            ended_at: None,
+            exit: None,
+            peak_memory: None,
+            cpu_ms: None,
+            left: vec![],
+            size: 0,
+        });
+        live.row.task.attempt = number;
+        let environment = live.environment.take();
+        let spec = self.spec(live.task());
+        let folder = self.effects.folder(&folder);
+        let digest = live.row.environment.clone();
+        turn.starts.push(Start { spec, folder, token, environment, digest });
+        self.live.put_task(live);
+    }
+
+    fn spec(&self, task: &Task) -> Spec {
+        Spec {
+            protocol: SHIM_PROTOCOL,
+            task: task.id,
+            attempt: task.attempt,
+            argv: task.command.argv(),
+            cwd: task.cwd.clone(),
+            output: task.output,
+            timeout_ms: task.timeout_ms,
+            grace_ms: self.settings.grace_ms,
+            open_files: self.settings.open_files,
+        }
+    }
+
+    pub(crate) fn open_request(&mut self, row: RequestRow, turn: &mut Turn) {
+        let request = Box::new(row.request.clone());
+        let question = request.shown.question.clone();
+        let task = request.task;
+        self.live.put_request(row);
+        let change = EventChange::Request { request };
+        turn.event(&mut self.live, task, ("request_opened", Some(question)), change);
+    }
+
+    /// Closes an open question, and moves its task on.
+    pub(crate) fn close_request(&mut self, id: RequestId, closure: Closure, turn: &mut Turn) {
+        let Some(mut row) = self.live.request(id).filter(|row| row.request.is_open()).cloned()
+        else {
+            return;
+        };
+        row.request.closure = Some(closure.clone());
+        let request = Box::new(row.request.clone());
+        self.live.put_request(row);
+        let change = EventChange::Request { request: request.clone() };
+        let what = ("request_closed", Some(closure.words()));
+        turn.event(&mut self.live, request.task, what, change);
+        turn.closed.push((id, closure.clone()));
+        turn.durable = true;
+        let Some(input) = follows(request.origin, id, closure) else { return };
+        if let Err(rejected) = self.advance(request.task, input, turn) {
+            // The task is ending, which is what closed the question.
+            tracing::debug!(request = id.0, "a closed question moves nothing: {rejected}");
+        }
+    }
+
+    fn expire(&mut self, turn: &mut Turn) {
+        while let Some((at, id)) = self.live.first_expiry().filter(|(at, _)| *at <= turn.now) {
+            self.close_request(id, Closure::Expired { at }, turn);
+        }
+    }
+
+    fn admit(&mut self, turn: &mut Turn) {
+        let admitted =
+            schedule::admitted(self.live.ready(), self.live.taken(), self.settings.slots);
+        for id in admitted {
+            turn.durable = true;
+            self.advance(id, Input::Admitted, turn).expect("a queued task can be admitted");
+        }
+    }
+
+    fn tell_progress(&mut self, now: Instant) {
+        let due = self.board.take(now);
+        let live = &self.live;
+        let progress = |id: &TaskId| live.task(*id).map(|task| (*id, task.task().progress.clone()));
+        for (id, progress) in due.publish.iter().filter_map(progress) {
+            let change = EventChange::Progress { id, progress };
+            self.events.publish(Event { seq: live.last_event(), at: clock::now(), change });
+        }
+        let stored: Vec<_> = due.store.iter().filter_map(progress).collect();
+        if stored.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.write(&Commit { progress: stored, ..Commit::default() }) {
+            // The next change of the task stores it along.
+            tracing::warn!("failed to store progress: {error}");
+        }
+    }
+
+    /// Stores the progress that is still only in memory, and ends.
+    fn finish(mut self) {
+        self.tell_progress(Instant::now() + Duration::from_secs(60));
+    }
+
+    pub(crate) fn stored_task(&self, id: TaskId) -> Result<Task, EngineError> {
+        let row = self.readers.lend()?.task(id)?.ok_or(EngineError::TaskNotFound(id))?;
+        Ok(row.task)
+    }
+
+    fn stored_request(&self, id: RequestId) -> Result<nod_core::request::Request, EngineError> {
+        self.readers.lend()?.request(id)?.ok_or(EngineError::RequestNotFound(id))
+    }
+
+    fn stored_closure(&self, id: RequestId) -> Result<Closure, EngineError> {
+        let closed = match self.live.request(id) {
+            Some(row) => row.request.closure.clone(),
+            None => self.stored_request(id)?.closure,
+        };
+        closed.ok_or(EngineError::RequestNotFound(id))
+    }
+}
+
+/// Returns what a closed question means for its task.
+fn follows(origin: Origin, request: RequestId, closure: Closure) -> Option<Input> {
+    match (origin, closure) {
+        (Origin::Task, _) => Some(Input::Closed { request }),
+        (Origin::Gate, Closure::Answered { answer: Answer::Approve, .. }) => {
+            Some(Input::GateOpened { request })
+        }
+        (Origin::Gate, Closure::Answered { answer: Answer::Deny { reason }, by, .. }) => {
+            Some(Input::GateShut { request, denial: Denial::ByPerson { by, reason } })
+        }
+        (Origin::Gate, Closure::Expired { .. }) => {
+            Some(Input::GateShut { request, denial: Denial::Expired })
+        }
+        // Withdrawn because the task itself is gone.
+        (Origin::Gate, Closure::Withdrawn { .. }) => None,
+    }
+}
+
+/// Returns how the history names the state a task has come to.
+fn described(task: &Task) -> (&'static str, Option<String>) {
+    let detail = match &task.state {
+        TaskState::Ended { outcome } => outcome.explanation().or_else(|| Some(outcome.words())),
+        TaskState::Stopping { stage: Some(stage), .. } => Some(format!("sent {}", stage.signal)),
+        TaskState::Queued { .. }
+        | TaskState::Starting
+        | TaskState::Running
+        | TaskState::Waiting { .. }
+        | TaskState::Stopping { stage: None, .. } => None,
+    };
+    (task.state.name().as_str(), detail)
+}
+
+/// Tells every caller of a turn that nothing of it happened.
+fn refuse(turn: Turn, error: StoreError) {
+    let error = Arc::new(error);
+    let replies = turn.replies.into_iter().map(|(reply, _)| reply);
+    for reply in replies.chain(turn.askers.into_iter().map(|(_, reply)| reply)) {
+        answer(reply, Err(EngineError::NotStored(Arc::clone(&error))));
+    }
+}
+
+/// Replies to a caller; one that has gone away needs no reply.
+fn answer(reply: ReplyTo, said: Result<Reply, EngineError>) {
+    drop(reply.send(said));
+}
+
+/// Returns `bytes` as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,117 @@
+//! What reaches the dispatcher, from callers, shims and the engine itself.
+
+use std::sync::Arc;
+
+use nod_core::access::Actor;
+use nod_core::command::CommandLine;
+use nod_core::environment::{Environment, EnvironmentChange};
+use nod_core::ids::{AttemptNumber, OperationId, SessionId, TaskId, Timestamp};
+use nod_core::progress::Progress;
+use nod_core::protocol::{Ask, GiveAnswer, Reply};
+use nod_core::shim::{ProcessIdentity, Report, ShimStop, Status};
+use nod_core::task::{ExitStatus, OutputMode, SpawnError, StopStage};
+use tokio::sync::oneshot;
+
+use crate::error::EngineError;
+use crate::store::SealedEnvironment;
+
+/// One thing for the dispatcher to decide on.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Call(Box<Incoming>),
+    Shim(TaskId, AttemptNumber, Said),
+    /// The process that asked is gone, so nobody waits for the answer.
+    AskerGone(OperationId),
+    /// The host is to end; the tasks go on.
+    Stop,
+}
+
+/// A call that changes something or waits, checked and ready to be decided.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) actor: Actor,
+    pub(crate) change: Change,
+    pub(crate) reply: ReplyTo,
+}
+
+pub(crate) type ReplyTo = oneshot::Sender<Result<Reply, EngineError>>;
+
+#[derive(Debug)]
+pub(crate) enum Change {
+    Submit(Box<NewTask>),
+    Cancel { operation: OperationId, id: TaskId },
+    Progress(Progress),
+    Ask(Ask),
+    Withdraw(OperationId),
+    Answer(GiveAnswer),
+    Wait(TaskId),
+}
+
+/// A task to be made, with everything that takes time to find out already found out.
+#[derive(Debug)]
+pub(crate) struct NewTask {
+    pub(crate) operation: OperationId,
+    pub(crate) command: CommandLine,
+    pub(crate) cwd: String,
+    pub(crate) label: Option<String>,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) output: OutputMode,
+    pub(crate) timeout_ms: Option<u64>,
+    pub(crate) ask_first: bool,
+    pub(crate) environment: NewEnvironment,
+    pub(crate) environment_changes: Vec<EnvironmentChange>,
+}
+
+#[derive(Debug)]
+pub(crate) enum NewEnvironment {
+    Given {
+        sealed: SealedEnvironment,
+        plain: Arc<Environment>,
+    },
+    /// That of an earlier task, by its digest.
+    Kept {
+        digest: Vec<u8>,
+    },
+}
+
+impl NewEnvironment {
+    pub(crate) fn digest(&self) -> &[u8] {
+        match self {
+            Self::Given { sealed, .. } => &sealed.digest,
+            Self::Kept { digest } => digest,
+        }
+    }
+}
+
+/// What was heard of an attempt.
+#[derive(Debug, Clone)]
+pub(crate) enum Said {
+    Status(Box<Status>),
+    Started {
+        process: ProcessIdentity,
+        at: Timestamp,
+    },
+    Progress(Progress),
+    Exited {
+        status: ExitStatus,
+        at: Timestamp,
+    },
+    Stopping {
+        cause: ShimStop,
+        stage: StopStage,
+    },
+    Ended {
+        report: Box<Report>,
+        tail: String,
+    },
+    /// The shim is gone and left no report.
+    Gone {
+        why: String,
+    },
+    /// No shim could be started.
+    StartFailed {
+        error: SpawnError,
+    },
+    /// No shim ever claimed the attempt.
+    NeverStarted,
+}

@@ -1,0 +1,137 @@
+//! Deciding on what was heard of running attempts.
+
+use nod_core::ids::{AttemptNumber, TaskId, Timestamp};
+use nod_core::shim::{ProcessIdentity, Report, Status};
+use nod_core::task::{StopCause, TaskState};
+use nod_core::transition::{Effect, Input};
+
+use super::Dispatcher;
+use super::message::Said;
+use super::turn::Turn;
+use crate::store::AttemptRow;
+
+impl Dispatcher {
+    pub(super) fn decide_shim(
+        &mut self,
+        id: TaskId,
+        attempt: AttemptNumber,
+        said: Said,
+        turn: &mut Turn,
+    ) {
+        let current = self.live.task(id).and_then(|live| live.attempt.as_ref());
+        if current.is_none_or(|current| current.number != attempt) {
+            // Its end is in the history already, or the attempt was given up.
+            if matches!(said, Said::Ended { .. }) {
+                turn.effects.push((id, attempt, Effect::Acknowledge));
+            }
+            return;
+        }
+        let input = match said {
+            Said::Status(status) => return self.adopted(id, attempt, *status, turn),
+            Said::Progress(progress) => return self.note_progress(id, progress),
+            Said::Started { process, at } => {
+                self.started(id, process, at);
+                Input::Started
+            }
+            Said::Exited { status, at } => {
+                return self.change_attempt(id, |row| {
+                    row.exit = Some(status);
+                    row.exited_at = Some(at);
+                });
+            }
+            Said::Stopping { cause, stage } => Input::Stopping { cause, stage },
+            Said::Ended { report, tail } => {
+                self.change_attempt(id, |row| apply_report(row, &report));
+                if let Some(at) = report.started_at {
+                    self.set_started(id, at);
+                }
+                self.tail(id, tail, turn);
+                turn.durable = true;
+                Input::Finished { report }
+            }
+            Said::Gone { why } => {
+                turn.durable = true;
+                Input::Vanished { why }
+            }
+            Said::StartFailed { error } => {
+                turn.durable = true;
+                Input::StartFailed { error }
+            }
+            Said::NeverStarted => Input::NeverStarted,
+        };
+        if let Err(rejected) = self.advance(id, input, turn) {
+            tracing::warn!(task = id.0, "what a shim said does not fit: {rejected}");
+        }
+    }
+
+    /// Takes in where a shim stands that this host did not know, or knew before a restart.
+    fn adopted(&mut self, id: TaskId, attempt: AttemptNumber, status: Status, turn: &mut Turn) {
+        if let (Some(process), Some(at)) = (status.process, status.started_at) {
+            self.decide_shim(id, attempt, Said::Started { process, at }, turn);
+        }
+        if let Some((cause, stage)) = status.stopping {
+            self.decide_shim(id, attempt, Said::Stopping { cause, stage }, turn);
+        }
+        // Told once more: the host that stored the cancel may have died before it told.
+        let cancelled = self.live.task(id).is_some_and(|live| {
+            matches!(
+                live.task().state,
+                TaskState::Stopping { cause: StopCause::Cancelled { .. }, .. }
+            )
+        });
+        if cancelled {
+            turn.effects.push((id, attempt, Effect::Stop));
+        }
+    }
+
+    fn started(&mut self, id: TaskId, process: ProcessIdentity, at: Timestamp) {
+        self.change_attempt(id, |row| {
+            row.process = Some(process.pid);
+            row.started_at = Some(at);
+        });
+        self.set_started(id, at);
+    }
+
+    fn set_started(&mut self, id: TaskId, at: Timestamp) {
+        let Some(live) = self.live.task(id) else { return };
+        if live.task().started_at.is_none() {
+            let mut live = live.clone();
+            live.row.task.started_at = Some(at);
+            self.live.put_task(live);
+        }
+    }
+
+    fn change_attempt(&mut self, id: TaskId, change: impl FnOnce(&mut AttemptRow)) {
+        let Some(mut live) = self.live.task(id).cloned() else { return };
+        if let Some(row) = &mut live.attempt {
+            change(row);
+            self.live.put_task(live);
+        }
+    }
+
+    /// Keeps the end of the output for the search.
+    fn tail(&self, id: TaskId, tail: String, turn: &mut Turn) {
+        if self.live.task(id).is_some() {
+            turn.tails.push((id, tail));
+        }
+    }
+}
+
+fn apply_report(row: &mut AttemptRow, report: &Report) {
+    row.process = report.process.map(|process| process.pid).or(row.process);
+    row.started_at = report.started_at.or(row.started_at);
+    row.exit = report.exit.or(row.exit);
+    row.exited_at = report.exited_at.or(row.exited_at);
+    row.ended_at = Some(report.ended_at);
+    row.peak_memory = report.peak_memory;
+    row.cpu_ms = report.cpu_ms;
+    row.size = report.size;
+    row.left = report
+        .left
+        .iter()
+        .map(|left| {
+            let fate = if left.ended { "ended" } else { "could not be ended" };
+            format!("{} ({}), {fate}", left.name, left.pid)
+        })
+        .collect();
+}

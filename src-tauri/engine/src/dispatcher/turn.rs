@@ -1,0 +1,119 @@
+//! What one turn of the dispatcher has decided and not yet done.
+
+use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
+use nod_core::protocol::{Event, EventChange, Reply};
+use nod_core::request::Closure;
+use nod_core::transition::Effect;
+
+use super::live::Live;
+use super::message::ReplyTo;
+use crate::effects::Start;
+use crate::error::EngineError;
+use crate::store::{AuditRow, Commit, EventRow, OperationResult, SealedEnvironment};
+
+/// The decisions of a turn, in the order in which they were taken.
+pub(crate) struct Turn {
+    pub(crate) now: Timestamp,
+    events: Vec<(EventRow, EventChange)>,
+    pub(crate) replies: Vec<(ReplyTo, Result<Reply, EngineError>)>,
+    /// Callers that wait for a question to be closed.
+    pub(crate) askers: Vec<(RequestId, ReplyTo)>,
+    pub(crate) effects: Vec<(TaskId, AttemptNumber, Effect)>,
+    pub(crate) starts: Vec<Start>,
+    pub(crate) closed: Vec<(RequestId, Closure)>,
+    pub(crate) ended: Vec<TaskId>,
+    environments: Vec<SealedEnvironment>,
+    operations: Vec<(OperationId, Timestamp, OperationResult)>,
+    audit: Vec<AuditRow>,
+    pub(crate) tails: Vec<(TaskId, String)>,
+    /// Something in this turn was promised to somebody, so it must survive a power cut.
+    pub(crate) durable: bool,
+}
+
+impl Turn {
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            events: Vec::new(),
+            replies: Vec::new(),
+            askers: Vec::new(),
+            effects: Vec::new(),
+            starts: Vec::new(),
+            closed: Vec::new(),
+            ended: Vec::new(),
+            environments: Vec::new(),
+            operations: Vec::new(),
+            audit: Vec::new(),
+            tails: Vec::new(),
+            durable: false,
+        }
+    }
+
+    /// Adds an event and gives it its number.
+    pub(crate) fn event(
+        &mut self,
+        live: &mut Live,
+        task: TaskId,
+        (what, detail): (&str, Option<String>),
+        change: EventChange,
+    ) {
+        let row =
+            EventRow { seq: live.next_event(), at: self.now, task, what: what.to_owned(), detail };
+        self.events.push((row, change));
+    }
+
+    /// Notes what an operation came to.
+    pub(crate) fn operation(
+        &mut self,
+        live: &mut Live,
+        operation: OperationId,
+        result: OperationResult,
+    ) {
+        live.put_operation(operation.clone(), result.clone());
+        self.operations.push((operation, self.now, result));
+    }
+
+    pub(crate) fn environment(&mut self, sealed: SealedEnvironment) {
+        self.environments.push(sealed);
+    }
+
+    pub(crate) fn audit(&mut self, row: AuditRow) {
+        self.audit.push(row);
+    }
+
+    /// Returns what is to be stored, and leaves the events to be published.
+    pub(crate) fn commit(&mut self, live: &Live) -> (Commit, Vec<Event>) {
+        let mut commit = Commit {
+            environments: std::mem::take(&mut self.environments),
+            operations: std::mem::take(&mut self.operations),
+            audit: std::mem::take(&mut self.audit),
+            tails: std::mem::take(&mut self.tails),
+            requests: live.touched_requests().cloned().collect(),
+            durable: self.durable,
+            ..Commit::default()
+        };
+        for touched in live.touched_tasks() {
+            match touched.before {
+                None => commit.new_tasks.push(touched.after.row.clone()),
+                Some(before) if before.row != touched.after.row => {
+                    commit.tasks.push(touched.after.row.clone());
+                }
+                Some(_) => {}
+            }
+            if touched.before.is_none_or(|before| before.attempt != touched.after.attempt) {
+                commit.attempts.extend(touched.after.attempt.clone());
+            }
+        }
+        let mut published = Vec::with_capacity(self.events.len());
+        for (row, change) in self.events.drain(..) {
+            published.push(Event { seq: row.seq, at: row.at, change });
+            commit.events.push(row);
+        }
+        (commit, published)
+    }
+
+    /// Returns whether there is nothing to store.
+    pub(crate) fn stores_nothing(&self, live: &Live) -> bool {
+        self.events.is_empty() && live.touched_tasks().next().is_none()
+    }
+}

@@ -1,0 +1,200 @@
+//! Carrying out what the dispatcher decided, off its thread.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender};
+use nod_core::environment::Environment;
+use nod_core::ids::{AttemptNumber, TaskId};
+use nod_core::shim::{SPEC_FILE, Spec, ToShim};
+use nod_core::task::{OutputMode, SpawnError};
+use nod_core::transition::Effect;
+
+use crate::dispatcher::{Message, Said};
+use crate::process::{self, Programs};
+use crate::shims::{Link, Shims};
+use crate::store::{Readers, Seal, StoreError};
+use crate::tokens::Token;
+
+/// How many tasks are being started at once.
+const WORKERS: usize = 2;
+
+/// Everything that starting one attempt takes.
+pub(crate) struct Start {
+    pub(crate) spec: Spec,
+    pub(crate) folder: PathBuf,
+    pub(crate) token: Token,
+    /// The task's environment, or nothing when it is to be read by its digest.
+    pub(crate) environment: Option<Arc<Environment>>,
+    pub(crate) digest: Vec<u8>,
+}
+
+enum Job {
+    Start(Box<Start>, tokio::sync::mpsc::UnboundedReceiver<ToShim>),
+    Sweep(TaskId, AttemptNumber),
+}
+
+/// The way from the dispatcher to the workers.
+#[derive(Clone)]
+pub(crate) struct Effects {
+    jobs: Sender<Job>,
+    shims: Shims,
+    tasks: PathBuf,
+}
+
+/// What a worker works with.
+#[derive(Clone)]
+pub(crate) struct Worker {
+    pub(crate) programs: Programs,
+    pub(crate) readers: Readers,
+    pub(crate) seal: Seal,
+    pub(crate) shims: Shims,
+    pub(crate) inbox: Sender<Message>,
+    /// What every task is told of its host.
+    pub(crate) socket: PathBuf,
+    pub(crate) bin: PathBuf,
+    pub(crate) tasks: PathBuf,
+}
+
+impl Effects {
+    /// Starts the workers.
+    pub(crate) fn begin(worker: &Worker) -> io::Result<Self> {
+        let (jobs, todo) = crossbeam_channel::unbounded();
+        for number in 0..WORKERS {
+            let (worker, todo) = (worker.clone(), todo.clone());
+            thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || worker.run(&todo))?;
+        }
+        Ok(Self { jobs, shims: worker.shims.clone(), tasks: worker.tasks.clone() })
+    }
+
+    /// Returns the folder of an attempt.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.tasks.join(name)
+    }
+
+    pub(crate) fn start(&self, start: Start) {
+        // Made before the shim is there, so that a cancel that follows at once finds it.
+        let orders = self.shims.expect(start.spec.task, start.spec.attempt);
+        self.hand_over(Job::Start(Box::new(start), orders));
+    }
+
+    pub(crate) fn carry_out(&self, id: TaskId, attempt: AttemptNumber, effect: &Effect) {
+        match effect {
+            Effect::Stop => self.shims.tell(id, attempt, ToShim::Stop),
+            Effect::Acknowledge => self.shims.tell(id, attempt, ToShim::Acknowledge),
+            Effect::Sweep => self.hand_over(Job::Sweep(id, attempt)),
+            // These are decided, not carried out.
+            Effect::Start | Effect::Withdraw { .. } => {}
+        }
+    }
+
+    fn hand_over(&self, job: Job) {
+        self.jobs.send(job).expect("the workers live as long as the dispatcher");
+    }
+}
+
+impl Worker {
+    fn run(&self, todo: &Receiver<Job>) {
+        for job in todo {
+            match job {
+                Job::Start(start, orders) => self.start(&start, orders),
+                Job::Sweep(id, attempt) => {
+                    process::sweep(&self.socket, id, attempt);
+                }
+            }
+        }
+    }
+
+    fn start(&self, start: &Start, orders: tokio::sync::mpsc::UnboundedReceiver<ToShim>) {
+        let (id, attempt) = (start.spec.task, start.spec.attempt);
+        match self.started(start) {
+            Ok(shim) => {
+                let folder = start.folder.clone();
+                self.shims.link(
+                    Link { id, attempt, folder, orders, child: Some(shim.child) },
+                    shim.socket,
+                );
+            }
+            Err(why) => {
+                tracing::error!(task = id.0, "failed to start a shim: {why}");
+                self.shims.forget(id, attempt);
+                let error = SpawnError {
+                    program: start.spec.argv.first().cloned().unwrap_or_default(),
+                    cwd: start.spec.cwd.clone(),
+                    message: why.to_string(),
+                    not_found: false,
+                };
+                // Nobody to tell means that the host is ending.
+                drop(self.inbox.send(Message::Shim(id, attempt, Said::StartFailed { error })));
+            }
+        }
+    }
+
+    fn started(&self, start: &Start) -> Result<process::StartedShim, StartError> {
+        let environment = match &start.environment {
+            Some(environment) => Arc::clone(environment),
+            None => Arc::new(self.stored_environment(&start.digest)?),
+        };
+        make_folder(&start.folder)?;
+        write_spec(&start.folder.join(SPEC_FILE), &start.spec)?;
+        let environment = self.task_environment(start, &environment);
+        Ok(process::start_shim(&self.programs.shim, &start.folder, &environment)?)
+    }
+
+    fn stored_environment(&self, digest: &[u8]) -> Result<Environment, StoreError> {
+        let sealed = self.readers.lend()?.environment(digest)?.ok_or(StoreError::Seal)?;
+        self.seal.open(&sealed)
+    }
+
+    /// Returns the task's environment with what Nod adds to it.
+    fn task_environment(&self, start: &Start, given: &Environment) -> Environment {
+        let mut environment = given.clone();
+        let mut set = |name: &str, value: String| {
+            environment.insert(name.to_owned(), value);
+        };
+        set("NOD_SOCKET", self.socket.to_string_lossy().into_owned());
+        set("NOD_TASK_ID", start.spec.task.to_string());
+        set("NOD_ATTEMPT", start.spec.attempt.to_string());
+        set("NOD_TOKEN", start.token.secret().to_owned());
+        set("PAGER", "cat".into());
+        set("GIT_PAGER", "cat".into());
+        set("CARGO_TERM_PROGRESS_TERM_INTEGRATION", "true".into());
+        if start.spec.output == OutputMode::Terminal {
+            set("TERM", "xterm-256color".into());
+        }
+        let path = environment.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str);
+        let path = format!("{}:{path}", self.bin.display());
+        environment.insert("PATH".into(), path);
+        environment
+    }
+}
+
+/// Why a shim could not be started.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+fn write_spec(path: &Path, spec: &Spec) -> io::Result<()> {
+    let json = serde_json::to_vec(spec)?;
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let written = opened.and_then(|mut file| file.write_all(&json));
+    if written.is_err() {
+        // A half-written file would be read as damage.
+        drop(fs::remove_file(path));
+    }
+    written
+}

@@ -1,0 +1,82 @@
+//! What can go wrong when a host is asked for something.
+
+use nod_core::access::Refusal;
+use nod_core::command::CommandError;
+use nod_core::ids::{RequestId, TaskId};
+use nod_core::progress::ProgressError;
+use nod_core::protocol::{ErrorCode, ErrorReply};
+use nod_core::request::AnswerError;
+
+use crate::store::StoreError;
+
+/// Why a call was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("no task has id {0}: `nod list` shows which there are")]
+    TaskNotFound(TaskId),
+    #[error("no request has id {0}")]
+    RequestNotFound(RequestId),
+    #[error("task {id} is {state}: {hint}")]
+    WrongState { id: TaskId, state: String, hint: &'static str },
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    #[error("{0}")]
+    Command(#[from] CommandError),
+    #[error("the folder {0} is not there: give the path of a folder")]
+    NoFolder(String),
+    #[error("{0}")]
+    Progress(#[from] ProgressError),
+    #[error("{0}")]
+    Answer(#[from] AnswerError),
+    #[error("{what} is too long: {limit} bytes at most")]
+    TooLong { what: &'static str, limit: usize },
+    #[error("the operation id {0} was used for something else")]
+    OperationReused(String),
+    #[error("this host has no window: start the Nod app")]
+    NoWindow,
+    #[error("the Nod app is the host: quit it there")]
+    NotHeadless,
+    #[error("the host is stopping: try again")]
+    Stopping,
+    #[error("task {0} has not started, so it has no output yet")]
+    NoOutput(TaskId),
+    #[error("failed to read the output of task {id}: {source}")]
+    Log { id: TaskId, source: std::io::Error },
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// Nothing of the call happened.
+    #[error("{0}")]
+    NotStored(std::sync::Arc<StoreError>),
+    #[error("failed to read the environment of your login shell: {0}")]
+    LoginShell(String),
+    #[error("{0}")]
+    Bad(&'static str),
+}
+
+impl EngineError {
+    /// The part of an error that a client may branch on.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::TaskNotFound(_) | Self::RequestNotFound(_) => ErrorCode::NotFound,
+            Self::WrongState { .. } | Self::Answer(_) | Self::NoOutput(_) => ErrorCode::Conflict,
+            Self::NoWindow | Self::NotHeadless => ErrorCode::Conflict,
+            Self::Refused(_) => ErrorCode::Forbidden,
+            Self::Command(_)
+            | Self::NoFolder(_)
+            | Self::Progress(_)
+            | Self::TooLong { .. }
+            | Self::OperationReused(_)
+            | Self::Bad(_) => ErrorCode::BadRequest,
+            Self::Stopping => ErrorCode::Stopping,
+            Self::Store(_) | Self::NotStored(_) => ErrorCode::Storage,
+            Self::Log { .. } | Self::LoginShell(_) => ErrorCode::Internal,
+        }
+    }
+}
+
+impl From<EngineError> for ErrorReply {
+    fn from(error: EngineError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}

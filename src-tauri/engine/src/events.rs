@@ -1,0 +1,101 @@
+//! The numbered stream of what changed, and its subscribers.
+//!
+//! A subscriber that does not keep up is told that it lagged; it never slows
+//! the dispatcher.
+
+use std::sync::Arc;
+
+use nod_core::ids::EventNumber;
+use nod_core::protocol::{Event, EventChange};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+/// How many events a subscriber may be behind.
+const BACKLOG: usize = 4096;
+
+/// The publishing end.
+#[derive(Clone)]
+pub(crate) struct Events {
+    sender: broadcast::Sender<Arc<Event>>,
+}
+
+/// The listening end: every event from the subscription on.
+pub struct Subscription {
+    receiver: broadcast::Receiver<Arc<Event>>,
+    last: Option<Arc<Event>>,
+}
+
+impl Events {
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        Self { sender: broadcast::Sender::new(BACKLOG) }
+    }
+
+    /// Hands `event` to everyone who listens.
+    pub(crate) fn publish(&self, event: Event) {
+        // The error says that nobody listens, which is no failure.
+        drop(self.sender.send(Arc::new(event)));
+    }
+
+    #[must_use]
+    pub(crate) fn subscribe(&self) -> Subscription {
+        Subscription { receiver: self.sender.subscribe(), last: None }
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Subscription {
+    /// Returns the next event; nothing once the host has ended.
+    pub async fn next(&mut self) -> Option<Arc<Event>> {
+        match self.receiver.recv().await {
+            Ok(event) => {
+                self.last = Some(Arc::clone(&event));
+                Some(event)
+            }
+            Err(RecvError::Lagged(_)) => Some(Arc::new(self.lagged())),
+            Err(RecvError::Closed) => None,
+        }
+    }
+
+    fn lagged(&self) -> Event {
+        let (seq, at) = match &self.last {
+            Some(event) => (event.seq, event.at),
+            None => (EventNumber(0), crate::clock::now()),
+        };
+        Event { seq, at, change: EventChange::Lagged }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nod_core::ids::{TaskId, Timestamp};
+
+    use super::*;
+
+    fn event(seq: u64) -> Event {
+        let change = EventChange::Progress { id: TaskId(1), progress: None };
+        Event { seq: EventNumber(seq), at: Timestamp(0), change }
+    }
+
+    #[tokio::test]
+    async fn a_slow_subscriber_is_told_that_it_lagged_and_goes_on() {
+        let events = Events::new();
+        let mut slow = events.subscribe();
+        let total = BACKLOG as u64 + 10;
+        for seq in 1..=total {
+            events.publish(event(seq));
+        }
+        assert_eq!(slow.next().await.unwrap().change, EventChange::Lagged);
+        assert_eq!(slow.next().await.unwrap().seq, EventNumber(11));
+        drop(events);
+        for seq in 12..=total {
+            assert_eq!(slow.next().await.unwrap().seq, EventNumber(seq));
+        }
+        assert!(slow.next().await.is_none());
+    }
+}

@@ -1,0 +1,312 @@
+//! The one process that runs the engine for a data directory: its start and its end.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender};
+use nod_core::paths::Paths;
+use nod_core::protocol::HostKind;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::clock;
+use crate::config::{Config, ConfigError};
+use crate::dispatcher::{Dispatcher, Message, Settings, Waiters, hex};
+use crate::effects::{Effects, Worker};
+use crate::events::{Events, Subscription};
+use crate::handle::{Handle, Inner};
+use crate::logs::Outputs;
+use crate::process::{self, Programs};
+use crate::recovery::Recovery;
+use crate::shims::Shims;
+use crate::socket;
+use crate::store::{Readers, Seal, Store, StoreError};
+use crate::tokens::Tokens;
+
+/// How long an operation may be sent again, in milliseconds.
+const OPERATIONS_KEPT: i64 = 24 * 60 * 60 * 1000;
+
+/// What a host is started with.
+pub struct HostOptions {
+    pub paths: Paths,
+    pub programs: Programs,
+    pub kind: HostKind,
+    /// Brings the window to the front; a headless host has none.
+    pub show_window: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+/// A running host. Ends when it is dropped; its tasks go on.
+pub struct Host {
+    handle: Handle,
+    inbox: Sender<Message>,
+    dispatcher: Option<JoinHandle<()>>,
+    runtime: Option<Runtime>,
+    stop: watch::Receiver<bool>,
+    events: Option<Subscription>,
+    socket: PathBuf,
+    /// Held for as long as this host lives.
+    _lock: File,
+}
+
+/// Why a host did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("another host has {}", .0.display())]
+    Held(PathBuf),
+    #[error("failed to use {}: {source}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("{0} is missing: it belongs beside the other programs of Nod", .path.display())]
+    Program { path: PathBuf },
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("failed to listen on {}: {source}", path.display())]
+    Socket { path: PathBuf, source: io::Error },
+    #[error("failed to start the engine: {0}")]
+    Threads(io::Error),
+}
+
+/// The parts that the threads of a host share.
+struct Parts {
+    readers: Readers,
+    seal: Seal,
+    events: Events,
+    outputs: Outputs,
+    tokens: Tokens,
+    inbox: Sender<Message>,
+    shims: Shims,
+}
+
+impl Host {
+    /// Takes the data directory, settles what an earlier host left, and begins to serve.
+    pub fn start(options: HostOptions) -> Result<Self, StartError> {
+        let paths = options.paths.clone();
+        let lock = prepare(&paths, &options.programs)?;
+        let config = Config::load(&paths.config)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("nod-io")
+            .enable_all()
+            .build()
+            .map_err(StartError::Threads)?;
+        let mut store = Store::open(&paths.database())?;
+        store.forget_operations(nod_core::ids::Timestamp(clock::now().0 - OPERATIONS_KEPT))?;
+        let (inbox, messages) = crossbeam_channel::unbounded();
+        let parts = parts(&paths, &runtime, &inbox)?;
+        // Made before anything is decided: what ended while no host ran is part of it.
+        let events = parts.events.subscribe();
+        let (dispatcher, first) = dispatcher(&paths, &config, &options.programs, &parts, store)?;
+        let thread = begin(dispatcher, first, messages)?;
+        let (stop_sender, stop) = watch::channel(false);
+        let handle = handle(options, parts, stop_sender);
+        let socket = paths.socket();
+        let listener = {
+            let _context = runtime.enter();
+            socket::listen(&socket)
+                .map_err(|source| StartError::Socket { path: socket.clone(), source })?
+        };
+        runtime.spawn(socket::serve(listener, handle.clone()));
+        tracing::info!(data = %paths.data.display(), "the host serves");
+        Ok(Self {
+            handle,
+            inbox,
+            dispatcher: Some(thread),
+            runtime: Some(runtime),
+            stop,
+            events: Some(events),
+            socket,
+            _lock: lock,
+        })
+    }
+
+    /// Returns the way to ask this host.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Returns the runtime that the host's connections live on.
+    #[must_use]
+    pub fn runtime(&self) -> tokio::runtime::Handle {
+        self.runtime.as_ref().expect("a host has its runtime until it is dropped").handle().clone()
+    }
+
+    /// Returns every event since the start, the settling of earlier tasks included; once.
+    pub fn take_events(&mut self) -> Option<Subscription> {
+        self.events.take()
+    }
+
+    /// Returns whether any task has not ended, as far as the history can tell.
+    #[must_use]
+    pub fn has_unfinished_tasks(&self) -> bool {
+        self.handle.has_unfinished_tasks()
+    }
+
+    /// Returns what becomes true when somebody asks this host to end.
+    #[must_use]
+    pub fn stop_requested(&self) -> watch::Receiver<bool> {
+        self.stop.clone()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // First no new calls, then what was begun is stored, then the lock is free.
+        if let Err(error) = fs::remove_file(&self.socket) {
+            tracing::debug!("the socket was gone already: {error}");
+        }
+        drop(self.inbox.send(Message::Stop));
+        if let Some(dispatcher) = self.dispatcher.take()
+            && dispatcher.join().is_err()
+        {
+            tracing::error!("the dispatcher panicked");
+        }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Makes the folders, and takes the lock.
+fn prepare(paths: &Paths, programs: &Programs) -> Result<File, StartError> {
+    for program in [&programs.shim, &programs.nod] {
+        if !program.is_file() {
+            return Err(StartError::Program { path: program.clone() });
+        }
+    }
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StartError::Folder { path, source }
+    };
+    for folder in [&paths.data, &paths.tasks(), &paths.bin()] {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed(folder))?;
+    }
+    let lock = process::lock(&paths.host_lock()).map_err(failed(&paths.host_lock()))?;
+    let lock = lock.ok_or_else(|| StartError::Held(paths.data.clone()))?;
+    link_program(&paths.bin().join("nod"), &programs.nod).map_err(failed(&paths.bin()))?;
+    Ok(lock)
+}
+
+/// Puts `nod` where every task finds it first.
+fn link_program(link: &Path, program: &Path) -> io::Result<()> {
+    if fs::read_link(link).is_ok_and(|target| target == program) {
+        return Ok(());
+    }
+    let fresh = link.with_extension("new");
+    if let Err(error) = fs::remove_file(&fresh)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    symlink(program, &fresh)?;
+    fs::rename(fresh, link)
+}
+
+fn parts(paths: &Paths, runtime: &Runtime, inbox: &Sender<Message>) -> Result<Parts, StartError> {
+    let outputs = Outputs::default();
+    let shims = Shims::new(runtime.handle().clone(), inbox.clone(), outputs.clone());
+    Ok(Parts {
+        readers: Readers::new(paths.database()),
+        seal: Seal::load(&paths.seal_key())?,
+        events: Events::new(),
+        outputs,
+        tokens: Tokens::default(),
+        inbox: inbox.clone(),
+        shims,
+    })
+}
+
+fn dispatcher(
+    paths: &Paths,
+    config: &Config,
+    programs: &Programs,
+    parts: &Parts,
+    store: Store,
+) -> Result<(Dispatcher, Vec<Message>), StartError> {
+    let settings = Settings {
+        slots: config.groups.default.slots,
+        grace_ms: config.cancel.grace_ms,
+        boot_id: process::boot_id(),
+        open_files: process::raise_open_files(),
+    };
+    let tasks = paths.tasks();
+    let recovery = Recovery {
+        shims: &parts.shims,
+        outputs: &parts.outputs,
+        tokens: &parts.tokens,
+        tasks: &tasks,
+        boot_id: &settings.boot_id,
+    };
+    let (live, first) = recovery.recover(&parts.readers)?;
+    let worker = Worker {
+        programs: programs.clone(),
+        readers: parts.readers.clone(),
+        seal: parts.seal.clone(),
+        shims: parts.shims.clone(),
+        inbox: parts.inbox.clone(),
+        socket: paths.socket(),
+        bin: paths.bin(),
+        tasks,
+    };
+    let dispatcher = Dispatcher {
+        live,
+        store,
+        readers: parts.readers.clone(),
+        events: parts.events.clone(),
+        outputs: parts.outputs.clone(),
+        effects: Effects::begin(&worker).map_err(StartError::Threads)?,
+        tokens: parts.tokens.clone(),
+        settings,
+        board: Default::default(),
+        waiters: Waiters::default(),
+        again: vec![],
+    };
+    Ok((dispatcher, first))
+}
+
+fn begin(
+    mut dispatcher: Dispatcher,
+    first: Vec<Message>,
+    messages: Receiver<Message>,
+) -> Result<JoinHandle<()>, StartError> {
+    // What became of tasks is decided before anyone can ask about them.
+    dispatcher.turn(first);
+    thread::Builder::new()
+        .name("dispatcher".into())
+        .spawn(move || dispatcher.run(&messages))
+        .map_err(StartError::Threads)
+}
+
+fn handle(options: HostOptions, parts: Parts, stop: watch::Sender<bool>) -> Handle {
+    let mut epoch = [0; 8];
+    getrandom::fill(&mut epoch).expect("the system has random bytes once it has booted");
+    Handle::new(Inner {
+        inbox: parts.inbox,
+        readers: parts.readers,
+        seal: parts.seal,
+        events: parts.events,
+        outputs: parts.outputs,
+        tokens: parts.tokens,
+        tasks: options.paths.tasks(),
+        kind: options.kind,
+        epoch: hex(&epoch),
+        host_environment: own_environment(),
+        login_environment: OnceLock::new(),
+        show_window: options.show_window,
+        stop,
+    })
+}
+
+/// Returns this process's variables, as far as they are text.
+fn own_environment() -> BTreeMap<String, String> {
+    env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}

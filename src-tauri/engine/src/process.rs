@@ -1,0 +1,37 @@
+//! Processes and what only the system can do, with the same signatures on every platform.
+
+mod unix;
+
+use std::env;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Child;
+
+pub(crate) use unix::{
+    boot_id, claim, connect_shim, is_own_private_folder, lock, login_environment, raise_open_files,
+    start_shim, sweep, user_id,
+};
+
+/// The programs of Nod, which lie in one folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Programs {
+    pub nod: PathBuf,
+    pub shim: PathBuf,
+}
+
+impl Programs {
+    /// Returns the programs beside the one that is running.
+    pub fn beside_this() -> io::Result<Self> {
+        let this = env::current_exe()?;
+        let folder =
+            this.parent().ok_or_else(|| io::Error::other("no folder holds this program"))?;
+        Ok(Self { nod: folder.join("nod"), shim: folder.join("nod-shim") })
+    }
+}
+
+/// A shim that was just started, and the connection to it.
+pub(crate) struct StartedShim {
+    pub(crate) child: Child,
+    pub(crate) socket: UnixStream,
+}

@@ -1,0 +1,110 @@
+//! Settling what an earlier host left: running tasks are adopted, the rest is found out.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use nod_core::shim::{CLAIM_FILE, EXIT_FILE, LOG_FILE};
+use nod_core::task::TaskState;
+
+use crate::dispatcher::{Live, LiveTask, Message, Numbers, Said};
+use crate::logs::Outputs;
+use crate::process;
+use crate::shims::{Link, Shims, last_word};
+use crate::store::{AttemptRow, LiveRow, Readers, StoreError};
+use crate::tokens::Tokens;
+
+/// A shim that has just claimed its attempt may be an instant from listening.
+const TRIES: u32 = 20;
+const BETWEEN: Duration = Duration::from_millis(5);
+
+/// Where the parts of a host stand while it starts.
+pub(crate) struct Recovery<'a> {
+    pub(crate) shims: &'a Shims,
+    pub(crate) outputs: &'a Outputs,
+    pub(crate) tokens: &'a Tokens,
+    pub(crate) tasks: &'a Path,
+    pub(crate) boot_id: &'a str,
+}
+
+/// What became of an attempt while no host ran.
+enum Found {
+    Shim(std::os::unix::net::UnixStream),
+    Settled(Said),
+}
+
+impl Recovery<'_> {
+    /// Returns the live state of the history, and what is to be decided first.
+    pub(crate) fn recover(&self, readers: &Readers) -> Result<(Live, Vec<Message>), StoreError> {
+        let reader = readers.lend()?;
+        let (task, request, event) = reader.last_numbers()?;
+        let mut live = Live::new(Numbers { task, request, event }, reader.operations()?);
+        for row in reader.open_requests()? {
+            live.put_request(row);
+        }
+        let mut messages = Vec::new();
+        for LiveRow { task: row, attempt } in reader.unfinished()? {
+            let has_process = row.task.state.holds_slot();
+            let id = row.task.id;
+            let log = attempt.as_ref().map(|row| self.tasks.join(&row.folder).join(LOG_FILE));
+            self.outputs.begin(id, log.filter(|_| has_process));
+            if let Some(attempt) = attempt.as_ref().filter(|_| has_process) {
+                self.tokens.restore(attempt.token_hash.clone(), id);
+                messages.extend(self.settle(attempt, &row.task.state));
+            }
+            live.put_task(LiveTask { row, attempt, environment: None });
+        }
+        live.keep();
+        Ok((live, messages))
+    }
+
+    /// Adopts the attempt, or returns what is to be decided of it.
+    fn settle(&self, attempt: &AttemptRow, state: &TaskState) -> Option<Message> {
+        let (id, number) = (attempt.task, attempt.number);
+        let folder = self.tasks.join(&attempt.folder);
+        let found = if attempt.boot_id == self.boot_id {
+            find(&folder)
+        } else if folder.join(EXIT_FILE).exists() {
+            Found::Settled(last_word(&folder))
+        } else {
+            let why = "the machine was restarted while it was running".to_owned();
+            Found::Settled(Said::Gone { why })
+        };
+        match found {
+            Found::Shim(socket) => {
+                tracing::info!(task = id.0, state = state.name().as_str(), "adopted");
+                let orders = self.shims.expect(id, number);
+                let link = Link { id, attempt: number, folder, orders, child: None };
+                self.shims.link(link, socket);
+                None
+            }
+            Found::Settled(said) => {
+                tracing::info!(task = id.0, "settled: {said:?}");
+                Some(Message::Shim(id, number, said))
+            }
+        }
+    }
+}
+
+/// Finds out what became of an attempt of this boot.
+fn find(folder: &Path) -> Found {
+    for _ in 0..TRIES {
+        match process::connect_shim(folder) {
+            Ok(socket) => return Found::Shim(socket),
+            // No claim: no shim has come so far, and with the claim taken none can any more.
+            Err(_) if !folder.join(CLAIM_FILE).exists() => match process::claim(folder) {
+                Ok(true) => return Found::Settled(Said::NeverStarted),
+                Ok(false) => {}
+                Err(error) => {
+                    let why = format!("its folder cannot be used: {error}");
+                    return Found::Settled(Said::Gone { why });
+                }
+            },
+            Err(_) if folder.join(EXIT_FILE).exists() => {
+                return Found::Settled(last_word(folder));
+            }
+            Err(_) => thread::sleep(BETWEEN),
+        }
+    }
+    Found::Settled(last_word(folder))
+}

@@ -1,0 +1,54 @@
+//! A host without a window: `nod serve`.
+
+use std::io::{self, Write as _};
+
+use nod_core::paths::Paths;
+use nod_core::protocol::HostKind;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::diagnostics;
+use crate::host::{Host, HostOptions, StartError};
+use crate::process::Programs;
+
+/// What a headless host is started with.
+pub struct ServeOptions {
+    pub paths: Paths,
+    /// Write the line `ready` to the standard output once calls are answered.
+    pub announce: bool,
+}
+
+/// Runs a host until it is asked to end, by a call, SIGTERM or SIGINT. Its tasks go on.
+pub fn serve(options: ServeOptions) -> Result<(), StartError> {
+    let _log = diagnostics::write_to(&options.paths);
+    let mut host = Host::start(HostOptions {
+        paths: options.paths,
+        programs: Programs::beside_this().map_err(StartError::Threads)?,
+        kind: HostKind::Headless,
+        show_window: None,
+    })?;
+    // Nobody listens here: a window that comes later asks for a snapshot.
+    drop(host.take_events());
+    if options.announce {
+        announce().map_err(StartError::Threads)?;
+    }
+    host.runtime().block_on(until_stopped(&host)).map_err(StartError::Threads)
+}
+
+fn announce() -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "ready")?;
+    out.flush()
+}
+
+async fn until_stopped(host: &Host) -> io::Result<()> {
+    let mut stop = host.stop_requested();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        // An error says that the host is gone, which ends it as well.
+        _ = stop.wait_for(|stop| *stop) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! Serves the protocol on a socket that only this user can reach.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use nod_core::access::Actor;
+use nod_core::ids::TaskId;
+use nod_core::protocol::{
+    Call, CallMessage, ErrorCode, ErrorReply, HostMessage, LogPart, MESSAGE_LIMIT, Notification,
+    Reply,
+};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::handle::Handle;
+use crate::process;
+
+/// How many messages wait for a client that does not read.
+const BACKLOG: usize = 64;
+
+/// How many calls of one connection are carried out at once.
+const CALLS: usize = 64;
+
+/// Makes the socket. The caller holds the host's lock, so an old one is nobody's.
+pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
+    let folder = path.parent().ok_or_else(|| io::Error::other("a socket lies in a folder"))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    if !process::is_own_private_folder(folder)? {
+        let message = format!("{} is not a folder of yours alone", folder.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Accepts connections for as long as the host runs.
+pub(crate) async fn serve(listener: UnixListener, handle: Handle) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(connection(stream, handle.clone()));
+            }
+            Err(error) => {
+                tracing::warn!("failed to accept a connection: {error}");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: UnixStream, handle: Handle) {
+    let peer = match stream.peer_cred() {
+        Ok(peer) if peer.uid() == process::user_id() => peer,
+        Ok(peer) => {
+            tracing::warn!(uid = peer.uid(), "refused a connection of another user");
+            return;
+        }
+        Err(error) => {
+            tracing::warn!("failed to find out who connects: {error}");
+            return;
+        }
+    };
+    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
+    let actor = Actor::Peer { uid: peer.uid(), pid };
+    let (read, write) = stream.into_split();
+    let (out, outbox) = mpsc::channel(BACKLOG);
+    let writer = tokio::spawn(write_all(write, outbox));
+    let mut connection = Connection { handle, out, calls: JoinSet::new() };
+    connection.read_all(BufReader::new(read), actor).await;
+    // Whoever waits here is gone: dropping the calls takes back what they asked.
+    drop(connection);
+    if let Err(error) = writer.await {
+        tracing::debug!("a connection's writer ended: {error}");
+    }
+}
+
+async fn write_all(mut write: OwnedWriteHalf, mut outbox: mpsc::Receiver<Vec<u8>>) {
+    while let Some(mut bytes) = outbox.recv().await {
+        // What waits behind goes along in the same write.
+        while let Ok(more) = outbox.try_recv() {
+            bytes.extend(more);
+        }
+        if write.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Connection {
+    handle: Handle,
+    out: mpsc::Sender<Vec<u8>>,
+    calls: JoinSet<()>,
+}
+
+impl Connection {
+    async fn read_all(&mut self, mut read: impl AsyncBufRead + Unpin, peer: Actor) {
+        let mut speaker = None;
+        let mut line = Vec::new();
+        loop {
+            match read_line(&mut read, &mut line).await {
+                Ok(Line::Whole) => {}
+                Ok(Line::End) | Err(_) => return,
+                Ok(Line::TooLong) => {
+                    let message = format!("a message holds {MESSAGE_LIMIT} bytes at most");
+                    self.refuse(None, ErrorReply::new(ErrorCode::BadRequest, message)).await;
+                    return;
+                }
+            }
+            if !self.take(&line, &peer, &mut speaker).await {
+                return;
+            }
+        }
+    }
+
+    /// Takes one message in; returns whether the connection goes on.
+    async fn take(&mut self, line: &[u8], peer: &Actor, speaker: &mut Option<Actor>) -> bool {
+        let message: CallMessage = match serde_json::from_slice(line) {
+            Ok(message) => message,
+            Err(error) => {
+                let error = format!("this is no call that Nod knows: {error}");
+                self.refuse(None, ErrorReply::new(ErrorCode::BadRequest, error)).await;
+                return true;
+            }
+        };
+        let id = message.id;
+        match (message.call, speaker.as_ref()) {
+            (Call::Hello(hello), None) => {
+                let greeting = self.handle.hello(peer.clone(), &hello);
+                let welcome = greeting.is_ok();
+                let reply = greeting.map(|(actor, reply)| {
+                    *speaker = Some(actor);
+                    reply
+                });
+                send(&self.out, &HostMessage::reply(id, reply)).await;
+                welcome
+            }
+            (_, None) => {
+                let error = ErrorReply::new(ErrorCode::BadRequest, "say hello first");
+                self.refuse(Some(id), error).await;
+                false
+            }
+            (call, Some(actor)) => {
+                self.begin(id, call, actor.clone()).await;
+                true
+            }
+        }
+    }
+
+    /// Carries a call out beside the others of the connection.
+    async fn begin(&mut self, id: u64, call: Call, actor: Actor) {
+        while self.calls.len() >= CALLS || self.calls.try_join_next().is_some() {
+            if self.calls.len() >= CALLS {
+                self.calls.join_next().await;
+            }
+        }
+        let (handle, out) = (self.handle.clone(), self.out.clone());
+        self.calls.spawn(async move {
+            let result = if call == Call::Subscribe {
+                subscribe(id, &handle, &actor, &out).await
+            } else if let Call::FollowLog { id, offset } = call {
+                follow(&handle, &actor, &out, (id, offset)).await
+            } else {
+                handle.call(&actor, call).await
+            };
+            send(&out, &HostMessage::reply(id, result)).await;
+        });
+    }
+
+    async fn refuse(&self, id: Option<u64>, error: ErrorReply) {
+        send(&self.out, &HostMessage::error(id, error)).await;
+    }
+}
+
+/// Sends events until the client or the host goes away.
+async fn subscribe(
+    id: u64,
+    handle: &Handle,
+    actor: &Actor,
+    out: &mpsc::Sender<Vec<u8>>,
+) -> Result<Reply, ErrorReply> {
+    let (reply, mut events) = handle.subscribe(actor)?;
+    send(out, &HostMessage::reply(id, Ok(reply))).await;
+    while let Some(event) = events.next().await {
+        let event = Notification::Event(Arc::unwrap_or_clone(event));
+        send(out, &HostMessage::notification(event)).await;
+    }
+    Err(ErrorReply::new(ErrorCode::Stopping, "the host is stopping"))
+}
+
+async fn follow(
+    handle: &Handle,
+    actor: &Actor,
+    out: &mpsc::Sender<Vec<u8>>,
+    (id, offset): (TaskId, u64),
+) -> Result<Reply, ErrorReply> {
+    let mut follow = handle.follow_log(actor, id, offset)?;
+    let failed = |error: io::Error| ErrorReply::new(ErrorCode::Internal, error.to_string());
+    while let Some((offset, bytes)) = follow.next().await.map_err(failed)? {
+        let size = offset + bytes.len() as u64;
+        let part = LogPart { offset, data: BASE64.encode(bytes), size };
+        send(out, &HostMessage::notification(Notification::Log(part))).await;
+    }
+    Ok(Reply::LogEnded { size: follow.offset() })
+}
+
+async fn send(out: &mpsc::Sender<Vec<u8>>, message: &HostMessage) {
+    let mut line = serde_json::to_vec(message).expect("our own types are JSON");
+    line.push(b'\n');
+    // A client that is gone ends its connection, which is noticed by the reader.
+    drop(out.send(line).await);
+}
+
+enum Line {
+    Whole,
+    TooLong,
+    End,
+}
+
+/// Reads one line of bounded length into `line`, without its end.
+async fn read_line(read: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -> io::Result<Line> {
+    line.clear();
+    loop {
+        let available = read.fill_buf().await?;
+        if available.is_empty() {
+            return Ok(Line::End);
+        }
+        let end = available.iter().position(|byte| *byte == b'\n');
+        let taken = end.unwrap_or(available.len());
+        if line.len() + taken >= MESSAGE_LIMIT {
+            return Ok(Line::TooLong);
+        }
+        line.extend_from_slice(&available[..taken]);
+        let used = end.map_or(taken, |end| end + 1);
+        read.consume(used);
+        if end.is_some() {
+            return Ok(Line::Whole);
+        }
+    }
+}

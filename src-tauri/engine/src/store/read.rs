@@ -1,0 +1,367 @@
+//! Reading the history, beside the writer and never in its way.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nod_core::ids::{
+    AttemptNumber, EventNumber, OperationId, RequestId, SessionId, TaskId, Timestamp,
+};
+use nod_core::protocol::{ListQuery, Page, StoredEvent};
+use nod_core::request::Request;
+use nod_core::task::{StateName, Task};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
+use serde::de::DeserializeOwned;
+
+use super::rows::{AttemptRow, LiveRow, OperationResult, RequestRow, TaskRow};
+use super::seal::SealedEnvironment;
+use super::{StoreError, open_reader};
+
+/// How many tasks one page holds at the most.
+const PAGE_LIMIT: u32 = 500;
+
+/// How many ended tasks are looked through for a search too short for the index.
+const SHORT_SEARCH_ROWS: i64 = 20_000;
+
+/// The shortest text that the trigram index finds, in characters.
+const TRIGRAM: usize = 3;
+
+/// Connections that can only read, opened as they are needed and kept.
+#[derive(Clone)]
+pub(crate) struct Readers {
+    path: PathBuf,
+    idle: Arc<Mutex<Vec<Reader>>>,
+}
+
+/// A lent connection; goes back when it is dropped.
+pub(crate) struct Lent {
+    reader: Option<Reader>,
+    readers: Readers,
+}
+
+/// One read-only connection.
+pub(crate) struct Reader {
+    connection: Connection,
+}
+
+impl Readers {
+    #[must_use]
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, idle: Arc::default() }
+    }
+
+    /// Returns a connection for one reading.
+    pub(crate) fn lend(&self) -> Result<Lent, StoreError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let reader = match idle {
+            Some(reader) => reader,
+            None => Reader { connection: open_reader(&self.path)? },
+        };
+        Ok(Lent { reader: Some(reader), readers: self.clone() })
+    }
+}
+
+impl Deref for Lent {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        self.reader.as_ref().expect("a lent reader is there until it is dropped")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut idle = self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.extend(self.reader.take());
+    }
+}
+
+const TASK: &str = "id, kind, label, command, cwd, output, session, parent, timeout_ms, ask_first,
+    attempt, state_json, progress, created_at, started_at, ended_at, environment,
+    environment_changes";
+
+const ATTEMPT: &str = "task_id, number, folder, token_hash, boot_id, process, started_at,
+    exited_at, ended_at, exit, peak_memory, cpu_ms, left_processes, size";
+
+const REQUEST: &str = "id, operation, task_id, attempt, origin, shown, hash, created_at,
+    expires_at, closure";
+
+const UNFINISHED: &str = "state IN ('queued', 'starting', 'running', 'waiting', 'stopping')";
+
+impl Reader {
+    /// Runs `read` on one unchanging view of the database.
+    pub(crate) fn at_one_moment<T>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let transaction = self.connection.unchecked_transaction()?;
+        let value = read(self)?;
+        transaction.finish()?;
+        Ok(value)
+    }
+
+    /// Returns the task, or nothing when there is none of this id.
+    pub(crate) fn task(&self, id: TaskId) -> Result<Option<TaskRow>, StoreError> {
+        let sql = format!("SELECT {TASK} FROM tasks WHERE id = ?1");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        statement.query_row([id.0], |row| Ok(task_row(row))).optional()?.transpose()
+    }
+
+    /// Returns every task that has not ended, oldest first.
+    pub(crate) fn unfinished(&self) -> Result<Vec<LiveRow>, StoreError> {
+        let sql = format!("SELECT {TASK} FROM tasks WHERE {UNFINISHED} ORDER BY id");
+        let tasks = self.rows(&sql, [], task_row)?;
+        tasks
+            .into_iter()
+            .map(|task| {
+                let id = task.task.id;
+                let attempt =
+                    self.attempts(id)?.into_iter().find(|row| row.number == task.task.attempt);
+                Ok(LiveRow { task, attempt })
+            })
+            .collect()
+    }
+
+    /// Returns the tries of a task, first to last.
+    pub(crate) fn attempts(&self, id: TaskId) -> Result<Vec<AttemptRow>, StoreError> {
+        let sql = format!("SELECT {ATTEMPT} FROM attempts WHERE task_id = ?1 ORDER BY number");
+        self.rows(&sql, [id.0], attempt_row)
+    }
+
+    /// Returns the questions of a task, oldest first.
+    pub(crate) fn requests(&self, id: TaskId) -> Result<Vec<Request>, StoreError> {
+        let sql = format!("SELECT {REQUEST} FROM requests WHERE task_id = ?1 ORDER BY id");
+        let rows = self.rows(&sql, [id.0], request_row)?;
+        Ok(rows.into_iter().map(|row| row.request).collect())
+    }
+
+    /// Returns one question.
+    pub(crate) fn request(&self, id: RequestId) -> Result<Option<Request>, StoreError> {
+        let sql = format!("SELECT {REQUEST} FROM requests WHERE id = ?1");
+        let rows = self.rows(&sql, [id.0], request_row)?;
+        Ok(rows.into_iter().next().map(|row| row.request))
+    }
+
+    /// Returns every open question, oldest first.
+    pub(crate) fn open_requests(&self) -> Result<Vec<RequestRow>, StoreError> {
+        let sql = format!("SELECT {REQUEST} FROM requests WHERE closure IS NULL ORDER BY id");
+        self.rows(&sql, [], request_row)
+    }
+
+    /// Returns what happened to a task, in order.
+    pub(crate) fn events(&self, id: TaskId) -> Result<Vec<StoredEvent>, StoreError> {
+        let sql = "SELECT seq, at, what, detail FROM events WHERE task_id = ?1 ORDER BY seq";
+        self.rows(sql, [id.0], |row| {
+            Ok(StoredEvent {
+                seq: EventNumber(unsigned(row.get(0)?)),
+                at: Timestamp(row.get(1)?),
+                what: row.get(2)?,
+                detail: row.get(3)?,
+            })
+        })
+    }
+
+    /// Returns the operations that may be sent again.
+    pub(crate) fn operations(&self) -> Result<Vec<(OperationId, OperationResult)>, StoreError> {
+        self.rows("SELECT id, result FROM operations", [], |row| {
+            Ok((OperationId(row.get(0)?), json("operations", 0, &row.get::<_, String>(1)?)?))
+        })
+    }
+
+    /// Returns the last numbers given: of a task, a request and an event.
+    pub(crate) fn last_numbers(&self) -> Result<(TaskId, RequestId, EventNumber), StoreError> {
+        let given = |table: &str| -> Result<i64, StoreError> {
+            let sql = "SELECT seq FROM sqlite_sequence WHERE name = ?1";
+            let last = self.connection.query_row(sql, [table], |row| row.get(0)).optional()?;
+            Ok(last.unwrap_or(0))
+        };
+        let seq =
+            self.connection
+                .query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| row.get(0))?;
+        Ok((TaskId(given("tasks")?), RequestId(given("requests")?), EventNumber(unsigned(seq))))
+    }
+
+    /// Returns how many tasks are in each state.
+    pub(crate) fn counts(&self) -> Result<BTreeMap<StateName, u64>, StoreError> {
+        let rows = self.rows("SELECT state, n FROM counts WHERE n > 0", [], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+        })?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|(state, n)| Some((StateName::parse(&state)?, unsigned(n))))
+            .collect())
+    }
+
+    /// Returns an environment as it was sealed.
+    pub(crate) fn environment(
+        &self,
+        digest: &[u8],
+    ) -> Result<Option<SealedEnvironment>, StoreError> {
+        let sql = "SELECT sealed FROM environments WHERE digest = ?1";
+        let sealed = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row([digest], |row| row.get(0))
+            .optional()?;
+        Ok(sealed.map(|sealed| SealedEnvironment { digest: digest.to_vec(), sealed }))
+    }
+
+    /// Returns a page of tasks, newest first.
+    pub(crate) fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
+        let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+        let search = query.search.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        let mut tasks = match search {
+            None => self.matching("1", vec![], query, limit + 1)?,
+            Some(text) => self.found(text, query, limit + 1)?,
+        };
+        let more = tasks.len() > limit as usize;
+        tasks.truncate(limit as usize);
+        let next = if more { tasks.last().map(|task| task.id) } else { None };
+        Ok(Page { tasks, next })
+    }
+
+    /// Returns the tasks that `text` is found in: unfinished ones by looking, ended ones by index.
+    fn found(&self, text: &str, query: &ListQuery, limit: u32) -> Result<Vec<Task>, StoreError> {
+        let pattern =
+            format!("%{}%", text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_"));
+        let like = |column: &str| format!("{column} LIKE ? ESCAPE '\\'");
+        let fields = |columns: [&str; 3]| columns.map(like).join(" OR ");
+        let condition = format!("{UNFINISHED} AND ({} OR {})", like("label"), like("command_text"));
+        let patterns = |n: usize| vec![Value::Text(pattern.clone()); n];
+        let mut tasks = self.matching(&condition, patterns(2), query, limit)?;
+        let ended = if text.chars().count() >= TRIGRAM {
+            let phrase = format!("\"{}\"", text.replace('"', "\"\""));
+            let condition = "id IN (SELECT rowid FROM task_search WHERE task_search MATCH ?)";
+            self.matching(condition, vec![Value::Text(phrase)], query, limit)?
+        } else {
+            let condition = format!(
+                "id IN (SELECT rowid FROM task_search
+                        WHERE rowid > (SELECT max(id) FROM tasks) - {SHORT_SEARCH_ROWS}
+                          AND ({}))",
+                fields(["label", "command", "tail"])
+            );
+            self.matching(&condition, patterns(3), query, limit)?
+        };
+        tasks.extend(ended);
+        tasks.sort_by_key(|task| std::cmp::Reverse(task.id));
+        tasks.dedup_by_key(|task| task.id);
+        tasks.truncate(limit as usize);
+        Ok(tasks)
+    }
+
+    fn matching(
+        &self,
+        condition: &str,
+        mut values: Vec<Value>,
+        query: &ListQuery,
+        limit: u32,
+    ) -> Result<Vec<Task>, StoreError> {
+        let mut sql = format!("SELECT {TASK} FROM tasks WHERE ({condition})");
+        if !query.states.is_empty() {
+            let marks = vec!["?"; query.states.len()].join(", ");
+            sql.push_str(&format!(" AND state IN ({marks})"));
+            values.extend(query.states.iter().map(|state| Value::Text(state.as_str().to_owned())));
+        }
+        if let Some(TaskId(before)) = query.before {
+            sql.push_str(" AND id < ?");
+            values.push(Value::Integer(before));
+        }
+        sql.push_str(" ORDER BY id DESC LIMIT ?");
+        values.push(Value::Integer(i64::from(limit)));
+        let rows = self.rows(&sql, params_from_iter(values), task_row)?;
+        Ok(rows.into_iter().map(|row| row.task).collect())
+    }
+
+    fn rows<T>(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        read: fn(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(parameters)?;
+        let mut values = Vec::new();
+        while let Some(row) = rows.next()? {
+            values.push(read(row)?);
+        }
+        Ok(values)
+    }
+}
+
+fn task_row(row: &Row<'_>) -> Result<TaskRow, StoreError> {
+    let id: i64 = row.get(0)?;
+    let text = |column: usize| row.get::<_, String>(column);
+    let progress: Option<String> = row.get(12)?;
+    let task = Task {
+        id: TaskId(id),
+        kind: text(1)?,
+        label: row.get(2)?,
+        command: json("tasks", id, &text(3)?)?,
+        cwd: text(4)?,
+        output: json("tasks", id, &text(5)?)?,
+        session: row.get::<_, Option<String>>(6)?.map(SessionId),
+        parent: row.get::<_, Option<i64>>(7)?.map(TaskId),
+        timeout_ms: row.get::<_, Option<i64>>(8)?.map(unsigned),
+        ask_first: row.get(9)?,
+        attempt: AttemptNumber(row.get(10)?),
+        state: json("tasks", id, &text(11)?)?,
+        progress: progress.map(|progress| json("tasks", id, &progress)).transpose()?,
+        created_at: Timestamp(row.get(13)?),
+        started_at: row.get::<_, Option<i64>>(14)?.map(Timestamp),
+        ended_at: row.get::<_, Option<i64>>(15)?.map(Timestamp),
+    };
+    let environment = row.get(16)?;
+    let environment_changes = json("tasks", id, &text(17)?)?;
+    Ok(TaskRow { task, environment, environment_changes })
+}
+
+fn attempt_row(row: &Row<'_>) -> Result<AttemptRow, StoreError> {
+    let id: i64 = row.get(0)?;
+    let time = |column: usize| -> rusqlite::Result<Option<Timestamp>> {
+        Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp))
+    };
+    let exit: Option<String> = row.get(9)?;
+    Ok(AttemptRow {
+        task: TaskId(id),
+        number: AttemptNumber(row.get(1)?),
+        folder: row.get(2)?,
+        token_hash: row.get(3)?,
+        boot_id: row.get(4)?,
+        process: row.get(5)?,
+        started_at: time(6)?,
+        exited_at: time(7)?,
+        ended_at: time(8)?,
+        exit: exit.map(|exit| json("attempts", id, &exit)).transpose()?,
+        peak_memory: row.get::<_, Option<i64>>(10)?.map(unsigned),
+        cpu_ms: row.get::<_, Option<i64>>(11)?.map(unsigned),
+        left: json("attempts", id, &row.get::<_, String>(12)?)?,
+        size: unsigned(row.get(13)?),
+    })
+}
+
+fn request_row(row: &Row<'_>) -> Result<RequestRow, StoreError> {
+    let id: i64 = row.get(0)?;
+    let closure: Option<String> = row.get(9)?;
+    let request = Request {
+        id: RequestId(id),
+        task: TaskId(row.get(2)?),
+        attempt: AttemptNumber(row.get(3)?),
+        origin: json("requests", id, &row.get::<_, String>(4)?)?,
+        shown: json("requests", id, &row.get::<_, String>(5)?)?,
+        hash: row.get(6)?,
+        created_at: Timestamp(row.get(7)?),
+        expires_at: row.get::<_, Option<i64>>(8)?.map(Timestamp),
+        closure: closure.map(|closure| json("requests", id, &closure)).transpose()?,
+    };
+    Ok(RequestRow { request, operation: row.get::<_, Option<String>>(1)?.map(OperationId) })
+}
+
+fn json<T: DeserializeOwned>(table: &'static str, id: i64, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|source| StoreError::Damaged { table, id, source })
+}
+
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}

@@ -1,0 +1,79 @@
+//! What the tables hold, as values.
+
+use nod_core::environment::EnvironmentChange;
+use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
+use nod_core::protocol::Attempt;
+use nod_core::request::Request;
+use nod_core::task::{ExitStatus, Task};
+use serde::{Deserialize, Serialize};
+
+/// A task and what belongs to it but is not for everybody.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskRow {
+    pub task: Task,
+    pub environment: Vec<u8>,
+    pub environment_changes: Vec<EnvironmentChange>,
+}
+
+/// A try of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRow {
+    pub task: TaskId,
+    pub number: AttemptNumber,
+    /// Below the folder of all tasks.
+    pub folder: String,
+    pub token_hash: Vec<u8>,
+    /// The boot of the machine that it started in.
+    pub boot_id: String,
+    pub process: Option<i32>,
+    pub started_at: Option<Timestamp>,
+    pub exited_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub exit: Option<ExitStatus>,
+    pub peak_memory: Option<u64>,
+    pub cpu_ms: Option<u64>,
+    pub left: Vec<String>,
+    pub size: u64,
+}
+
+/// A question and the operation that asked it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestRow {
+    pub request: Request,
+    /// A gate has none.
+    pub operation: Option<OperationId>,
+}
+
+/// An unfinished task as it is found at the start.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LiveRow {
+    pub task: TaskRow,
+    pub attempt: Option<AttemptRow>,
+}
+
+/// What an operation came to, for when it is sent again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum OperationResult {
+    Submitted { id: TaskId },
+    Cancelled { id: TaskId },
+    Asked { request: RequestId },
+    Answered { request: RequestId },
+}
+
+impl AttemptRow {
+    #[must_use]
+    pub fn into_public(self) -> Attempt {
+        Attempt {
+            number: self.number,
+            process: self.process,
+            started_at: self.started_at,
+            exited_at: self.exited_at,
+            ended_at: self.ended_at,
+            exit: self.exit,
+            peak_memory: self.peak_memory,
+            cpu_ms: self.cpu_ms,
+            left: self.left,
+        }
+    }
+}

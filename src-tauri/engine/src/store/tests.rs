@@ -1,0 +1,232 @@
+//! The store against a real file.
+
+use nod_core::access::{Actor, Surface};
+use nod_core::command::CommandLine;
+use nod_core::environment::Environment;
+use nod_core::ids::{AttemptNumber, EventNumber, OperationId, RequestId, TaskId, Timestamp};
+use nod_core::protocol::ListQuery;
+use nod_core::request::{Answer, Origin, Request, Shown};
+use nod_core::task::{Outcome, OutputMode, QueueReason, StateName, Task, TaskState};
+use rusqlite::Connection;
+
+use super::*;
+
+struct Opened {
+    store: Store,
+    readers: Readers,
+    folder: tempfile::TempDir,
+}
+
+fn opened() -> Opened {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nod.db");
+    let store = Store::open(&path).unwrap();
+    Opened { store, readers: Readers::new(path), folder }
+}
+
+fn sealed(folder: &Path) -> SealedEnvironment {
+    Seal::load(&folder.join("seal.key")).unwrap().seal(&Environment::new())
+}
+
+fn row(id: i64, label: &str, state: TaskState, environment: &SealedEnvironment) -> TaskRow {
+    let task = Task {
+        id: TaskId(id),
+        kind: "command".into(),
+        label: Some(label.to_owned()),
+        command: CommandLine::Argv { argv: vec!["make".into(), format!("target{id}")] },
+        cwd: "/".into(),
+        output: OutputMode::Terminal,
+        session: None,
+        parent: None,
+        timeout_ms: Some(5),
+        ask_first: false,
+        attempt: AttemptNumber::FIRST,
+        state,
+        progress: None,
+        created_at: Timestamp(id),
+        started_at: None,
+        ended_at: None,
+    };
+    TaskRow { task, environment: environment.digest.clone(), environment_changes: vec![] }
+}
+
+fn queued() -> TaskState {
+    TaskState::Queued { reason: QueueReason::Slot }
+}
+
+fn succeeded() -> TaskState {
+    TaskState::Ended { outcome: Outcome::Succeeded }
+}
+
+fn filled() -> Opened {
+    let mut opened = opened();
+    let environment = sealed(opened.folder.path());
+    let labels = ["build 完了", "deploy", "100% done", "build again", "完"];
+    let new_tasks: Vec<_> = labels
+        .iter()
+        .zip(1..)
+        .map(|(label, id)| {
+            row(id, label, if id == 4 { queued() } else { succeeded() }, &environment)
+        })
+        .collect();
+    let tails = [1, 2, 3, 5].map(|id| (TaskId(id), format!("output of {id}: ok"))).to_vec();
+    let commit = Commit {
+        environments: vec![environment],
+        new_tasks,
+        tails,
+        durable: true,
+        ..Commit::default()
+    };
+    opened.store.write(&commit).unwrap();
+    opened
+}
+
+fn ids(opened: &Opened, query: &ListQuery) -> Vec<i64> {
+    let page = opened.readers.lend().unwrap().list(query).unwrap();
+    page.tasks.iter().map(|task| task.id.0).collect()
+}
+
+#[test]
+fn a_task_reads_back_as_it_was_written() {
+    let opened = filled();
+    let environment = sealed(opened.folder.path());
+    let found = opened.readers.lend().unwrap().task(TaskId(4)).unwrap();
+    assert_eq!(found, Some(row(4, "build again", queued(), &environment)));
+    assert_eq!(opened.readers.lend().unwrap().task(TaskId(99)).unwrap(), None);
+    let sealed_again =
+        opened.readers.lend().unwrap().environment(&environment.digest).unwrap().unwrap();
+    assert_eq!(sealed_again, environment);
+}
+
+#[test]
+fn search_finds_labels_commands_and_output_of_any_length() {
+    let opened = filled();
+    let cases: [(&str, &[i64]); 9] = [
+        ("build", &[4, 1]),
+        ("BUILD", &[4, 1]),
+        ("target2", &[2]),
+        ("output of 3", &[3]),
+        ("完了", &[1]),
+        ("完", &[5, 1]),
+        ("100%", &[3]),
+        ("%", &[3]),
+        ("\"", &[]),
+    ];
+    for (text, expected) in cases {
+        let query = ListQuery { search: Some(text.to_owned()), ..ListQuery::default() };
+        assert_eq!(ids(&opened, &query), expected, "{text}");
+    }
+}
+
+#[test]
+fn pages_follow_each_other_without_gaps() {
+    let opened = filled();
+    let mut query = ListQuery { limit: Some(2), ..ListQuery::default() };
+    let mut pages = Vec::new();
+    loop {
+        let page = opened.readers.lend().unwrap().list(&query).unwrap();
+        pages.push(page.tasks.iter().map(|task| task.id.0).collect::<Vec<_>>());
+        query.before = page.next;
+        if page.next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, [vec![5, 4], vec![3, 2], vec![1]]);
+    let only_queued = ListQuery { states: vec![StateName::Queued], ..ListQuery::default() };
+    assert_eq!(ids(&opened, &only_queued), [4]);
+}
+
+#[test]
+fn counts_follow_every_change() {
+    let mut opened = filled();
+    let environment = sealed(opened.folder.path());
+    let counts = |opened: &Opened| opened.readers.lend().unwrap().counts().unwrap();
+    assert_eq!(counts(&opened), [(StateName::Queued, 1), (StateName::Succeeded, 4)].into());
+    let tasks = vec![row(4, "build again", succeeded(), &environment)];
+    opened.store.write(&Commit { tasks, ..Commit::default() }).unwrap();
+    assert_eq!(counts(&opened), [(StateName::Succeeded, 5)].into());
+}
+
+#[test]
+fn a_commit_is_all_or_nothing() {
+    let mut opened = filled();
+    let environment = sealed(opened.folder.path());
+    let event = |seq| EventRow {
+        seq: EventNumber(seq),
+        at: Timestamp(1),
+        task: TaskId(9),
+        what: "submitted".into(),
+        detail: None,
+    };
+    let commit = Commit {
+        new_tasks: vec![row(9, "ninth", queued(), &environment)],
+        events: vec![event(1), event(1)],
+        ..Commit::default()
+    };
+    opened.store.write(&commit).unwrap_err();
+    assert_eq!(opened.readers.lend().unwrap().task(TaskId(9)).unwrap(), None);
+}
+
+#[test]
+fn numbers_are_not_given_twice_even_after_a_removal() {
+    let opened = filled();
+    let raw = Connection::open(opened.folder.path().join("nod.db")).unwrap();
+    raw.execute("DELETE FROM tasks WHERE id = 5", []).unwrap();
+    let (task, _, _) = opened.readers.lend().unwrap().last_numbers().unwrap();
+    assert_eq!(task, TaskId(5));
+}
+
+#[test]
+fn the_audit_can_only_grow() {
+    let mut opened = filled();
+    let shown = Shown {
+        task_name: "deploy".into(),
+        question: "Deploy?".into(),
+        detail: None,
+        argv: vec![],
+        cwd: "/".into(),
+        environment: vec![],
+    };
+    let request = Request {
+        id: RequestId(1),
+        task: TaskId(2),
+        attempt: AttemptNumber::FIRST,
+        origin: Origin::Task,
+        hash: shown.hash(""),
+        shown,
+        created_at: Timestamp(1),
+        expires_at: None,
+        closure: None,
+    };
+    let actor = Actor::Person { surface: Surface::Window };
+    let audit = vec![AuditRow { at: Timestamp(2), request, actor, answer: Answer::Approve }];
+    opened.store.write(&Commit { audit, durable: true, ..Commit::default() }).unwrap();
+    let raw = Connection::open(opened.folder.path().join("nod.db")).unwrap();
+    for sql in ["DELETE FROM audit", "UPDATE audit SET answer = 'x'"] {
+        let error = raw.execute(sql, []).unwrap_err().to_string();
+        assert!(error.contains("append-only"), "{error}");
+    }
+}
+
+#[test]
+fn operations_are_remembered_until_they_are_forgotten() {
+    let mut opened = filled();
+    let operation = |name: &str, at| {
+        (OperationId(name.into()), Timestamp(at), OperationResult::Submitted { id: TaskId(1) })
+    };
+    let operations = vec![operation("old", 1), operation("new", 10)];
+    opened.store.write(&Commit { operations, ..Commit::default() }).unwrap();
+    opened.store.forget_operations(Timestamp(5)).unwrap();
+    let left = opened.readers.lend().unwrap().operations().unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].0, OperationId("new".into()));
+}
+
+#[test]
+fn a_newer_database_is_refused() {
+    let opened = filled();
+    let path = opened.folder.path().join("nod.db");
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let error = Store::open(&path).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.contains("newer version of Nod"), "{error}");
+}

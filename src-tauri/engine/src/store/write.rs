@@ -1,0 +1,290 @@
+//! The one writer: a batch of changes as one transaction.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nod_core::access::Actor;
+use nod_core::ids::{EventNumber, OperationId, RequestId, TaskId, Timestamp};
+use nod_core::progress::Progress;
+use nod_core::request::{Answer, Request};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use serde::Serialize;
+
+use super::rows::{AttemptRow, OperationResult, RequestRow, TaskRow};
+use super::seal::SealedEnvironment;
+use super::{StoreError, open_writer};
+
+/// Everything that one turn of the dispatcher changes.
+#[derive(Debug, Default)]
+pub struct Commit {
+    pub environments: Vec<SealedEnvironment>,
+    pub new_tasks: Vec<TaskRow>,
+    pub tasks: Vec<TaskRow>,
+    pub attempts: Vec<AttemptRow>,
+    pub requests: Vec<RequestRow>,
+    pub progress: Vec<(TaskId, Option<Progress>)>,
+    pub events: Vec<EventRow>,
+    pub operations: Vec<(OperationId, Timestamp, OperationResult)>,
+    pub audit: Vec<AuditRow>,
+    /// The end of the output of tasks that ended.
+    pub tails: Vec<(TaskId, String)>,
+    /// Survives a power cut once it is written. What a restart repairs by itself need not.
+    pub durable: bool,
+}
+
+#[derive(Debug)]
+pub struct EventRow {
+    pub seq: EventNumber,
+    pub at: Timestamp,
+    pub task: TaskId,
+    pub what: String,
+    pub detail: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct AuditRow {
+    pub at: Timestamp,
+    pub request: Request,
+    pub actor: Actor,
+    pub answer: Answer,
+}
+
+/// The writer's connection.
+pub struct Store {
+    connection: Connection,
+    synchronous_full: bool,
+}
+
+/// Statements run by writers of this process, for the test that bounds them.
+static STATEMENTS: AtomicU64 = AtomicU64::new(0);
+
+/// Returns how many statements the writers of this process have run, triggers included.
+#[must_use]
+pub fn statements_run() -> u64 {
+    STATEMENTS.load(Ordering::Relaxed)
+}
+
+impl Store {
+    /// Opens the database of the path, and makes or updates its tables.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = open_writer(path)?;
+        connection.trace_v2(
+            rusqlite::trace::TraceEventCodes::SQLITE_TRACE_STMT,
+            Some(|_event| {
+                STATEMENTS.fetch_add(1, Ordering::Relaxed);
+            }),
+        );
+        Ok(Self { connection, synchronous_full: true })
+    }
+
+    /// Writes all of `commit`, or nothing.
+    pub fn write(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        if self.synchronous_full != commit.durable {
+            let mode = if commit.durable { "FULL" } else { "NORMAL" };
+            self.connection.pragma_update(None, "synchronous", mode)?;
+            self.synchronous_full = commit.durable;
+        }
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        write_all(&transaction, commit)?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Forgets operations that nobody will send again.
+    pub fn forget_operations(&mut self, before: Timestamp) -> Result<(), StoreError> {
+        self.connection.execute("DELETE FROM operations WHERE at < ?1", [before.0])?;
+        Ok(())
+    }
+}
+
+fn write_all(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {
+    for environment in &commit.environments {
+        transaction
+            .prepare_cached(
+                "INSERT INTO environments (digest, sealed) VALUES (?1, ?2)
+                 ON CONFLICT (digest) DO NOTHING",
+            )?
+            .execute(params![environment.digest, environment.sealed])?;
+    }
+    for row in &commit.new_tasks {
+        insert_task(transaction, row)?;
+    }
+    for row in &commit.tasks {
+        update_task(transaction, row)?;
+    }
+    for (id, progress) in &commit.progress {
+        transaction
+            .prepare_cached("UPDATE tasks SET progress = ?2 WHERE id = ?1")?
+            .execute(params![id.0, progress.as_ref().map(json)])?;
+    }
+    for row in &commit.attempts {
+        put_attempt(transaction, row)?;
+    }
+    for row in &commit.requests {
+        put_request(transaction, row)?;
+    }
+    for row in &commit.events {
+        transaction
+            .prepare_cached(
+                "INSERT INTO events (seq, at, task_id, what, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![signed(row.seq.0), row.at.0, row.task.0, row.what, row.detail])?;
+    }
+    for (operation, at, result) in &commit.operations {
+        transaction
+            .prepare_cached("INSERT INTO operations (id, at, result) VALUES (?1, ?2, ?3)")?
+            .execute(params![operation.0, at.0, json(result)])?;
+    }
+    for row in &commit.audit {
+        append_audit(transaction, row)?;
+    }
+    for (id, tail) in &commit.tails {
+        transaction
+            .prepare_cached(
+                "INSERT INTO task_search (rowid, label, command, tail)
+                 SELECT id, label, command_text, ?2 FROM tasks WHERE id = ?1",
+            )?
+            .execute(params![id.0, tail])?;
+    }
+    Ok(())
+}
+
+fn insert_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), StoreError> {
+    let task = &row.task;
+    transaction
+        .prepare_cached(
+            "INSERT INTO tasks (id, kind, label, command, command_text, cwd, output, session,
+                 parent, timeout_ms, ask_first, attempt, state, state_json, progress, environment,
+                 environment_changes, created_at, started_at, ended_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                 ?18, ?19, ?20)",
+        )?
+        .execute(params![
+            task.id.0,
+            task.kind,
+            task.label,
+            json(&task.command),
+            task.command.display(),
+            task.cwd,
+            json(&task.output),
+            task.session.as_ref().map(|session| &session.0),
+            task.parent.map(|parent| parent.0),
+            task.timeout_ms.map(signed),
+            task.ask_first,
+            task.attempt.0,
+            task.state.name().as_str(),
+            json(&task.state),
+            task.progress.as_ref().map(json),
+            row.environment,
+            json(&row.environment_changes),
+            task.created_at.0,
+            task.started_at.map(|at| at.0),
+            task.ended_at.map(|at| at.0),
+        ])?;
+    Ok(())
+}
+
+fn update_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), StoreError> {
+    let task = &row.task;
+    transaction
+        .prepare_cached(
+            "UPDATE tasks SET attempt = ?2, state = ?3, state_json = ?4, progress = ?5,
+                 started_at = ?6, ended_at = ?7
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            task.id.0,
+            task.attempt.0,
+            task.state.name().as_str(),
+            json(&task.state),
+            task.progress.as_ref().map(json),
+            task.started_at.map(|at| at.0),
+            task.ended_at.map(|at| at.0),
+        ])?;
+    Ok(())
+}
+
+fn put_attempt(transaction: &Transaction<'_>, row: &AttemptRow) -> Result<(), StoreError> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO attempts (task_id, number, folder, token_hash, boot_id, process,
+                 started_at, exited_at, ended_at, exit, peak_memory, cpu_ms, left_processes, size)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             ON CONFLICT (task_id, number) DO UPDATE SET
+                 process = excluded.process, started_at = excluded.started_at,
+                 exited_at = excluded.exited_at, ended_at = excluded.ended_at,
+                 exit = excluded.exit, peak_memory = excluded.peak_memory,
+                 cpu_ms = excluded.cpu_ms, left_processes = excluded.left_processes,
+                 size = excluded.size",
+        )?
+        .execute(params![
+            row.task.0,
+            row.number.0,
+            row.folder,
+            row.token_hash,
+            row.boot_id,
+            row.process,
+            row.started_at.map(|at| at.0),
+            row.exited_at.map(|at| at.0),
+            row.ended_at.map(|at| at.0),
+            row.exit.as_ref().map(json),
+            row.peak_memory.map(signed),
+            row.cpu_ms.map(signed),
+            json(&row.left),
+            signed(row.size),
+        ])?;
+    Ok(())
+}
+
+fn put_request(transaction: &Transaction<'_>, row: &RequestRow) -> Result<(), StoreError> {
+    let request = &row.request;
+    transaction
+        .prepare_cached(
+            "INSERT INTO requests (id, operation, task_id, attempt, origin, shown, hash,
+                 created_at, expires_at, closure)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             ON CONFLICT (id) DO UPDATE SET closure = excluded.closure",
+        )?
+        .execute(params![
+            request.id.0,
+            row.operation.as_ref().map(|operation| &operation.0),
+            request.task.0,
+            request.attempt.0,
+            json(&request.origin),
+            json(&request.shown),
+            request.hash,
+            request.created_at.0,
+            request.expires_at.map(|at| at.0),
+            request.closure.as_ref().map(json),
+        ])?;
+    Ok(())
+}
+
+fn append_audit(transaction: &Transaction<'_>, row: &AuditRow) -> Result<(), StoreError> {
+    let RequestId(request) = row.request.id;
+    transaction
+        .prepare_cached(
+            "INSERT INTO audit (at, request_id, task_id, actor, answer, shown, hash)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            row.at.0,
+            request,
+            row.request.task.0,
+            json(&row.actor),
+            json(&row.answer),
+            json(&row.request.shown),
+            row.request.hash,
+        ])?;
+    Ok(())
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("our own types are JSON")
+}
+
+/// SQLite's integers are signed; what Nod counts never comes near the limit.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,89 @@
+//! The tokens by which running tasks are known.
+//!
+//! A token speaks for one task and dies with it. Only its hash is kept.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use nod_core::ids::TaskId;
+use sha2::{Digest as _, Sha256};
+
+use crate::dispatcher::hex;
+
+const LENGTH: usize = 32;
+
+/// A task's token. Never shown, not even in a debug text.
+#[derive(Clone)]
+pub(crate) struct Token(String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+impl Token {
+    pub(crate) fn random() -> Self {
+        let mut bytes = [0; LENGTH];
+        getrandom::fill(&mut bytes).expect("the system has random bytes once it has booted");
+        Self(hex(&bytes))
+    }
+
+    pub(crate) fn hash(&self) -> Vec<u8> {
+        hash(&self.0)
+    }
+
+    /// Returns the text for the task's environment, and for nothing else.
+    pub(crate) fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The hashes of the tokens of unfinished tasks.
+#[derive(Clone, Default)]
+pub(crate) struct Tokens {
+    by_hash: Arc<RwLock<HashMap<Vec<u8>, TaskId>>>,
+}
+
+impl Tokens {
+    pub(crate) fn admit(&self, token: &Token, id: TaskId) {
+        self.restore(token.hash(), id);
+    }
+
+    pub(crate) fn restore(&self, hash: Vec<u8>, id: TaskId) {
+        self.by_hash.write().unwrap_or_else(PoisonError::into_inner).insert(hash, id);
+    }
+
+    pub(crate) fn revoke(&self, id: TaskId) {
+        let mut tokens = self.by_hash.write().unwrap_or_else(PoisonError::into_inner);
+        tokens.retain(|_, task| *task != id);
+    }
+
+    /// Returns the task that a token speaks for.
+    pub(crate) fn find(&self, token: &str) -> Option<TaskId> {
+        self.by_hash.read().unwrap_or_else(PoisonError::into_inner).get(&hash(token)).copied()
+    }
+}
+
+fn hash(token: &str) -> Vec<u8> {
+    Sha256::digest(token.as_bytes()).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_speaks_for_one_task_until_it_ends() {
+        let tokens = Tokens::default();
+        let token = Token::random();
+        tokens.admit(&token, TaskId(1));
+        assert_eq!(tokens.find(token.secret()), Some(TaskId(1)));
+        assert_eq!(tokens.find(Token::random().secret()), None);
+        assert_eq!(tokens.find(""), None);
+        tokens.revoke(TaskId(1));
+        assert_eq!(tokens.find(token.secret()), None);
+        assert!(!format!("{token:?}").contains(token.secret()));
+    }
+}
