@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use nod_client::{ClientError, Connection};
 use nod_core::paths::Paths;
-use nod_core::protocol::{Call, HostKind};
+use nod_core::protocol::{Call, ErrorCode, HostKind};
 use nod_engine::{Host, HostOptions, Programs, StartError};
 
 use crate::{RunningApp, show};
@@ -56,16 +56,17 @@ fn options(paths: &Paths, app: &RunningApp) -> anyhow::Result<HostOptions> {
     })
 }
 
-/// Asks the present host to make way, each kind in its way.
+/// Asks the present host to make way; another window is asked to come to the front instead.
 fn ask_for_it(paths: &Paths) -> Result<HostKind, ClientError> {
     let mut connection = Connection::open(&paths.socket(), None)?;
-    let kind = connection.welcome().host;
-    let call = match kind {
-        HostKind::Desktop => Call::ShowWindow,
-        HostKind::Headless => Call::StopHost,
-    };
-    connection.call(&call)?;
-    Ok(kind)
+    match connection.call(&Call::StopHost) {
+        Ok(_) => Ok(HostKind::Headless),
+        Err(ClientError::Refused(error)) if error.code == ErrorCode::Conflict => {
+            connection.call(&Call::ShowWindow)?;
+            Ok(HostKind::Desktop)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Lets go of the data directory. Where tasks go on, a headless host goes on with them.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// A task and what belongs to it but is not for everybody.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TaskRow {
+pub(crate) struct TaskRow {
     pub task: Task,
     pub environment: Vec<u8>,
     pub environment_changes: Vec<EnvironmentChange>,
@@ -17,7 +17,7 @@ pub struct TaskRow {
 
 /// A try of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttemptRow {
+pub(crate) struct AttemptRow {
     pub task: TaskId,
     pub number: AttemptNumber,
     /// Below the folder of all tasks.
@@ -38,7 +38,7 @@ pub struct AttemptRow {
 
 /// A question and the operation that asked it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestRow {
+pub(crate) struct RequestRow {
     pub request: Request,
     /// A gate has none.
     pub operation: Option<OperationId>,
@@ -54,7 +54,7 @@ pub(crate) struct LiveRow {
 /// What an operation came to, for when it is sent again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum OperationResult {
+pub(crate) enum OperationResult {
     Submitted { id: TaskId },
     Cancelled { id: TaskId },
     Asked { request: RequestId },
@@ -63,7 +63,7 @@ pub enum OperationResult {
 
 impl AttemptRow {
     #[must_use]
-    pub fn into_public(self) -> Attempt {
+    pub(crate) fn into_public(self) -> Attempt {
         Attempt {
             number: self.number,
             process: self.process,

@@ -27,7 +27,7 @@ pub(crate) struct Seal {
 
 /// An environment as the database keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealedEnvironment {
+pub(crate) struct SealedEnvironment {
     /// Names the content; tells nothing of it without the key.
     pub digest: Vec<u8>,
     pub sealed: Vec<u8>,

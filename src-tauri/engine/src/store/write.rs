@@ -16,7 +16,7 @@ use super::{StoreError, open_writer};
 
 /// Everything that one turn of the dispatcher changes.
 #[derive(Debug, Default)]
-pub struct Commit {
+pub(crate) struct Commit {
     pub environments: Vec<SealedEnvironment>,
     pub new_tasks: Vec<TaskRow>,
     pub tasks: Vec<TaskRow>,
@@ -33,7 +33,7 @@ pub struct Commit {
 }
 
 #[derive(Debug)]
-pub struct EventRow {
+pub(crate) struct EventRow {
     pub seq: EventNumber,
     pub at: Timestamp,
     pub task: TaskId,
@@ -42,7 +42,7 @@ pub struct EventRow {
 }
 
 #[derive(Debug)]
-pub struct AuditRow {
+pub(crate) struct AuditRow {
     pub at: Timestamp,
     pub request: Request,
     pub actor: Actor,
@@ -50,7 +50,7 @@ pub struct AuditRow {
 }
 
 /// The writer's connection.
-pub struct Store {
+pub(crate) struct Store {
     connection: Connection,
     synchronous_full: bool,
 }
@@ -66,7 +66,7 @@ pub fn statements_run() -> u64 {
 
 impl Store {
     /// Opens the database of the path, and makes or updates its tables.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = open_writer(path)?;
         connection.trace_v2(
             rusqlite::trace::TraceEventCodes::SQLITE_TRACE_STMT,
@@ -78,7 +78,7 @@ impl Store {
     }
 
     /// Writes all of `commit`, or nothing.
-    pub fn write(&mut self, commit: &Commit) -> Result<(), StoreError> {
+    pub(crate) fn write(&mut self, commit: &Commit) -> Result<(), StoreError> {
         if self.synchronous_full != commit.durable {
             let mode = if commit.durable { "FULL" } else { "NORMAL" };
             self.connection.pragma_update(None, "synchronous", mode)?;
@@ -92,7 +92,7 @@ impl Store {
     }
 
     /// Forgets operations that nobody will send again.
-    pub fn forget_operations(&mut self, before: Timestamp) -> Result<(), StoreError> {
+    pub(crate) fn forget_operations(&mut self, before: Timestamp) -> Result<(), StoreError> {
         self.connection.execute("DELETE FROM operations WHERE at < ?1", [before.0])?;
         Ok(())
     }
