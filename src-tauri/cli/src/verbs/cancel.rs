@@ -1,7 +1,7 @@
 //! `nod cancel`: the early end of tasks.
 
 use clap::Args;
-use nod_client::new_operation;
+use nod_client::{ClientError, new_operation};
 use nod_core::ids::TaskId;
 use nod_core::protocol::{Call, Reply};
 
@@ -26,10 +26,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         match cancel(&host, *id) {
             Ok(words) => output::line(&format!("task {id}: {words}"))?,
             // One that has ended already must not save the others.
-            Err(failure) => {
-                output::note(&format!("task {id}: {failure}"));
+            Err(failure @ Failure::Client(ClientError::Refused(_))) => {
+                output::note(&failure.to_string());
                 code = if code == exit::OK { failure.exit_code() } else { code };
             }
+            Err(failure) => return Err(failure),
         }
     }
     Ok(code)

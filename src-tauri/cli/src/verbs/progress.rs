@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     indeterminate: bool,
     /// A number from 0 to 100, then what the task is doing
-    #[arg(value_name = "PERCENT> [MESSAGE", allow_negative_numbers = true)]
+    #[arg(value_name = "WORDS", allow_negative_numbers = true)]
     words: Vec<String>,
 }
 
