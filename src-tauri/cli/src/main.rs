@@ -1,1 +1,41 @@
-fn main() {}
+//! The `nod` command line.
+//!
+//! Each verb is a file in `verbs/`. What they share: the way to a host
+//! (`host`), what is printed (`output`), and the exit codes (`exit`).
+
+mod ancestors;
+mod duration;
+mod exit;
+mod failure;
+mod host;
+mod output;
+mod plain;
+mod start;
+mod table;
+mod text;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::failure::Failure;
+use crate::verbs::Verb;
+
+/// Runs slow commands in the background and asks a person where one needs a decision.
+#[derive(Parser)]
+#[command(name = "nod", version, disable_help_subcommand = true)]
+struct Nod {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+fn main() -> ExitCode {
+    let code = Nod::parse().verb.run().unwrap_or_else(|failure: Failure| {
+        if !failure.is_silent() {
+            output::note(&failure.to_string());
+        }
+        failure.exit_code()
+    });
+    ExitCode::from(code)
+}

@@ -31,7 +31,7 @@ pub enum Change {
 ///
 /// A task that inherited them would speak for another task, or take itself for
 /// a part of the agent that started it.
-const LEAKS: [&str; 6] = [
+pub const LEAKS: [&str; 6] = [
     "NOD_TOKEN",
     "NOD_TASK_ID",
     "NOD_ATTEMPT",

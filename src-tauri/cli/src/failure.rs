@@ -1,0 +1,140 @@
+//! Why a verb did not do what it was asked for, and the exit code of each reason.
+
+use std::io;
+use std::path::PathBuf;
+
+use nod_client::ClientError;
+use nod_core::command::CommandError;
+use nod_core::paths::PathsError;
+use nod_core::protocol::{ErrorCode, Reply};
+
+use crate::exit;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Paths(#[from] PathsError),
+    #[error("{0}: write the command after `--`, as in `nod submit -- make test`")]
+    Command(#[from] CommandError),
+    #[error("{0}")]
+    Usage(&'static str),
+    #[error(
+        "`nod {verb}` works only inside a task, where NOD_TASK_ID, NOD_TOKEN and NOD_SOCKET are \
+         set: start the task with `nod submit` and call it from there"
+    )]
+    OutsideTask { verb: &'static str },
+    #[error("failed to use the folder {}: {source}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("{} is no folder: give one with --cwd", path.display())]
+    NotAFolder { path: PathBuf },
+    #[error("{what} is not UTF-8, and Nod takes nothing else: `{shown}`")]
+    NotUtf8 { what: &'static str, shown: String },
+    #[error("failed to read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{what} has {size} bytes, and a person is shown at most {limit}: make it shorter")]
+    TooLong { what: &'static str, size: usize, limit: usize },
+    #[error("failed to start a host with {}: {source}", program.display())]
+    StartHost { program: PathBuf, source: io::Error },
+    #[error(
+        "a Nod host was started but does not listen on {}: look into {}, or run `nod serve` to \
+         see what it says",
+        socket.display(), log.display()
+    )]
+    HostUnreachable { socket: PathBuf, log: PathBuf },
+    #[error(transparent)]
+    Serve(#[from] nod_engine::StartError),
+    #[error("failed to write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    /// Returns the failure of a host that replied with something else than was asked for.
+    pub(crate) fn unexpected(reply: &Reply) -> Self {
+        let what = format!("an unexpected reply: {reply:?}").chars().take(200).collect();
+        Self::Client(ClientError::Protocol { what })
+    }
+
+    /// Returns the code with which `nod` exits.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Client(error) => of_client(error),
+            Self::Paths(_)
+            | Self::Command(_)
+            | Self::Usage(_)
+            | Self::OutsideTask { .. }
+            | Self::Folder { .. }
+            | Self::NotAFolder { .. }
+            | Self::NotUtf8 { .. }
+            | Self::Read { .. }
+            | Self::TooLong { .. } => exit::USAGE,
+            Self::StartHost { .. } | Self::HostUnreachable { .. } | Self::Serve(_) => exit::NO_HOST,
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::CLOSED_PIPE,
+            Self::Output(_) => exit::STORAGE,
+        }
+    }
+
+    /// Returns whether there is nobody left to tell.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.exit_code() == exit::CLOSED_PIPE
+    }
+}
+
+fn of_client(error: &ClientError) -> u8 {
+    match error {
+        ClientError::NoHost { .. }
+        | ClientError::Unreachable { .. }
+        | ClientError::Lost { .. }
+        | ClientError::Silent => exit::NO_HOST,
+        ClientError::Foreign { .. } => exit::FORBIDDEN,
+        ClientError::Version { .. } | ClientError::Protocol { .. } => exit::PROTOCOL,
+        ClientError::TooLarge { .. } => exit::USAGE,
+        ClientError::Random { .. } => exit::INTERNAL,
+        ClientError::Refused(error) => of_reply(error.code),
+    }
+}
+
+fn of_reply(code: ErrorCode) -> u8 {
+    match code {
+        ErrorCode::BadRequest => exit::USAGE,
+        ErrorCode::Version => exit::PROTOCOL,
+        ErrorCode::NotFound | ErrorCode::Conflict => exit::FAILED,
+        ErrorCode::Forbidden => exit::FORBIDDEN,
+        ErrorCode::Storage => exit::STORAGE,
+        ErrorCode::Stopping => exit::NO_HOST,
+        ErrorCode::Internal => exit::INTERNAL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nod_core::protocol::ErrorReply;
+
+    use super::*;
+
+    #[test]
+    fn every_error_of_a_host_has_its_code() {
+        let cases = [
+            (ErrorCode::BadRequest, 2),
+            (ErrorCode::Version, 76),
+            (ErrorCode::NotFound, 1),
+            (ErrorCode::Conflict, 1),
+            (ErrorCode::Forbidden, 77),
+            (ErrorCode::Storage, 74),
+            (ErrorCode::Stopping, 69),
+            (ErrorCode::Internal, 70),
+        ];
+        for (code, expected) in cases {
+            let failure = Failure::from(ClientError::Refused(ErrorReply::new(code, "no")));
+            assert_eq!(failure.exit_code(), expected, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_nothing_to_talk_about() {
+        let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert!(failure.is_silent());
+        assert!(!Failure::Usage("no").is_silent());
+    }
+}

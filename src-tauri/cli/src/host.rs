@@ -1,0 +1,167 @@
+//! The way from a verb to a host: where it is, how long to wait for it, and when to start one.
+
+use std::time::{Duration, Instant};
+
+use nod_client::{
+    ClientError, Connection, Door, Next, TaskEnvironment, call_until, find_paths, persist,
+};
+use nod_core::paths::Paths;
+use nod_core::protocol::{Call, ErrorCode, Reply};
+
+use crate::failure::Failure;
+use crate::start::{Started, start_host};
+use crate::{ancestors, output};
+
+/// How long an ordinary verb waits for a host.
+const WAIT_FOR_HOST: Duration = Duration::from_secs(10);
+
+/// How long after its start a host that another process runs may take to listen.
+const WAIT_FOR_OTHER: Duration = Duration::from_secs(5);
+
+/// How long a host that was lost may take to come back before a waiting verb starts one.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Where this process stands.
+pub(crate) enum Host {
+    /// In a task: its host is named, and is never started from here.
+    OfTask(TaskEnvironment),
+    OfUser(Paths),
+}
+
+/// What a verb waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A reply at once.
+    Ordinary,
+    /// Something that may happen in days, beyond the end of a host.
+    Waiting,
+}
+
+impl Host {
+    /// Returns the host of the task that this process is in, or else of the user.
+    pub(crate) fn find() -> Result<Self, Failure> {
+        match TaskEnvironment::find(|name| std::env::var_os(name)) {
+            Some(task) => Ok(Self::OfTask(task)),
+            None => Ok(Self::OfUser(find_paths()?)),
+        }
+    }
+
+    /// Returns the task that this process is in, which `verb` needs.
+    pub(crate) fn task(self, verb: &'static str) -> Result<TaskEnvironment, Failure> {
+        match self {
+            Self::OfTask(task) => Ok(task),
+            Self::OfUser(_) => Err(Failure::OutsideTask { verb }),
+        }
+    }
+
+    /// Returns the way to the host as any program of this user has it.
+    ///
+    /// A task's token opens little more than what concerns the task itself.
+    pub(crate) fn door(&self) -> Door {
+        let socket = match self {
+            Self::OfTask(task) => task.socket.clone(),
+            Self::OfUser(paths) => paths.socket(),
+        };
+        Door { socket, token: None }
+    }
+
+    /// Asks the host, which is started if need be.
+    pub(crate) fn call(&self, call: &Call) -> Result<Reply, Failure> {
+        self.ask(&self.door(), call)
+    }
+
+    /// Asks the host for the task that this process is in, if it is in one.
+    pub(crate) fn call_for_task(&self, call: &Call) -> Result<Reply, Failure> {
+        match self {
+            Self::OfTask(task) => self.ask(&task.door(), call),
+            Self::OfUser(_) => self.call(call),
+        }
+    }
+
+    fn ask(&self, door: &Door, call: &Call) -> Result<Reply, Failure> {
+        let mut patience = Patience::new(self, Kind::Ordinary);
+        let deadline = Some(Instant::now() + WAIT_FOR_HOST);
+        call_until(door, call, deadline, |error| patience.between(error))
+    }
+
+    /// Does `attempt` until it succeeds, for as long as that takes and with as many hosts.
+    pub(crate) fn keep_asking<T>(
+        &self,
+        attempt: impl FnMut(&mut Connection) -> Result<T, ClientError>,
+    ) -> Result<T, Failure> {
+        let mut patience = Patience::new(self, Kind::Waiting);
+        persist(&self.door(), None, attempt, |error| patience.between(error))
+    }
+
+    /// Returns where the data lies, if a host may be started for it from here.
+    fn startable(&self) -> Option<&Paths> {
+        match self {
+            Self::OfUser(paths) if !ancestors::hold_a_shim() => Some(paths),
+            Self::OfUser(_) | Self::OfTask(_) => None,
+        }
+    }
+}
+
+/// What has been tried so far to reach a host.
+struct Patience<'a> {
+    host: &'a Host,
+    kind: Kind,
+    lost_at: Option<Instant>,
+    /// The host said that it goes, so somebody wants none to run.
+    stopped: bool,
+    started_at: Option<Instant>,
+    told: bool,
+}
+
+impl<'a> Patience<'a> {
+    fn new(host: &'a Host, kind: Kind) -> Self {
+        Self { host, kind, lost_at: None, stopped: false, started_at: None, told: false }
+    }
+
+    fn between(&mut self, error: &ClientError) -> Result<Next, Failure> {
+        if !matches!(error, ClientError::NoHost { .. }) {
+            self.lost_at = Some(Instant::now());
+            self.started_at = None;
+            self.stopped =
+                matches!(error, ClientError::Refused(e) if e.code == ErrorCode::Stopping);
+            return Ok(Next::Later);
+        }
+        if self.must_wait() {
+            self.tell();
+            return Ok(Next::Later);
+        }
+        let Some(paths) = self.host.startable() else {
+            self.tell();
+            return Ok(Next::Later);
+        };
+        match self.started_at {
+            Some(at) if at.elapsed() < WAIT_FOR_OTHER => Ok(Next::Later),
+            Some(_) => {
+                Err(Failure::HostUnreachable { socket: paths.socket(), log: paths.host_log() })
+            }
+            None => self.start(),
+        }
+    }
+
+    /// Returns whether another host is likely to come, or none is wanted.
+    fn must_wait(&self) -> bool {
+        self.kind == Kind::Waiting
+            && self.lost_at.is_some_and(|at| self.stopped || at.elapsed() < GRACE)
+    }
+
+    fn start(&mut self) -> Result<Next, Failure> {
+        let started = start_host()?;
+        self.started_at = Some(Instant::now());
+        match started {
+            Started::Ready => Ok(Next::Now),
+            Started::Gone => Ok(Next::Later),
+        }
+    }
+
+    fn tell(&mut self) {
+        if self.kind == Kind::Waiting && !self.told {
+            output::note("no host runs; waiting for the next one");
+            self.told = true;
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `nod progress`: how far the calling task is.
+
+use std::time::Duration;
+
+use clap::Args;
+use nod_client::ClientError;
+use nod_core::protocol::{Call, Reply, ReportProgress};
+
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::{exit, output};
+
+/// A task is not held up for longer than this by a host that does not answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Say how far this task is (inside a task only)
+///
+/// A host that cannot be reached is no failure: progress is lost then, and the
+/// task goes on.
+#[derive(Args)]
+#[command(override_usage = "nod progress <PERCENT> [MESSAGE]...\n       \
+                            nod progress --indeterminate [MESSAGE]...")]
+pub(crate) struct Arguments {
+    /// The task works without knowing how much is left
+    #[arg(long)]
+    indeterminate: bool,
+    /// A number from 0 to 100, then what the task is doing
+    #[arg(value_name = "WORDS", allow_negative_numbers = true)]
+    words: Vec<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    let call = Call::Progress(report(arguments)?);
+    let door = Host::find()?.task("progress")?.door();
+    let reply = door.open().and_then(|mut connection| {
+        connection.set_timeout(Some(PATIENCE))?;
+        connection.call(&call)
+    });
+    match reply {
+        Ok(Reply::Done) => Ok(exit::OK),
+        Ok(reply) => Err(Failure::unexpected(&reply)),
+        Err(error) if error.is_passing() || matches!(error, ClientError::Silent) => {
+            output::note(&format!("this progress is not shown: {error}"));
+            Ok(exit::OK)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn report(arguments: &Arguments) -> Result<ReportProgress, Failure> {
+    if arguments.indeterminate {
+        return Ok(ReportProgress { percent: None, message: message(&arguments.words) });
+    }
+    let Some((first, rest)) = arguments.words.split_first() else {
+        return Err(Failure::Usage("give a percentage, or --indeterminate: nod progress 40"));
+    };
+    let percent = percent(first).ok_or(Failure::Usage(
+        "the first word must be a percentage from 0 to 100, as in `nod progress 40 compiling`",
+    ))?;
+    Ok(ReportProgress { percent: Some(percent), message: message(rest) })
+}
+
+fn message(words: &[String]) -> Option<String> {
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+fn percent(text: &str) -> Option<f64> {
+    let number: f64 = text.strip_suffix('%').unwrap_or(text).parse().ok()?;
+    number.is_finite().then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn given(line: &[&str]) -> Option<(Option<f64>, Option<String>)> {
+        let line = Line::try_parse_from(["progress"].iter().chain(line)).ok()?;
+        report(&line.arguments).ok().map(|report| (report.percent, report.message))
+    }
+
+    #[test]
+    fn a_report_is_a_percentage_and_words() {
+        let cases: [(&[&str], _); 6] = [
+            (&["40"], (Some(40.0), None)),
+            (&["40%", "compiling"], (Some(40.0), Some("compiling"))),
+            (&["12.5", "two", "words"], (Some(12.5), Some("two words"))),
+            (&["-5"], (Some(-5.0), None)),
+            (&["--indeterminate"], (None, None)),
+            (&["--indeterminate", "linking"], (None, Some("linking"))),
+        ];
+        for (line, (percent, message)) in cases {
+            let expected = (percent, message.map(str::to_owned));
+            assert_eq!(given(line), Some(expected), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_number_is_refused() {
+        for bad in ["half", "", "NaN", "inf", "1e999", "4 0"] {
+            assert_eq!(given(&[bad]), None, "{bad}");
+        }
+        assert_eq!(given(&[]), None);
+    }
+}

@@ -1,0 +1,208 @@
+//! `nod show`: all there is to know of one task.
+
+use std::fmt::Write;
+
+use clap::Args;
+use nod_core::environment::{Change, EnvironmentChange};
+use nod_core::ids::{TaskId, Timestamp};
+use nod_core::protocol::{Attempt, Call, Reply, TaskDetail};
+use nod_core::request::Request;
+use nod_core::task::{ExitStatus, signal_name};
+
+use super::list::now;
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::text::neutralised;
+use crate::{duration, exit, output, table};
+
+/// Show all there is to know of one task
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The number of the task
+    #[arg(value_parser = super::task_id)]
+    id: TaskId,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    let reply = Host::find()?.call(&Call::Show { id: arguments.id })?;
+    let Reply::Task(detail) = reply else { return Err(Failure::unexpected(&reply)) };
+    if arguments.json {
+        output::json(&detail)?;
+    } else {
+        output::text(&render(&detail, now()))?;
+    }
+    Ok(exit::OK)
+}
+
+fn render(detail: &TaskDetail, now: Timestamp) -> String {
+    let mut page = Page::default();
+    summary(&mut page, detail, now);
+    for attempt in &detail.attempts {
+        page.row(&format!("attempt {}", attempt.number), &attempt_words(attempt));
+    }
+    for change in &detail.environment {
+        page.row("variable", &change_words(change));
+    }
+    for request in &detail.requests {
+        page.row(&format!("question {}", request.id), &request_words(request));
+    }
+    for event in &detail.events {
+        let after = duration::words(event.at.since(detail.task.created_at));
+        let more = event.detail.as_deref().map(|more| format!(": {more}")).unwrap_or_default();
+        page.row(&format!("+{after}"), &format!("{}{more}", event.what));
+    }
+    page.text
+}
+
+fn summary(page: &mut Page, detail: &TaskDetail, now: Timestamp) {
+    let task = &detail.task;
+    page.row("task", &task.id.to_string());
+    page.row("state", &task.state.words());
+    page.maybe("why", task.state.outcome().and_then(nod_core::task::Outcome::explanation));
+    page.maybe("label", task.label.clone());
+    page.row("command", &task.command.display());
+    page.row("folder", &task.cwd);
+    page.maybe("session", task.session.as_ref().map(ToString::to_string));
+    page.maybe("parent", task.parent.map(|parent| format!("task {parent}")));
+    page.maybe("timeout", task.timeout_ms.map(duration::words));
+    page.maybe("progress", Some(table::progress(task)).filter(|words| !words.is_empty()));
+    page.row("submitted", &format!("{} ago", duration::words(now.since(task.created_at))));
+    page.maybe("took", Some(table::elapsed(task, now)).filter(|words| !words.is_empty()));
+    page.maybe("log", detail.log_path.clone());
+}
+
+fn attempt_words(attempt: &Attempt) -> String {
+    let mut parts = Vec::new();
+    parts.extend(attempt.process.map(|process| format!("process {process}")));
+    parts.extend(attempt.exit.map(|exit| match exit {
+        ExitStatus::Code { code } => format!("exit {code}"),
+        ExitStatus::Signal { signal } => signal_name(signal),
+    }));
+    let end = attempt.exited_at.or(attempt.ended_at);
+    parts.extend(attempt.started_at.zip(end).map(|(start, end)| duration::words(end.since(start))));
+    parts.extend(attempt.cpu_ms.map(|cpu| format!("{} of processor", duration::words(cpu))));
+    parts.extend(
+        attempt.peak_memory.map(|bytes| format!("{} MiB at most", bytes.div_ceil(1 << 20))),
+    );
+    parts.extend(attempt.left.iter().map(|left| format!("left {left}")));
+    if parts.is_empty() { "not started".to_owned() } else { parts.join(", ") }
+}
+
+fn change_words(change: &EnvironmentChange) -> String {
+    let value = match (&change.value, change.masked) {
+        (_, true) => "••••••".to_owned(),
+        (Some(value), false) => value.clone(),
+        (None, false) => String::new(),
+    };
+    match change.change {
+        Change::Added | Change::Changed => format!("{}={value}", change.name),
+        Change::Removed => format!("{} is not set", change.name),
+    }
+}
+
+fn request_words(request: &Request) -> String {
+    let closure = match &request.closure {
+        Some(closure) => closure.words(),
+        None => "open: answer it in the Nod window".to_owned(),
+    };
+    format!("{} ({closure})", request.shown.question)
+}
+
+/// Rows of a name and its value.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn row(&mut self, name: &str, value: &str) {
+        let (name, value) = (neutralised(name), neutralised(value));
+        writeln!(self.text, "{name:<12} {value}").expect("a string takes any text");
+    }
+
+    fn maybe(&mut self, name: &str, value: Option<String>) {
+        if let Some(value) = value {
+            self.row(name, &value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nod_core::access::{Actor, Surface};
+    use nod_core::ids::{AttemptNumber, EventNumber, RequestId};
+    use nod_core::protocol::StoredEvent;
+    use nod_core::request::{Answer, Closure, Origin, Shown};
+    use nod_core::task::{Failure as Why, Outcome, TaskState};
+
+    use super::*;
+
+    fn question() -> Request {
+        Request {
+            id: RequestId(3),
+            task: TaskId(42),
+            attempt: AttemptNumber::FIRST,
+            origin: Origin::Task,
+            shown: Shown {
+                task_name: "deploy".into(),
+                question: "Deploy to prod?\x1b[2J".into(),
+                detail: None,
+                argv: vec![],
+                cwd: "/srv".into(),
+                environment: vec![],
+            },
+            hash: String::new(),
+            created_at: Timestamp(10_000),
+            expires_at: None,
+            closure: Some(Closure::Answered {
+                answer: Answer::Approve,
+                by: Actor::Person { surface: Surface::Window },
+                at: Timestamp(12_000),
+            }),
+        }
+    }
+
+    fn change(name: &str, change: Change, value: Option<&str>, masked: bool) -> EnvironmentChange {
+        EnvironmentChange { name: name.into(), change, value: value.map(str::to_owned), masked }
+    }
+
+    #[test]
+    fn a_task_is_shown_with_all_that_is_known() {
+        let outcome = Outcome::Failed { failure: Why::Exit { code: 2 } };
+        let mut task = table::tests::task(42, "deploy", TaskState::Ended { outcome });
+        task.started_at = Some(Timestamp(10_000));
+        task.ended_at = Some(Timestamp(73_000));
+        let detail = TaskDetail {
+            task,
+            argv: vec!["deploy".into()],
+            environment: vec![
+                change("API_TOKEN", Change::Added, None, true),
+                change("LANG", Change::Changed, Some("C"), false),
+                change("GONE", Change::Removed, None, false),
+            ],
+            attempts: vec![Attempt {
+                number: AttemptNumber::FIRST,
+                process: Some(4711),
+                started_at: Some(Timestamp(10_000)),
+                exited_at: Some(Timestamp(72_000)),
+                ended_at: Some(Timestamp(73_000)),
+                exit: Some(ExitStatus::Code { code: 2 }),
+                peak_memory: Some(3 << 20),
+                cpu_ms: Some(900),
+                left: vec!["sleep (4712)".into()],
+            }],
+            requests: vec![question()],
+            events: vec![StoredEvent {
+                seq: EventNumber(1),
+                at: Timestamp(10_500),
+                what: "running".into(),
+                detail: None,
+            }],
+            log_path: Some("/data/tasks/42-1/out.log".into()),
+        };
+        insta::assert_snapshot!(render(&detail, Timestamp(130_000)));
+    }
+}
