@@ -1,4 +1,8 @@
 //! What the window can call. Here, and only here, a caller is a person.
+#![expect(
+    clippy::let_underscore_must_use,
+    reason = "what tauri's macro makes of a command does it"
+)]
 
 use std::collections::HashMap;
 use std::io;
@@ -94,6 +98,7 @@ pub(crate) async fn follow_log(
 
 /// Ends a following that is no longer wanted.
 #[tauri::command]
+#[expect(clippy::needless_pass_by_value, reason = "tauri hands its state over by value")]
 pub(crate) fn unfollow_log(window: State<'_, Window>, follow: u64) {
     drop(lock(&window.follows).remove(&follow));
 }

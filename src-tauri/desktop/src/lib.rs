@@ -51,6 +51,7 @@ fn run() -> anyhow::Result<()> {
     open(*host, &app)
 }
 
+#[expect(clippy::exit, reason = "what tauri's macro makes of the context holds one")]
 fn open(mut host: Host, running: &RunningApp) -> anyhow::Result<()> {
     let events = host.take_events().context("the events of a host are taken once")?;
     notifications::begin(&host.runtime(), events)?;

@@ -1,0 +1,163 @@
+//! A host that runs for a test, and the person at it.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::ops::Deref;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
+use nod_client::new_operation;
+use nod_core::protocol::{Call, ErrorReply, GiveAnswer, Reply};
+use nod_core::request::{Answer, Closure, Request};
+
+use crate::home::{Home, program};
+
+/// A running host in a data directory of its own.
+pub struct TestHost {
+    running: Option<Running>,
+    home: Home,
+}
+
+struct Running {
+    child: Child,
+    person: ChildStdin,
+    replies: BufReader<ChildStdout>,
+}
+
+impl TestHost {
+    /// Starts a host in a new data directory.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_in(Home::new())
+    }
+
+    /// Starts a host in `home`.
+    #[must_use]
+    pub fn start_in(home: Home) -> Self {
+        let mut host = Self { running: None, home };
+        host.restart();
+        host
+    }
+
+    /// Starts a host where none is.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        assert!(self.running.is_none(), "the host runs already");
+        let mut child = self
+            .home
+            .command(program("nod-test-host"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let person = child.stdin.take().unwrap();
+        let replies = BufReader::new(child.stdout.take().unwrap());
+        let mut running = Running { child, person, replies };
+        assert_eq!(running.line(), "ready");
+        self.running = Some(running);
+    }
+
+    /// Kills the host as `kill -9` does.
+    ///
+    /// # Panics
+    /// When no host runs.
+    pub fn kill(&mut self) {
+        let mut running = self.running.take().expect("a host runs");
+        running.child.kill().unwrap();
+        running.child.wait().unwrap();
+    }
+
+    /// Ends the host in order.
+    ///
+    /// # Panics
+    /// When no host runs.
+    pub fn stop(&mut self) {
+        let running = self.running.take().expect("a host runs");
+        drop(running.person);
+        let mut child = running.child;
+        assert!(child.wait().unwrap().success());
+    }
+
+    /// Returns the host's process id.
+    ///
+    /// # Panics
+    /// When no host runs.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.running.as_ref().expect("a host runs").child.id().cast_signed()
+    }
+
+    /// Carries out a call as the person at the window.
+    ///
+    /// # Panics
+    /// When no host runs.
+    pub fn person(&mut self, call: &Call) -> Result<Reply, ErrorReply> {
+        let running = self.running.as_mut().expect("a host runs");
+        running.say(&serde_json::to_string(call).unwrap());
+        let line = running.line();
+        let reply: Result<Reply, ErrorReply> = serde_json::from_str(&line).unwrap();
+        reply
+    }
+
+    /// Answers a question as the person, bound to what was shown.
+    ///
+    /// # Panics
+    /// When the answer is refused.
+    #[track_caller]
+    pub fn answer(&mut self, request: &Request, answer: Answer) -> Closure {
+        match self.try_answer(request, answer) {
+            Ok(Reply::Closed { closure, .. }) => closure,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Answers a question as the person.
+    pub fn try_answer(&mut self, request: &Request, answer: Answer) -> Result<Reply, ErrorReply> {
+        self.person(&Call::Answer(GiveAnswer {
+            operation: new_operation().unwrap(),
+            request: request.id,
+            answer,
+            shown: request.hash.clone(),
+        }))
+    }
+
+    /// Returns how many statements the host's writer has run.
+    ///
+    /// # Panics
+    /// When no host runs.
+    #[must_use]
+    pub fn statements(&mut self) -> u64 {
+        let running = self.running.as_mut().expect("a host runs");
+        running.say("statements");
+        running.line().parse().unwrap()
+    }
+}
+
+impl Deref for TestHost {
+    type Target = Home;
+
+    fn deref(&self) -> &Home {
+        &self.home
+    }
+}
+
+impl Drop for TestHost {
+    fn drop(&mut self) {
+        if self.running.is_some() {
+            self.kill();
+        }
+    }
+}
+
+impl Running {
+    fn say(&mut self, line: &str) {
+        writeln!(self.person, "{line}").unwrap();
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.replies.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}

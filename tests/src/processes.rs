@@ -1,0 +1,65 @@
+//! Looking at the system's processes.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Returns the living processes whose environment or command line holds `mark`.
+#[must_use]
+pub fn with_mark(mark: &str) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return vec![] };
+    entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let holds = |file: &str| {
+                fs::read(entry.path().join(file)).is_ok_and(|bytes| {
+                    bytes.windows(mark.len()).any(|window| window == mark.as_bytes())
+                })
+            };
+            let found = pid != std::process::id().cast_signed()
+                && (holds("environ") || holds("cmdline"))
+                && is_alive(pid);
+            found.then_some(pid)
+        })
+        .collect()
+}
+
+/// Returns whether a process is there and more than a zombie.
+#[must_use]
+pub fn is_alive(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    state.is_some_and(|state| !"ZX".contains(state))
+}
+
+/// Ends a process at once, as `kill -9` does.
+pub fn kill_9(pid: i32) {
+    // One that is gone already is what was wanted.
+    Pid::from_raw(pid).and_then(|pid| kill_process(pid, Signal::KILL).ok());
+}
+
+/// Returns the sum of the times that the threads of a process gave up the processor by themselves.
+#[must_use]
+pub fn voluntary_switches(pid: i32) -> u64 {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+    threads
+        .filter_map(|thread| {
+            let status = fs::read_to_string(thread.ok()?.path().join("status")).ok()?;
+            let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        })
+        .sum()
+}
+
+/// Ends every process that belongs to a folder of a test, shims last: they would end the rest slowly.
+pub fn end_all_of(folder: &Path) {
+    let mark = folder.to_string_lossy().into_owned();
+    // Killed processes may have forked meanwhile; nothing forks without end in a test.
+    while let pids @ [_, ..] = with_mark(&mark).as_slice() {
+        for pid in pids {
+            kill_9(*pid);
+        }
+    }
+}

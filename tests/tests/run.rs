@@ -1,0 +1,205 @@
+//! Running: terminal and pipe, output, ends, progress, watching.
+
+use std::io::Read as _;
+use std::process::Stdio;
+
+use nod_core::protocol::{Call, EventChange, Notification, Reply};
+use nod_core::task::{Failure, Outcome, StateName};
+use nod_tests::TestHost;
+use nod_tests::{processes, until};
+
+#[test]
+fn a_task_sees_a_terminal_of_a_fixed_size_unless_it_is_told_otherwise() {
+    let host = TestHost::start();
+    let script = "import os,sys; s=os.get_terminal_size(1) if sys.stdout.isatty() else None; \
+                  print(sys.stdout.isatty(), s and (s.columns, s.lines), sys.stdin.read()=='')";
+    let terminal = host.submit_with(&[], &["python3", "-c", script]);
+    let pipe = host.submit_with(&["--no-tty"], &["python3", "-c", script]);
+    let _ = (host.wait_for_end(terminal), host.wait_for_end(pipe));
+    assert_eq!(host.plain_log(terminal), "True (120, 30) True\n");
+    assert_eq!(host.plain_log(pipe), "False None True\n");
+}
+
+#[test]
+fn every_way_to_end_is_told_as_it_was() {
+    let host = TestHost::start();
+    let exit = |code| Outcome::Failed { failure: Failure::Exit { code } };
+    let killed = Outcome::Failed { failure: Failure::Signal { signal: 9 } };
+    let cases = [
+        ("exit 0", Outcome::Succeeded, 0),
+        ("exit 3", exit(3), 3),
+        ("kill -9 $$", killed, 137),
+    ];
+    for (line, outcome, code) in cases {
+        let id = host.submit(line);
+        assert_eq!(host.wait_for_end(id).state.outcome(), Some(&outcome), "{line}");
+        let waited = host.run(&["wait", &id.to_string()]);
+        assert_eq!(waited.code, Some(code), "{line}: {waited:?}");
+        let attempt = host.detail(id).attempts.pop().unwrap();
+        assert!(attempt.ended_at.is_some() && attempt.exit.is_some(), "{attempt:?}");
+    }
+}
+
+#[test]
+fn a_timeout_ends_a_task_with_its_output_so_far() {
+    let host = TestHost::start();
+    let id = host.submit_with(&["--timeout", "1s"], &["echo before; sleep 6077; true"]);
+    assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::TimedOut));
+    assert_eq!(host.plain_log(id), "before\n");
+    assert_eq!(processes::with_mark("sleep\u{0}6077"), [0; 0]);
+}
+
+#[test]
+fn raw_bytes_are_kept_and_plain_output_folds_carriage_returns() {
+    let host = TestHost::start();
+    let line = r"printf '\377\376abc\n\033[31mred\033[0m\n10%%\r100%%\n'";
+    let id = host.submit_with(&["--no-tty"], &[line]);
+    let _ = host.wait_for_end(id);
+    let raw = host.nod(&["logs", &id.to_string()]).output().unwrap().stdout;
+    assert_eq!(raw, host.log(id));
+    assert!(raw.starts_with(b"\xff\xfeabc\n"));
+    let plain = host.run(&["logs", "--plain", &id.to_string()]);
+    assert!(plain.out.ends_with("abc\nred\n100%\n"), "{plain:?}");
+}
+
+#[test]
+fn logs_follow_until_the_end() {
+    let host = TestHost::start();
+    let id = host.submit("echo one; while [ ! -e go ]; do sleep 0.02; done; echo two");
+    let mut follow = host
+        .nod(&["logs", "-f", &id.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = follow.stdout.take().unwrap();
+    let mut first = [0; 5];
+    out.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"one\r\n");
+    std::fs::write(host.work().join("go"), "").unwrap();
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "two\r\n");
+    assert!(follow.wait().unwrap().success());
+}
+
+#[test]
+fn a_reader_that_goes_away_early_is_no_accident() {
+    let host = TestHost::start();
+    let id = host.submit("seq 200000");
+    let _ = host.wait_for_end(id);
+    let nod = host.nod(&["logs", &id.to_string()]);
+    let program = nod.get_program().to_string_lossy().into_owned();
+    let piped = host
+        .command("sh")
+        .args(["-c", &format!("'{program}' logs {id} | head -n1")])
+        .output()
+        .unwrap();
+    assert_eq!(piped.stdout, b"1\r\n");
+    assert!(!String::from_utf8_lossy(&piped.stderr).contains("panic"), "{piped:?}");
+}
+
+#[test]
+fn progress_is_reported_from_inside_and_a_bad_number_harms_nobody() {
+    let host = TestHost::start();
+    let id = host.submit(
+        "nod progress abc; echo $? > bad; nod progress 40 compiling; echo $? > good; \
+         while [ ! -e go ]; do sleep 0.02; done",
+    );
+    let progress = until("progress", || host.task(id).progress);
+    assert_eq!(progress.percent, Some(40.0));
+    assert_eq!(progress.message.as_deref(), Some("compiling"));
+    std::fs::write(host.work().join("go"), "").unwrap();
+    let ended = host.wait_for_end(id);
+    assert_eq!(ended.state.name(), StateName::Succeeded);
+    assert_eq!(ended.progress.unwrap().percent, Some(40.0), "the end wipes no progress");
+    let read = |name| std::fs::read_to_string(host.work().join(name)).unwrap();
+    assert_eq!((read("bad"), read("good")), ("2\n".into(), "0\n".into()));
+}
+
+#[test]
+fn cargo_moves_the_bar_without_knowing_of_nod() {
+    let host = TestHost::start();
+    let folder = host.work().join("small");
+    std::fs::create_dir_all(folder.join("src")).unwrap();
+    std::fs::write(
+        folder.join("Cargo.toml"),
+        "[package]\nname = \"small\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n",
+    )
+    .unwrap();
+    // A build script holds the bar where it can be seen, for as long as the test needs.
+    std::fs::write(folder.join("src/main.rs"), "fn main() {}\n").unwrap();
+    std::fs::write(
+        folder.join("build.rs"),
+        "fn main() { while !std::path::Path::new(\"go\").exists() { \
+         std::thread::sleep(std::time::Duration::from_millis(20)); } }\n",
+    )
+    .unwrap();
+    let cwd = folder.to_str().unwrap();
+    let id = host.submit_with(&["--cwd", cwd], &["cargo", "build", "--offline"]);
+    let percent = until("cargo's bar", || {
+        host.task(id).progress.and_then(|progress| progress.percent)
+    });
+    assert!((0.0..100.0).contains(&percent), "{percent}");
+    std::fs::write(folder.join("go"), "").unwrap();
+    let ended = host.wait_for_end(id);
+    assert_eq!(ended.state.name(), StateName::Succeeded, "{}", host.plain_log(id));
+}
+
+#[test]
+fn a_subscriber_sees_every_change_in_order_without_gaps() {
+    let host = TestHost::start();
+    let mut watching = host.connect();
+    watching.send(&Call::Subscribe).unwrap();
+    let nod_client::Incoming::Reply(reply) = watching.receive().unwrap() else { panic!("no reply") };
+    let Reply::Subscribed { seq, .. } = *reply else { panic!("{reply:?}") };
+    let id = host.submit("nod progress 10; exit 3");
+    let (mut last, mut states) = (seq, vec![]);
+    while states.last() != Some(&StateName::Failed) {
+        let nod_client::Incoming::Notification(said) = watching.receive().unwrap() else {
+            panic!("the subscription ended")
+        };
+        let Notification::Event(event) = *said else { continue };
+        match event.change {
+            EventChange::Task { task } => {
+                assert_eq!(event.seq.0, last.0 + 1);
+                last = event.seq;
+                assert_eq!(task.id, id);
+                states.push(task.state.name());
+            }
+            EventChange::Progress { .. } => assert_eq!(event.seq, last),
+            EventChange::Request { .. } | EventChange::Lagged => panic!("{event:?}"),
+        }
+    }
+    use StateName::{Failed, Queued, Running, Starting};
+    assert_eq!(states, [Queued, Starting, Running, Failed]);
+}
+
+#[test]
+fn list_and_show_tell_the_same_as_the_protocol() {
+    let host = TestHost::start();
+    let failed = host.submit_with(&["--label", "失敗"], &["exit 2"]);
+    let fine = host.submit_with(&["--label", "fine"], &["true"]);
+    let _ = (host.wait_for_end(failed), host.wait_for_end(fine));
+    let list = host.run(&["list"]);
+    assert!(list.out.contains("Failed (exit 2)") && list.out.contains("失敗"), "{list:?}");
+    let json = host.run(&["list", "--json", "--state", "failed"]);
+    let tasks: Vec<nod_core::task::Task> = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(tasks, [host.task(failed)]);
+    let json = host.run(&["show", &failed.to_string(), "--json"]);
+    let detail: nod_core::protocol::TaskDetail = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(detail, host.detail(failed));
+}
+
+#[test]
+fn a_task_finds_its_own_nod_first_and_its_pager_is_cat() {
+    let host = TestHost::start();
+    let id = host.submit("command -v nod; echo $PAGER $GIT_PAGER $TERM; ulimit -n");
+    let _ = host.wait_for_end(id);
+    let log = host.plain_log(id);
+    let mut lines = log.lines();
+    let bin = host.data().join("bin/nod");
+    assert_eq!(lines.next(), bin.to_str());
+    assert_eq!(lines.next(), Some("cat cat xterm-256color"));
+    let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    assert_eq!(lines.next().map(str::to_owned), open_files.map(|limit| limit.to_string()));
+}
