@@ -4,6 +4,7 @@
 //! from it, whatever sessions and groups there are. Kernels without
 //! `CONFIG_PROC_CHILDREN` are common: the whole of /proc is read.
 
+use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
 
 use nod_core::shim::ProcessIdentity;
@@ -18,6 +19,11 @@ use super::system;
 const GUARDED: [&[u8]; 3] = [b"nod-shim", b"nod-desktop", b"nod-test-host"];
 /// A host only when told to serve.
 const SERVING: &[u8] = b"nod";
+
+/// How many bytes of /proc's listing to take at once.
+const ENTRIES: usize = 8192;
+/// The same where it must not be old by the time it is used: some ten processes.
+const FRESH_ENTRIES: usize = 320;
 
 /// One process, as it was when /proc was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,16 +81,27 @@ pub(crate) fn descendants(main: i32) -> Vec<Process> {
 /// Calls `visit` with each living descendant at the moment it is read.
 ///
 /// Sees only those whose parents come before them in /proc, which is nearly all of them; the
-/// same are left out as by [`descendants`].
-pub(crate) fn see_descendants(main: i32, mut visit: impl FnMut(&Process)) {
+/// same are left out as by [`descendants`]. Who is found to be none is added to `strangers`, and
+/// not read again: what makes a second look so fast that hardly anyone can run away from it.
+pub(crate) fn see_descendants(
+    main: i32,
+    strangers: &mut BTreeSet<i32>,
+    mut visit: impl FnMut(&Process),
+) {
     let mut known = vec![rustix::process::getpid().as_raw_nonzero().get()];
-    for_each_pid(|pid| {
+    let mut entries = [MaybeUninit::uninit(); FRESH_ENTRIES];
+    for_each_pid(&mut entries, |pid| {
+        if strangers.contains(&pid) {
+            return;
+        }
         let Some(process) = read(pid) else { return };
         if known.contains(&process.parent) && (pid == main || !is_guarded(pid)) {
             known.push(pid);
             if process.alive {
                 visit(&process);
             }
+        } else {
+            strangers.insert(pid);
         }
     });
 }
@@ -102,7 +119,8 @@ pub(crate) fn in_group(group: i32) -> Vec<i32> {
 
 /// Calls `visit` with each process's number and its group's.
 pub(crate) fn for_each_with_group(mut visit: impl FnMut(i32, i32)) {
-    for_each_pid(|pid| {
+    let mut entries = [MaybeUninit::uninit(); ENTRIES];
+    for_each_pid(&mut entries, |pid| {
         if let Some(group) = system::group_of(pid) {
             visit(pid, group);
         }
@@ -151,15 +169,16 @@ pub(crate) fn name(pid: i32) -> String {
 
 fn read_all() -> Vec<Process> {
     let mut all = Vec::new();
-    for_each_pid(|pid| all.extend(read(pid)));
+    let mut entries = [MaybeUninit::uninit(); ENTRIES];
+    for_each_pid(&mut entries, |pid| all.extend(read(pid)));
     all
 }
 
-fn for_each_pid(mut visit: impl FnMut(i32)) {
+/// Calls `visit` with each number in /proc, of which `entries` holds the next few.
+fn for_each_pid(entries: &mut [MaybeUninit<u8>], mut visit: impl FnMut(i32)) {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let Ok(proc) = rustix::fs::open("/proc", flags, Mode::empty()) else { return };
-    let mut buffer = [MaybeUninit::uninit(); 8192];
-    let mut entries = RawDir::new(proc, &mut buffer);
+    let mut entries = RawDir::new(proc, entries);
     while let Some(Ok(entry)) = entries.next() {
         let name = entry.file_name().to_str().unwrap_or_default();
         if name.starts_with(|first: char| first.is_ascii_digit())

@@ -1,5 +1,7 @@
 //! Carrying out the ladder: which processes get which signal, and which of them refuse.
 
+use std::collections::BTreeSet;
+
 use nod_core::shim::{ProcessIdentity, ShimStop};
 use nod_core::task::StopStage;
 use rustix::io::Errno;
@@ -113,10 +115,14 @@ impl Stopping {
     fn kill(&mut self) -> Vec<String> {
         let mut killed: Vec<ProcessIdentity> = Vec::new();
         let mut waits_for = Vec::new();
+        let mut strangers = BTreeSet::new();
         for _ in 0..MOST_LOOKS {
             // A process that forks and ends faster than the whole of /proc can be read is hit
             // only at the very moment it is seen.
-            processes::see_descendants(self.main, |process| self.send(process, Signal::KILL));
+            let main = self.main;
+            processes::see_descendants(main, &mut strangers, |process| {
+                self.send(process, Signal::KILL);
+            });
             let found = processes::descendants(self.main);
             if found.iter().all(|process| killed.contains(&process.identity())) {
                 break;
