@@ -1,0 +1,174 @@
+//! The hosts that are connected: what each has sent in part, and what it has not read yet.
+//!
+//! A host that reads slowly or not at all never makes the shim wait.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use nod_core::shim::{FromShim, ToShim};
+
+const MOST: usize = 16;
+const LONGEST_LINE: usize = 64 * 1024;
+const MOST_UNSENT: usize = 256 * 1024;
+
+pub(crate) struct Connections {
+    all: Vec<Connection>,
+}
+
+struct Connection {
+    stream: UnixStream,
+    /// The beginning of a line whose end has not come.
+    unread: Vec<u8>,
+    /// What the host has not taken yet.
+    unsent: Vec<u8>,
+    /// A size that was left out while the host was behind.
+    owed_size: Option<u64>,
+    lost: bool,
+}
+
+impl Connections {
+    pub(crate) fn new() -> Self {
+        Self { all: Vec::new() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Takes a host in, with the message that must come first.
+    pub(crate) fn add(&mut self, stream: UnixStream, first: &FromShim) {
+        if self.all.len() >= MOST || stream.set_nonblocking(true).is_err() {
+            return;
+        }
+        let mut connection = Connection {
+            stream,
+            unread: Vec::new(),
+            unsent: Vec::new(),
+            owed_size: None,
+            lost: false,
+        };
+        connection.send(&line_of(first));
+        self.all.push(connection);
+        self.drop_lost();
+    }
+
+    pub(crate) fn send(&mut self, message: &FromShim) {
+        let line = line_of(message);
+        for connection in &mut self.all {
+            connection.send(&line);
+        }
+        self.drop_lost();
+    }
+
+    /// Tells the log's size to those who have read what came before; the others get it later.
+    pub(crate) fn send_size(&mut self, size: u64) {
+        let line = line_of(&FromShim::Output { size });
+        for connection in &mut self.all {
+            if connection.unsent.is_empty() {
+                connection.send(&line);
+            } else {
+                connection.owed_size = Some(size);
+            }
+        }
+        self.drop_lost();
+    }
+
+    /// Returns what to wait on, in a fixed order: a stream, and whether it has bytes to send.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = (BorrowedFd<'_>, bool)> {
+        self.all.iter().map(|connection| (connection.stream.as_fd(), !connection.unsent.is_empty()))
+    }
+
+    /// Reads and writes where bit n of `ready` says that the nth stream can.
+    pub(crate) fn exchange(&mut self, ready: u32) -> Vec<ToShim> {
+        let mut messages = Vec::new();
+        for (index, connection) in self.all.iter_mut().enumerate() {
+            if ready & (1 << index) != 0 {
+                connection.flush();
+                connection.receive(&mut messages);
+            }
+        }
+        self.drop_lost();
+        messages
+    }
+
+    fn drop_lost(&mut self) {
+        self.all.retain(|connection| !connection.lost);
+    }
+}
+
+impl Connection {
+    fn send(&mut self, line: &[u8]) {
+        if self.unsent.len() + line.len() > MOST_UNSENT {
+            self.lost = true;
+            return;
+        }
+        self.unsent.extend_from_slice(line);
+        self.write();
+    }
+
+    fn flush(&mut self) {
+        self.write();
+        if self.unsent.is_empty()
+            && let Some(size) = self.owed_size.take()
+        {
+            self.send(&line_of(&FromShim::Output { size }));
+        }
+    }
+
+    fn write(&mut self) {
+        let mut sent = 0;
+        while sent < self.unsent.len() {
+            match self.stream.write(&self.unsent[sent..]) {
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.lost |= error.kind() != io::ErrorKind::WouldBlock;
+                    break;
+                }
+            }
+        }
+        self.unsent.drain(..sent);
+    }
+
+    /// Reads once: a host that talks without end must not keep the shim from its task.
+    fn receive(&mut self, messages: &mut Vec<ToShim>) {
+        let mut bytes = [0; 4096];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => self.lost = true,
+            Ok(count) => {
+                self.unread.extend_from_slice(&bytes[..count]);
+                self.take_lines(messages);
+            }
+            Err(error) => {
+                let kind = error.kind();
+                self.lost |=
+                    kind != io::ErrorKind::WouldBlock && kind != io::ErrorKind::Interrupted;
+            }
+        }
+    }
+
+    /// Whoever says something that is no message is no host of ours.
+    fn take_lines(&mut self, messages: &mut Vec<ToShim>) {
+        let mut rest = self.unread.as_slice();
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            match serde_json::from_slice(&rest[..end]) {
+                Ok(message) => messages.push(message),
+                Err(_) => {
+                    self.lost = true;
+                    return;
+                }
+            }
+            rest = &rest[end + 1..];
+        }
+        self.lost |= rest.len() > LONGEST_LINE;
+        let taken = self.unread.len() - rest.len();
+        self.unread.drain(..taken);
+    }
+}
+
+fn line_of(message: &FromShim) -> Vec<u8> {
+    let mut line = serde_json::to_vec(message).expect("a message of the shim has string keys only");
+    line.push(b'\n');
+    line
+}

@@ -1,0 +1,166 @@
+//! How an attempt ends by itself, and what the report says about it.
+
+use nod_core::shim::{FromShim, SHIM_PROTOCOL, ShimStop};
+use nod_core::task::ExitStatus;
+
+use super::attempt::{Attempt, Finished};
+
+fn exit(finished: &Finished) -> ExitStatus {
+    finished.report.exit.unwrap()
+}
+
+#[test]
+fn exit_codes_are_reported() {
+    for code in [0, 3, 255] {
+        let finished = Attempt::shell(&format!("exit {code}")).run();
+        assert_eq!(exit(&finished), ExitStatus::Code { code });
+    }
+}
+
+#[test]
+fn a_death_by_signal_is_no_exit_code() {
+    let finished = Attempt::shell("kill -KILL $$").run();
+    assert_eq!(exit(&finished), ExitStatus::Signal { signal: 9 });
+    assert!(!finished.report.timed_out);
+}
+
+#[test]
+fn a_report_says_what_ran_when_and_how_much_it_used() {
+    let finished =
+        Attempt::python("x = bytearray(50_000_000)\nfor i in range(300_000): pass").run();
+    let report = finished.report;
+    assert_eq!(report.protocol, SHIM_PROTOCOL);
+    let process = report.process.unwrap();
+    assert!(process.pid > 0 && process.start_time > 0);
+    let (started, exited) = (report.started_at.unwrap(), report.exited_at.unwrap());
+    assert!(started <= exited && exited <= report.ended_at);
+    assert!(report.peak_memory.unwrap() > 50_000_000);
+    assert!(report.cpu_ms.unwrap() > 0);
+    assert_eq!((report.left, report.spawn_error, report.size), (Vec::new(), None, 0));
+}
+
+#[test]
+fn the_host_hears_the_whole_story_in_order() {
+    let finished = Attempt::shell("echo hello; exit 4").run();
+    let told: Vec<&str> = finished
+        .heard
+        .iter()
+        .map(|message| match message {
+            FromShim::Status(_) => "status",
+            FromShim::Started { .. } => "started",
+            FromShim::Output { .. } => "output",
+            FromShim::Exited { .. } => "exited",
+            FromShim::Stopping { .. } => "stopping",
+            FromShim::DiskFull { .. } => "disk full",
+            FromShim::Ended { .. } => "ended",
+        })
+        .filter(|told| *told != "output")
+        .collect();
+    assert_eq!(told, ["status", "started", "exited", "ended"]);
+    assert!(finished.heard.contains(&FromShim::Output { size: 6 }));
+    assert_eq!(finished.heard[0], {
+        let FromShim::Status(status) = finished.heard[0].clone() else { panic!() };
+        assert_eq!((status.process, status.size, &status.report), (None, 0, &None));
+        FromShim::Status(status)
+    });
+}
+
+#[test]
+fn a_missing_program_is_named() {
+    for (program, message) in [
+        ("nod-no-such-program", "there is no program nod-no-such-program on the PATH"),
+        ("/no/such/program", "/no/such/program does not exist"),
+    ] {
+        let finished = Attempt::of(&[program, "argument"]).run();
+        let error = finished.report.spawn_error.unwrap();
+        assert_eq!((error.message.as_str(), error.not_found), (message, true));
+        assert_eq!(error.program, program);
+        assert_eq!((finished.report.process, finished.report.exit), (None, None));
+    }
+}
+
+#[test]
+fn a_missing_folder_is_not_taken_for_a_missing_program() {
+    let mut attempt = Attempt::of(&["true"]);
+    attempt.spec.cwd = "/no/such/folder".to_owned();
+    let error = attempt.run().report.spawn_error.unwrap();
+    assert_eq!(error.message, "the folder /no/such/folder does not exist");
+    assert!(error.not_found);
+}
+
+#[test]
+fn what_cannot_be_run_is_told_from_what_is_missing() {
+    let write = |attempt: &Attempt, name: &str, text: &str, mode: u32| {
+        use std::os::unix::fs::PermissionsExt;
+        let path = attempt.folder().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let cases = [
+        ("./plain", "./plain is not executable"),
+        ("./", "./ is a folder, not a program"),
+        ("./text", "./text is not a program; a script needs a first line such as #!/bin/sh"),
+        ("./orphan", "the interpreter that ./orphan asks for does not exist"),
+    ];
+    for (program, message) in cases {
+        let attempt = Attempt::of(&[program]);
+        write(&attempt, "plain", "#!/bin/sh\n", 0o600);
+        write(&attempt, "text", "echo hello\n", 0o700);
+        write(&attempt, "orphan", "#!/no/such/interpreter\n", 0o700);
+        let error = attempt.run().report.spawn_error.unwrap();
+        assert_eq!((error.message.as_str(), error.not_found), (message, false));
+    }
+}
+
+#[test]
+fn a_program_is_found_relative_to_the_folder_it_runs_in() {
+    let attempt = Attempt::of(&["./here"]);
+    std::os::unix::fs::symlink("/bin/true", attempt.folder().join("here")).unwrap();
+    assert_eq!(exit(&attempt.run()), ExitStatus::Code { code: 0 });
+}
+
+#[test]
+fn no_command_at_all_is_a_spawn_error() {
+    let error = Attempt::of(&[]).run().report.spawn_error.unwrap();
+    assert_eq!((error.message.as_str(), error.not_found), ("there is no command to run", false));
+}
+
+#[test]
+fn a_process_that_was_left_is_ended_and_named() {
+    let finished = Attempt::shell("sleep 77 & echo quick").run();
+    assert_eq!(exit(&finished), ExitStatus::Code { code: 0 });
+    assert_eq!(finished.text(), "quick\n");
+    let left = finished.report.left;
+    assert_eq!((left.len(), left[0].name.as_str(), left[0].ended), (1, "sleep", true));
+    let stage = finished.heard.iter().find_map(|message| match message {
+        FromShim::Stopping { cause: ShimStop::LeftProcesses, stage } => Some(stage.clone()),
+        _ => None,
+    });
+    let stage = stage.unwrap();
+    assert_eq!(stage.signal, "SIGTERM");
+    assert_eq!(stage.waits_for, [format!("sleep ({})", left[0].pid)]);
+    assert!(stage.next_at.is_some());
+}
+
+#[test]
+fn a_time_limit_keeps_the_output_so_far() {
+    let finished = Attempt::shell("echo begun; exec sleep 60").timeout(300).run();
+    assert!(finished.report.timed_out);
+    assert_eq!(exit(&finished), ExitStatus::Signal { signal: 2 });
+    assert_eq!(finished.text(), "begun\n");
+    let took = finished.report.exited_at.unwrap().since(finished.report.started_at.unwrap());
+    assert!(took >= 290, "{took} ms");
+}
+
+#[test]
+fn a_time_limit_holds_without_host_and_without_output() {
+    let attempt = Attempt::shell("exec >&- 2>&-; trap '' INT TERM; while :; do sleep 60; done");
+    let finished = attempt.timeout(300).start_alone().wait();
+    assert!(finished.report.timed_out);
+    assert_eq!(exit(&finished), ExitStatus::Signal { signal: 9 });
+}
+
+#[test]
+fn an_end_in_time_is_not_timed_out() {
+    assert!(!Attempt::shell("exit 0").timeout(30_000).run().report.timed_out);
+}

@@ -1,0 +1,173 @@
+//! Hosts come, go, stay silent and talk nonsense; the task does not notice.
+
+use nod_core::shim::{EXIT_FILE, FromShim, ToShim};
+use nod_core::task::ExitStatus;
+
+use super::attempt::{Attempt, wait_until};
+
+/// Runs until the file `go` appears.
+fn waiting(then: &str) -> Attempt {
+    Attempt::shell(&format!("echo begun; while ! test -e go; do sleep 0.01; done; {then}"))
+}
+
+#[test]
+fn without_a_host_the_report_is_on_the_disk() {
+    let finished = Attempt::shell("echo alone; exit 6").start_alone().wait();
+    assert_eq!(finished.report.exit, Some(ExitStatus::Code { code: 6 }));
+    assert_eq!(finished.text(), "alone\n");
+}
+
+#[test]
+fn a_host_that_comes_later_hears_where_it_stands_and_how_it_ends() {
+    let (running, mut first) = waiting("exit 5").start();
+    let pid = first.started();
+    first.output(6);
+    drop(first);
+    let mut second = running.connect();
+    let status = second.status();
+    assert_eq!(status.process.map(|process| process.pid), Some(pid));
+    assert_eq!((status.size, status.shim_pid), (6, running.shim.id() as i32));
+    assert!(status.started_at.is_some() && status.report.is_none());
+    std::fs::write(running.path("go"), "").unwrap();
+    let finished = running.finish(second);
+    assert_eq!(finished.report.exit, Some(ExitStatus::Code { code: 5 }));
+}
+
+#[test]
+fn every_connected_host_hears_the_end() {
+    let (running, mut first) = waiting("exit 0").start();
+    let mut others = [running.connect(), running.connect()];
+    for other in &mut others {
+        other.status();
+    }
+    std::fs::write(running.path("go"), "").unwrap();
+    let report = first.ended();
+    for other in &mut others {
+        assert_eq!(other.ended(), report);
+    }
+    running.finish(first);
+}
+
+#[test]
+fn the_report_waits_for_a_host_that_stores_it() {
+    let (running, mut silent) = Attempt::shell("exit 9").start();
+    silent.ended();
+    assert!(running.path(EXIT_FILE).exists());
+    let mut other = running.connect();
+    let status = other.status();
+    let report = status.report.unwrap();
+    assert_eq!(report.exit, Some(ExitStatus::Code { code: 9 }));
+    other.send(&ToShim::Acknowledge);
+    assert_eq!(running.wait().report, report);
+    assert!(silent.hung_up());
+}
+
+#[test]
+fn an_acknowledgement_before_the_end_means_nothing() {
+    let (running, mut host) = waiting("exit 0").start();
+    host.send(&ToShim::Acknowledge);
+    host.output(6);
+    std::fs::write(running.path("go"), "").unwrap();
+    let mut late = running.connect();
+    late.ended();
+    running.finish(host);
+}
+
+#[test]
+fn hosts_that_leave_let_the_shim_go() {
+    let (running, mut host) = Attempt::shell("exit 2").start();
+    host.ended();
+    drop(host);
+    assert_eq!(running.wait().report.exit, Some(ExitStatus::Code { code: 2 }));
+}
+
+#[test]
+fn whoever_talks_nonsense_is_hung_up_on() {
+    let (running, mut host) = waiting("exit 0").start();
+    let nonsense: [&[u8]; 5] = [
+        b"hello\n",
+        b"\n",
+        b"{\"type\":\"explode\"}\n",
+        b"{\"type\":\"stop\"\xff}\n",
+        &[b'x'; 70_000],
+    ];
+    for bytes in nonsense {
+        let mut stranger = running.connect();
+        stranger.write(bytes);
+        assert!(stranger.hung_up());
+    }
+    host.output(6);
+    assert_eq!(running.living().iter().filter(|line| line.starts_with("sh ")).count(), 1);
+    std::fs::write(running.path("go"), "").unwrap();
+    assert_eq!(running.finish(host).report.exit, Some(ExitStatus::Code { code: 0 }));
+}
+
+#[test]
+fn a_message_may_come_in_pieces() {
+    let (running, mut host) = Attempt::of(&["sleep", "77"]).start();
+    host.started();
+    host.write(b"{\"type\":");
+    running.connect().status();
+    host.write(b"\"stop\"}\n");
+    assert_eq!(running.finish(host).report.exit, Some(ExitStatus::Signal { signal: 2 }));
+}
+
+#[test]
+fn a_seventeenth_host_is_turned_away() {
+    let (running, mut host) = waiting("exit 0").start();
+    host.started();
+    let mut others: Vec<_> = (0..15).map(|_| running.connect()).collect();
+    for other in &mut others {
+        other.status();
+    }
+    assert!(running.connect().hung_up());
+    others.pop();
+    let mut status = None;
+    wait_until("there is room again", || {
+        let mut other = running.connect();
+        status = other.try_next();
+        status.is_some()
+    });
+    assert!(matches!(status, Some(FromShim::Status(_))));
+    std::fs::write(running.path("go"), "").unwrap();
+    running.finish(host);
+}
+
+#[test]
+fn a_stop_under_way_is_part_of_the_status() {
+    let (running, mut host) =
+        Attempt::shell("trap '' INT; echo ready; while :; do sleep 60; done").grace(20_000).start();
+    host.output(6);
+    host.send(&ToShim::Stop);
+    host.until(|message| matches!(message, FromShim::Stopping { .. }).then_some(()));
+    let mut other = running.connect();
+    let (_, stage) = other.status().stopping.unwrap();
+    assert_eq!(stage.signal, "SIGINT");
+    running.kill_living();
+    running.finish(host);
+}
+
+/// What an idle task costs is what a thousand of them cost a thousand times.
+#[test]
+fn an_idle_shim_does_not_wake_up() {
+    let (running, mut host) = Attempt::of(&["sleep", "77"]).timeout(60_000).start();
+    host.started();
+    running.connect().status();
+    let status = format!("/proc/{}/status", running.shim.id());
+    let switches = || {
+        let text = std::fs::read_to_string(&status).unwrap();
+        let count = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        count.unwrap().trim().parse::<u64>().unwrap()
+    };
+    // The farewell of the connection above is the last thing that may wake it.
+    let mut before = switches();
+    wait_until("it has gone to sleep", || {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        std::mem::replace(&mut before, switches()) == before
+    });
+    let before = switches();
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert_eq!(switches(), before);
+    host.send(&ToShim::Stop);
+    running.finish(host);
+}

@@ -1,0 +1,228 @@
+//! After a stop nothing of the task is alive, whatever it does against that.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+
+use nod_core::shim::{FromShim, ShimStop, ToShim};
+use nod_core::task::ExitStatus;
+use rustix::process::Signal;
+
+use super::attempt::{Attempt, wait_until};
+
+#[test]
+fn a_polite_program_ends_at_the_first_signal() {
+    let (running, mut host) = Attempt::of(&["sleep", "77"]).start();
+    let pid = host.started();
+    host.send(&ToShim::Stop);
+    let (cause, stage) = host.until(|message| match message {
+        FromShim::Stopping { cause, stage } => Some((cause, stage)),
+        _ => None,
+    });
+    assert_eq!((cause, stage.signal.as_str()), (ShimStop::Requested, "SIGINT"));
+    assert_eq!(stage.waits_for, [format!("sleep ({pid})")]);
+    assert!(stage.next_at.is_some());
+    let finished = running.finish(host);
+    assert_eq!(finished.report.exit, Some(ExitStatus::Signal { signal: 2 }));
+    assert!(finished.report.left.is_empty() && !finished.report.timed_out);
+}
+
+#[test]
+fn a_program_that_ignores_everything_is_killed() {
+    let script = "trap '' TERM INT; echo ready; while :; do sleep 60; done";
+    let (running, mut host) = Attempt::shell(script).start();
+    host.output(6);
+    host.send(&ToShim::Stop);
+    host.send(&ToShim::Stop);
+    let report = host.ended();
+    assert_eq!(report.exit, Some(ExitStatus::Signal { signal: 9 }));
+    assert_eq!(host.stages(), ["SIGINT", "SIGTERM", "SIGKILL"]);
+    running.finish(host);
+}
+
+#[test]
+fn sigterm_gets_its_chance_after_sigint() {
+    let script =
+        "trap '' INT; trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.01; done";
+    let (running, mut host) = Attempt::shell(script).grace(1000).start();
+    host.output(6);
+    host.send(&ToShim::Stop);
+    let finished = running.finish(host);
+    assert_eq!(finished.report.exit, Some(ExitStatus::Code { code: 5 }));
+    assert!(finished.text().ends_with("bye\n"), "{}", finished.text());
+}
+
+/// A child that ignores SIGTERM and SIGINT, and one that left session and parent.
+const STUBBORN: &str = r"
+import os, signal, sys, time
+def deaf():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def spawn(detach):
+    if os.fork(): return
+    if detach:
+        os.setsid()
+        if os.fork(): os._exit(0)
+        os.setsid()
+    deaf()
+    os.write(1, b'r')
+    while True: time.sleep(60)
+spawn(False)
+spawn(True)
+time.sleep(600)
+";
+
+#[test]
+fn descendants_are_gone_however_they_detached() {
+    let (running, mut host) = Attempt::python(STUBBORN).start();
+    host.output(2);
+    assert_eq!(running.living().len(), 3);
+    host.send(&ToShim::Stop);
+    let report = host.ended();
+    assert!(running.living().is_empty(), "{:?}", running.living());
+    assert!(report.left.is_empty());
+    assert_eq!(host.stages(), ["SIGINT", "SIGTERM", "SIGKILL"]);
+    running.finish(host);
+}
+
+#[test]
+fn detached_processes_do_not_outlive_a_main_process_that_ends() {
+    let script = STUBBORN.replace(
+        "time.sleep(600)",
+        "sys.stdin.read()\nwhile os.path.getsize('out.log') < 2: time.sleep(0.01)",
+    );
+    let finished = Attempt::python(&script).run();
+    assert_eq!(finished.report.exit, Some(ExitStatus::Code { code: 0 }));
+    assert_eq!(finished.report.left.len(), 2);
+    assert!(finished.report.left.iter().all(|left| left.ended));
+}
+
+#[test]
+fn processes_that_fork_while_they_are_killed_are_gone_too() {
+    // Each of the eight replaces itself over and over, half of them in a new session each time.
+    let script = r"
+import os, signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for i in range(8):
+    if os.fork() == 0:
+        if i == 0: os.write(1, b'r')
+        while True:
+            if os.fork(): os._exit(0)
+            if i % 2: os.setsid()
+            time.sleep(0.001)
+while True: time.sleep(60)
+";
+    let (running, mut host) = Attempt::python(script).grace(50).start();
+    host.output(1);
+    host.send(&ToShim::Stop);
+    let report = host.ended();
+    assert_eq!(report.exit, Some(ExitStatus::Signal { signal: 9 }));
+    assert!(running.living().is_empty(), "{:?}", running.living());
+    running.finish(host);
+}
+
+#[test]
+fn a_stopped_process_is_ended_as_well() {
+    let script = "import os, signal\nos.write(1, b'r')\nos.kill(os.getpid(), signal.SIGSTOP)";
+    let (running, mut host) = Attempt::python(script).grace(20_000).start();
+    host.output(1);
+    let pid = host.heard.iter().find_map(|message| match message {
+        FromShim::Started { process, .. } => Some(process.pid),
+        _ => None,
+    });
+    let stat = format!("/proc/{}/stat", pid.unwrap());
+    wait_until("it is stopped", || std::fs::read_to_string(&stat).unwrap().contains(") T "));
+    host.send(&ToShim::Stop);
+    let finished = running.finish(host);
+    // Python turns SIGINT into an exception, and that into a death by SIGINT.
+    assert_eq!(finished.report.exit, Some(ExitStatus::Signal { signal: 2 }));
+}
+
+#[test]
+fn sigterm_to_the_shim_stops_its_task() {
+    let (running, mut host) = Attempt::of(&["sleep", "77"]).start();
+    host.started();
+    for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::USR1, Signal::ALARM] {
+        running.signal(signal);
+    }
+    running.signal(Signal::TERM);
+    let finished = running.finish(host);
+    assert_eq!(finished.report.exit, Some(ExitStatus::Signal { signal: 2 }));
+}
+
+#[test]
+fn the_ladder_does_not_enter_another_shim_or_a_host() {
+    let script = "for it in nod-desktop nod-shim nod-test-host nod; do ./$it serve & done
+        ./nod work & echo ready; wait";
+    let attempt = Attempt::shell(script);
+    for name in ["nod-desktop", "nod-shim", "nod-test-host", "nod"] {
+        std::fs::copy("/bin/sh", attempt.folder().join(name)).unwrap();
+    }
+    // Each has a process below it that is not to be touched either.
+    for name in ["serve", "work"] {
+        std::fs::write(attempt.folder().join(name), "sleep 77; exit").unwrap();
+    }
+    let (running, mut host) = attempt.grace(100).start();
+    wait_until("all eleven run", || {
+        let living = running.living();
+        living.len() == 11 && living.iter().filter(|line| line.starts_with("sleep")).count() == 5
+    });
+    host.send(&ToShim::Stop);
+    host.ended();
+    let mut living = running.living();
+    living.sort();
+    let sleep = "sleep 77 ";
+    let hosts =
+        ["./nod serve ", "./nod-desktop serve ", "./nod-shim serve ", "./nod-test-host serve "];
+    assert_eq!(living, [hosts.as_slice(), &[sleep; 4]].concat());
+    running.kill_living();
+    let finished = running.finish(host);
+    assert!(finished.report.left.is_empty());
+}
+
+#[test]
+fn a_main_process_that_is_a_host_can_be_stopped() {
+    let attempt = Attempt::of(&["./nod", "serve"]);
+    std::fs::copy("/bin/sh", attempt.folder().join("nod")).unwrap();
+    std::fs::write(
+        attempt.folder().join("serve"),
+        "trap '' INT; echo ready; exec 9<> pipe; read it <&9",
+    )
+    .unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, attempt.folder().join("pipe"), rustix::fs::Mode::RWXU)
+        .unwrap();
+    let (running, mut host) = attempt.start();
+    host.output(6);
+    host.send(&ToShim::Stop);
+    let finished = running.finish(host);
+    assert_eq!(finished.report.exit, Some(ExitStatus::Signal { signal: 15 }));
+}
+
+/// What belongs to another user stays, is named, and does not hold up the end for ever.
+#[test]
+fn a_process_that_may_not_be_killed_is_reported() {
+    if !rustix::process::getuid().is_root() {
+        // Only root can make a process that another user may not signal.
+        return;
+    }
+    const NOBODY: u32 = 65534;
+    let root = "import os, time; os.setresuid(0, 0, 0); os.write(1, b'r'); time.sleep(60)";
+    let script = format!("./root -c \"{root}\" & while ! test -s out.log; do sleep 0.01; done");
+    let attempt = Attempt::shell(&script);
+    let program = attempt.folder().join("root");
+    std::fs::copy("/usr/bin/python3", &program).unwrap();
+    std::fs::set_permissions(&program, Permissions::from_mode(0o4755)).unwrap();
+    std::os::unix::fs::chown(attempt.folder(), Some(NOBODY), None).unwrap();
+    let mut command = attempt.command();
+    std::os::unix::fs::chown(attempt.folder().join("spec.json"), Some(NOBODY), None).unwrap();
+    command.uid(NOBODY);
+    let (running, mut host) = attempt.start_as(command);
+    let report = host.ended();
+    assert_eq!(report.exit, Some(ExitStatus::Code { code: 0 }));
+    let left: Vec<_> = report.left.iter().map(|it| (it.name.as_str(), it.ended)).collect();
+    assert_eq!(left, [("root", false)]);
+    assert_eq!(host.stages(), ["SIGTERM", "SIGKILL"]);
+    running.kill_living();
+    running.finish(host);
+}
