@@ -25,11 +25,8 @@ fn every_way_to_end_is_told_as_it_was() {
     let host = TestHost::start();
     let exit = |code| Outcome::Failed { failure: Failure::Exit { code } };
     let killed = Outcome::Failed { failure: Failure::Signal { signal: 9 } };
-    let cases = [
-        ("exit 0", Outcome::Succeeded, 0),
-        ("exit 3", exit(3), 3),
-        ("kill -9 $$", killed, 137),
-    ];
+    let cases =
+        [("exit 0", Outcome::Succeeded, 0), ("exit 3", exit(3), 3), ("kill -9 $$", killed, 137)];
     for (line, outcome, code) in cases {
         let id = host.submit(line);
         assert_eq!(host.wait_for_end(id).state.outcome(), Some(&outcome), "{line}");
@@ -66,11 +63,8 @@ fn raw_bytes_are_kept_and_plain_output_folds_carriage_returns() {
 fn logs_follow_until_the_end() {
     let host = TestHost::start();
     let id = host.submit("echo one; while [ ! -e go ]; do sleep 0.02; done; echo two");
-    let mut follow = host
-        .nod(&["logs", "-f", &id.to_string()])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut follow =
+        host.nod(&["logs", "-f", &id.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
     let mut out = follow.stdout.take().unwrap();
     let mut first = [0; 5];
     out.read_exact(&mut first).unwrap();
@@ -136,9 +130,8 @@ fn cargo_moves_the_bar_without_knowing_of_nod() {
     .unwrap();
     let cwd = folder.to_str().unwrap();
     let id = host.submit_with(&["--cwd", cwd], &["cargo", "build", "--offline"]);
-    let percent = until("cargo's bar", || {
-        host.task(id).progress.and_then(|progress| progress.percent)
-    });
+    let percent =
+        until("cargo's bar", || host.task(id).progress.and_then(|progress| progress.percent));
     assert!((0.0..100.0).contains(&percent), "{percent}");
     std::fs::write(folder.join("go"), "").unwrap();
     let ended = host.wait_for_end(id);
@@ -150,7 +143,9 @@ fn a_subscriber_sees_every_change_in_order_without_gaps() {
     let host = TestHost::start();
     let mut watching = host.connect();
     watching.send(&Call::Subscribe).unwrap();
-    let nod_client::Incoming::Reply(reply) = watching.receive().unwrap() else { panic!("no reply") };
+    let nod_client::Incoming::Reply(reply) = watching.receive().unwrap() else {
+        panic!("no reply")
+    };
     let Reply::Subscribed { seq, .. } = *reply else { panic!("{reply:?}") };
     let id = host.submit("nod progress 10; exit 3");
     let (mut last, mut states) = (seq, vec![]);

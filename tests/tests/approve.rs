@@ -1,0 +1,197 @@
+//! Asking a person, from a running task and before one starts.
+
+use nod_core::environment::Change;
+use nod_core::protocol::{Call, ErrorCode, GiveAnswer};
+use nod_core::request::{Answer, Closure, Origin};
+use nod_core::task::{Denial, Outcome, StateName};
+use nod_tests::wait::until_equal;
+use nod_tests::{TestHost, until};
+
+fn deny(reason: &str) -> Answer {
+    Answer::Deny { reason: Some(reason.to_owned()) }
+}
+
+#[test]
+fn an_approved_task_continues_to_the_end_in_the_very_same_process() {
+    let mut host = TestHost::start();
+    let id = host.submit("echo $$ > before; nod ask 'Deploy?' > answer && echo $$ > after");
+    let request = host.wait_for_request(id);
+    assert_eq!(request.shown.question, "Deploy?");
+    assert_eq!(request.origin, Origin::Task);
+    assert_eq!(host.state(id), StateName::Waiting);
+    assert!(!host.work().join("after").exists());
+
+    host.answer(&request, Answer::Approve);
+
+    assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
+    let read = |name| std::fs::read_to_string(host.work().join(name)).unwrap();
+    assert_eq!(read("before"), read("after"));
+    let answer: serde_json::Value = serde_json::from_str(&read("answer")).unwrap();
+    assert_eq!(answer["answer"], "approved");
+}
+
+#[test]
+fn a_denial_makes_ask_exit_with_one_and_say_the_reason() {
+    let mut host = TestHost::start();
+    let id = host.submit("nod ask 'Deploy?' 2> reason; echo $? > code");
+    let request = host.wait_for_request(id);
+    host.answer(&request, deny("not on a Friday"));
+    // What becomes of the task is the task's own doing.
+    assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
+    let read = |name| std::fs::read_to_string(host.work().join(name)).unwrap();
+    assert_eq!(read("code"), "1\n");
+    assert!(read("reason").contains("not on a Friday"));
+}
+
+#[test]
+fn a_question_that_nobody_answers_expires() {
+    let mut host = TestHost::start();
+    let id = host.submit("nod ask 'Deploy?' --timeout 300ms > answer; echo $? > code");
+    let request = host.wait_for_request(id);
+    let _ = host.wait_for_end(id);
+    assert_eq!(std::fs::read_to_string(host.work().join("code")).unwrap(), "124\n");
+    let refused = host.try_answer(&request, Answer::Approve).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Conflict);
+    assert!(refused.message.contains("expired"), "{refused}");
+}
+
+#[test]
+fn a_task_may_have_several_questions_open_and_each_gets_its_own_answer() {
+    let mut host = TestHost::start();
+    let line = "(nod ask one > one.json; true) & (nod ask two > two.json; true) & wait";
+    let id = host.submit(line);
+    let open = until("two requests", || {
+        let open: Vec<_> = host.detail(id).requests;
+        (open.len() == 2).then_some(open)
+    });
+    let (one, two) = match open[0].shown.question.as_str() {
+        "one" => (&open[0], &open[1]),
+        _ => (&open[1], &open[0]),
+    };
+    host.answer(two, deny("no"));
+    assert_eq!(host.state(id), StateName::Waiting);
+    host.answer(one, Answer::Approve);
+    let _ = host.wait_for_end(id);
+    let read = |name| std::fs::read_to_string(host.work().join(name)).unwrap();
+    assert!(read("one.json").contains("approved"));
+    assert!(read("two.json").contains("denied"));
+}
+
+#[test]
+fn a_second_answer_is_a_conflict_that_says_how_the_first_was() {
+    let mut host = TestHost::start();
+    let id = host.submit("nod ask 'Deploy?'");
+    let request = host.wait_for_request(id);
+    host.answer(&request, Answer::Approve);
+    let refused = host.try_answer(&request, deny("late")).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Conflict);
+    assert!(refused.message.contains("approved by a person in the window"), "{refused}");
+    assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
+}
+
+#[test]
+fn the_same_click_sent_twice_is_one_answer() {
+    let mut host = TestHost::start();
+    let id = host.submit("nod ask 'Deploy?'");
+    let request = host.wait_for_request(id);
+    let click = Call::Answer(GiveAnswer {
+        operation: nod_client::new_operation().unwrap(),
+        request: request.id,
+        answer: Answer::Approve,
+        shown: request.hash,
+    });
+    assert_eq!(host.person(&click), host.person(&click));
+    let database = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
+    let rows: i64 = database.query_row("SELECT count(*) FROM audit", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 1);
+    let _ = host.wait_for_end(id);
+}
+
+#[test]
+fn an_answer_to_something_else_than_was_asked_is_refused() {
+    let mut host = TestHost::start();
+    let id = host.submit_with(&["--ask-first"], &["true"]);
+    let mut request = host.wait_for_request(id);
+    request.hash = "0".repeat(64);
+    let refused = host.try_answer(&request, Answer::Approve).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Conflict);
+    assert_eq!(host.state(id), StateName::Queued);
+}
+
+#[test]
+fn ask_first_holds_a_task_before_its_process_exists_and_shows_all_of_it() {
+    let mut host = TestHost::start();
+    let work = host.work().to_str().unwrap().to_owned();
+    let options = ["--ask-first", "--env", "COLOUR=blue", "--env", "MY_TOKEN=secret"];
+    let id = host.submit_with(&options, &["sh", "-c", "echo ran > ran", "two words"]);
+    let request = host.wait_for_request(id);
+    assert_eq!(host.state(id), StateName::Queued);
+    assert!(host.detail(id).attempts.is_empty());
+    assert_eq!(request.origin, Origin::Gate);
+    assert_eq!(request.shown.argv, ["sh", "-c", "echo ran > ran", "two words"]);
+    assert_eq!(request.shown.cwd, work);
+    let change = |name: &str| {
+        let mut changes = request.shown.environment.iter();
+        changes.find(|change| change.name == name).cloned().unwrap()
+    };
+    assert_eq!(
+        (change("COLOUR").change, change("COLOUR").value),
+        (Change::Added, Some("blue".into()))
+    );
+    assert!(change("MY_TOKEN").masked && change("MY_TOKEN").value.is_none());
+
+    host.answer(&request, Answer::Approve);
+    assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
+    assert!(host.work().join("ran").exists());
+}
+
+#[test]
+fn a_denied_gate_ends_the_task_without_a_process() {
+    let mut host = TestHost::start();
+    let id = host.submit_with(&["--ask-first"], &["touch ran"]);
+    let request = host.wait_for_request(id);
+    host.answer(&request, deny("wrong folder"));
+    let ended = host.wait_for_end(id);
+    let Some(Outcome::Denied { denial: Denial::ByPerson { reason, .. } }) = ended.state.outcome()
+    else {
+        panic!("{ended:?}")
+    };
+    assert_eq!(reason.as_deref(), Some("wrong folder"));
+    assert!(host.detail(id).attempts.is_empty());
+    assert!(!host.work().join("ran").exists());
+    assert_eq!(host.run(&["wait", &id.to_string()]).code, Some(77));
+}
+
+#[test]
+fn a_question_closes_when_its_task_ends_or_its_asker_dies() {
+    let mut host = TestHost::start();
+    let cancelled = host.submit("nod ask 'Deploy?'");
+    let first = host.wait_for_request(cancelled);
+    assert_eq!(host.run(&["cancel", &cancelled.to_string()]).code, Some(0));
+    let _ = host.wait_for_end(cancelled);
+    let killed =
+        host.submit("nod ask 'Really?' & kill -9 $!; while [ ! -e go ]; do sleep 0.02; done");
+    let asking = host.submit(
+        "nod ask 'Really?' & asker=$!; while [ ! -e asked ]; do sleep 0.02; done; kill -9 $asker; \
+         while [ ! -e go ]; do sleep 0.02; done",
+    );
+    let second = host.wait_for_request(asking);
+    std::fs::write(host.work().join("asked"), "").unwrap();
+    until_equal("the task to run on", &StateName::Running, || host.state(asking));
+    for (task, request) in [(cancelled, &first), (asking, &second)] {
+        let closure = host.request(task, request.id).closure;
+        assert!(matches!(closure, Some(Closure::Withdrawn { .. })), "{closure:?}");
+        let refused = host.try_answer(request, Answer::Approve).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Conflict);
+    }
+    std::fs::write(host.work().join("go"), "").unwrap();
+    let _ = (host.wait_for_end(asking), host.wait_for_end(killed));
+}
+
+#[test]
+fn asking_outside_a_task_says_what_to_do() {
+    let host = TestHost::start();
+    let ran = host.run(&["ask", "Deploy?"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.err.contains("task"), "{ran:?}");
+}

@@ -1,0 +1,118 @@
+//! Cancelling: afterwards no process of the task is left.
+
+use nod_core::access::Actor;
+use nod_core::protocol::{Call, Reply};
+use nod_core::task::{Outcome, StateName};
+use nod_tests::{Home, TestHost, processes, until};
+
+/// A host whose ladder climbs quickly.
+fn quick() -> TestHost {
+    TestHost::start_in(Home::new().with_config("[cancel]\ngrace_ms = 300\n"))
+}
+
+fn wait_for_file(host: &TestHost, name: &str) {
+    until(name, || host.work().join(name).exists().then_some(()));
+}
+
+#[test]
+fn a_polite_task_ends_at_the_first_signal() {
+    let host = TestHost::start();
+    let id = host.submit("trap 'echo bye; exit 0' INT; touch ready; while :; do sleep 0.02; done");
+    wait_for_file(&host, "ready");
+    let ran = host.run(&["cancel", &id.to_string()]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let ended = host.wait_for_end(id);
+    let Some(Outcome::Cancelled { by: Actor::Peer { .. } }) = ended.state.outcome() else {
+        panic!("{ended:?}")
+    };
+    assert_eq!(host.plain_log(id).lines().last(), Some("bye"));
+    assert_eq!(host.run(&["wait", &id.to_string()]).code, Some(130));
+}
+
+#[test]
+fn descendants_that_ignore_signals_or_detach_are_gone_after_a_cancel() {
+    let host = quick();
+    let script = r#"
+import os, signal, time
+def grandchild(detach):
+    if os.fork(): return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if detach:
+        os.setsid()
+        if os.fork(): os._exit(0)
+    open(f"ready{detach}", "w").close()
+    time.sleep(600)
+grandchild(0)
+grandchild(1)
+time.sleep(600)
+"#;
+    let id = host.submit_with(&["--env", "MARK=nod-mark-1"], &["python3", "-c", script]);
+    wait_for_file(&host, "ready0");
+    wait_for_file(&host, "ready1");
+    assert!(processes::with_mark("nod-mark-1").len() >= 4);
+    assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
+    assert_eq!(host.wait_for_end(id).state.name(), StateName::Cancelled);
+    let left: Vec<_> = processes::with_mark(script.lines().nth(1).unwrap()).into_iter().collect();
+    for pid in &left {
+        let read = |f: &str| String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/{f}")).unwrap_or_default()).into_owned();
+        eprintln!("{pid}: {} | {} | {}", read("stat"), read("cmdline"), read("comm"));
+    }
+    assert!(left.is_empty(), "{left:?}");
+    until("the shim to go", || processes::with_mark("nod-mark-1").is_empty().then_some(()));
+}
+
+#[test]
+fn stopping_says_what_it_waits_for() {
+    let host = TestHost::start_in(Home::new().with_config("[cancel]\ngrace_ms = 2000\n"));
+    let id = host.submit("trap '' INT TERM; touch ready; while :; do sleep 0.05; done");
+    wait_for_file(&host, "ready");
+    let Reply::Cancelling { task } =
+        host.call(&Call::Cancel { operation: nod_client::new_operation().unwrap(), id })
+    else {
+        panic!("not cancelled")
+    };
+    assert_eq!(task.state.name(), StateName::Stopping);
+    let stage = until("a stage", || match host.task(id).state {
+        nod_core::task::TaskState::Stopping { stage, .. } => stage,
+        _ => None,
+    });
+    assert_eq!(stage.signal, "SIGINT");
+    assert!(stage.next_at.is_some() && stage.waits_for[0].starts_with("sh ("), "{stage:?}");
+    assert_eq!(host.wait_for_end(id).state.name(), StateName::Cancelled);
+}
+
+#[test]
+fn a_queued_task_is_cancelled_without_a_process() {
+    let host = TestHost::start_in(Home::new().with_config("[groups.default]\nslots = 1\n"));
+    let first = host.submit("while [ ! -e go ]; do sleep 0.02; done");
+    let queued = host.submit("touch ran");
+    assert_eq!(host.state(queued), StateName::Queued);
+    assert_eq!(host.run(&["cancel", &queued.to_string()]).code, Some(0));
+    std::fs::write(host.work().join("go"), "").unwrap();
+    assert_eq!(host.wait_for_end(first).state.name(), StateName::Succeeded);
+    assert_eq!(host.wait_for_end(queued).state.name(), StateName::Cancelled);
+    assert!(!host.work().join("ran").exists());
+}
+
+#[test]
+fn a_cancel_that_comes_too_late_says_how_the_task_ended() {
+    let host = TestHost::start();
+    let id = host.submit("exit 2");
+    let _ = host.wait_for_end(id);
+    let ran = host.run(&["cancel", &id.to_string()]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("Failed (exit 2)"), "{ran:?}");
+    assert_eq!(host.task(id).state.words(), "Failed (exit 2)");
+}
+
+#[test]
+fn what_a_task_leaves_behind_is_ended_and_reported() {
+    let host = quick();
+    let id = host.submit("sleep 6099 & echo quick");
+    let ended = host.wait_for_end(id);
+    assert_eq!(ended.state.outcome(), Some(&Outcome::Succeeded));
+    let attempt = host.detail(id).attempts.pop().unwrap();
+    assert!(attempt.left[0].starts_with("sleep ("), "{attempt:?}");
+    assert!(processes::with_mark("sleep\u{0}6099").is_empty());
+}

@@ -1,0 +1,89 @@
+//! What is remembered.
+
+use nod_core::request::Answer;
+use nod_core::task::{StateName, Task};
+use nod_tests::TestHost;
+
+fn listed(host: &TestHost, words: &[&str]) -> Vec<i64> {
+    let all: Vec<&str> = [&["list", "--json"], words].concat();
+    let ran = host.run(&all);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let tasks: Vec<Task> = serde_json::from_str(&ran.out).unwrap();
+    tasks.iter().map(|task| task.id.0).collect()
+}
+
+#[test]
+fn every_task_attempt_event_request_and_answer_is_in_the_history() {
+    let mut host = TestHost::start();
+    let id = host.submit_with(&["--label", "deploy"], &["nod ask 'Deploy?' && exit 4"]);
+    let request = host.wait_for_request(id);
+    host.answer(&request, Answer::Approve);
+    let _ = host.wait_for_end(id);
+    host.stop();
+    host.restart();
+    let detail = host.detail(id);
+    assert_eq!(detail.task.state.words(), "Failed (exit 4)");
+    assert_eq!(detail.attempts.len(), 1);
+    assert_eq!(detail.requests.len(), 1);
+    assert!(detail.requests[0].closure.is_some());
+    let what: Vec<_> = detail.events.iter().map(|event| event.what.as_str()).collect();
+    let expected = [
+        "submitted",
+        "starting",
+        "running",
+        "waiting",
+        "request_opened",
+        "request_closed",
+        "running",
+        "failed",
+    ];
+    assert_eq!(what, expected);
+    let numbers: Vec<_> = detail.events.iter().map(|event| event.seq.0).collect();
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+}
+
+#[test]
+fn search_finds_labels_commands_and_output() {
+    let host = TestHost::start();
+    let build = host.submit_with(&["--label", "夜間ビルド"], &["echo compiled 完了"]);
+    let lint = host.submit("echo clean; exit 1");
+    let _ = (host.wait_for_end(build), host.wait_for_end(lint));
+    let cases = [("夜間", build), ("完了", build), ("compiled", build), ("clean", lint)];
+    for (text, id) in cases {
+        assert_eq!(listed(&host, &["--search", text]), [id.0], "{text}");
+    }
+    assert_eq!(listed(&host, &["--state", "failed"]), [lint.0]);
+    assert_eq!(listed(&host, &["--search", "echo", "--limit", "1"]), [lint.0]);
+}
+
+#[test]
+fn running_again_repeats_the_task_with_its_environment() {
+    let host = TestHost::start();
+    let options = ["--env", "COLOUR=blue", "--label", "paint", "--no-tty"];
+    let first = host.submit_with(&options, &["echo $COLOUR"]);
+    let _ = host.wait_for_end(first);
+    let ran = host.run(&["run-again", &first.to_string()]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let said: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let second = nod_core::ids::TaskId(said["task_id"].as_i64().unwrap());
+    assert_ne!(first, second);
+    let ended = host.wait_for_end(second);
+    assert_eq!(ended.state.name(), StateName::Succeeded);
+    assert_eq!(ended.label.as_deref(), Some("paint"));
+    assert_eq!(host.plain_log(second), "blue\n");
+    assert_eq!(host.plain_log(first), "blue\n");
+}
+
+#[test]
+fn running_a_gated_task_again_asks_again() {
+    let mut host = TestHost::start();
+    let first = host.submit_with(&["--ask-first"], &["true"]);
+    let request = host.wait_for_request(first);
+    host.answer(&request, Answer::Approve);
+    let _ = host.wait_for_end(first);
+    let ran = host.run(&["run-again", &first.to_string()]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let second = host.tasks()[0].id;
+    assert_eq!(host.state(second), StateName::Queued);
+    assert_eq!(host.wait_for_request(second).task, second);
+}

@@ -1,0 +1,143 @@
+//! Killing the host: nothing is lost, nothing runs twice.
+
+use nod_core::request::Answer;
+use nod_core::task::{Outcome, StateName};
+use nod_tests::{TestHost, processes, until};
+
+const NUMBERS: &str = "i=0; while [ ! -e go ]; do i=$((i+1)); echo line $i; sleep 0.01; done; \
+                       echo last $i; exit 7";
+
+/// Checks that the lines are numbered without one missing or twice.
+fn assert_whole(log: &str) {
+    let lines: Vec<_> = log.lines().collect();
+    let (last, numbered) = lines.split_last().unwrap();
+    for (line, number) in numbered.iter().zip(1..) {
+        assert_eq!(*line, format!("line {number}"));
+    }
+    assert_eq!(*last, format!("last {}", numbered.len()));
+}
+
+#[test]
+fn tasks_of_a_killed_host_go_on_and_are_adopted() {
+    let mut host = TestHost::start();
+    let printing = host.submit(NUMBERS);
+    let asking = host.submit("echo $$ > before; nod ask 'Deploy?' && echo $$ > after");
+    let request = host.wait_for_request(asking);
+    until("output", || (!host.log(printing).is_empty()).then_some(()));
+    let log_path = host.detail(printing).log_path.unwrap();
+
+    host.kill();
+    let size = || std::fs::metadata(&log_path).unwrap().len();
+    let at_death = size();
+    until("output without a host", || (size() > at_death + 100).then_some(()));
+    host.restart();
+
+    assert_eq!(host.state(printing), StateName::Running);
+    assert_eq!(host.state(asking), StateName::Waiting);
+    let still_open = host.request(asking, request.id);
+    assert_eq!(still_open, request);
+    host.answer(&still_open, Answer::Approve);
+    assert_eq!(host.wait_for_end(asking).state.outcome(), Some(&Outcome::Succeeded));
+    let read = |name| std::fs::read_to_string(host.work().join(name)).unwrap();
+    assert_eq!(read("before"), read("after"));
+    std::fs::write(host.work().join("go"), "").unwrap();
+    let ended = host.wait_for_end(printing);
+    assert_eq!(ended.state.words(), "Failed (exit 7)");
+    assert_whole(&host.plain_log(printing));
+}
+
+#[test]
+fn a_task_that_ends_while_no_host_runs_is_settled_by_the_next() {
+    let mut host = TestHost::start();
+    let id = host.submit(NUMBERS);
+    until("output", || host.detail(id).attempts.first().and_then(|attempt| attempt.process));
+    let process = host.detail(id).attempts[0].process.unwrap();
+    host.kill();
+    std::fs::write(host.work().join("go"), "").unwrap();
+    until("the end", || (!processes::is_alive(process)).then_some(()));
+    host.restart();
+    assert_eq!(host.wait_for_end(id).state.words(), "Failed (exit 7)");
+    assert_whole(&host.plain_log(id));
+    assert_eq!(host.detail(id).attempts.len(), 1);
+}
+
+#[test]
+fn an_answer_given_while_the_asker_reconnects_is_delivered() {
+    let mut host = TestHost::start();
+    let id = host.submit("nod ask 'Deploy?' > answer");
+    let request = host.wait_for_request(id);
+    for _ in 0..3 {
+        host.kill();
+        host.restart();
+    }
+    // Answered at once, whether or not the asker has found the new host.
+    host.answer(&request, Answer::Approve);
+    assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
+    let answer = std::fs::read_to_string(host.work().join("answer")).unwrap();
+    assert!(answer.contains("approved"), "{answer}");
+    assert_eq!(host.detail(id).requests.len(), 1);
+}
+
+#[test]
+fn a_cancel_that_was_stored_is_carried_out_by_the_next_host() {
+    let mut host = TestHost::start();
+    let id = host.submit("trap '' INT; touch ready; while :; do sleep 0.02; done");
+    until("ready", || host.work().join("ready").exists().then_some(()));
+    assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
+    host.kill();
+    host.restart();
+    assert_eq!(host.wait_for_end(id).state.name(), StateName::Cancelled);
+}
+
+#[test]
+fn queued_tasks_start_under_the_next_host_with_their_environment() {
+    let mut host =
+        TestHost::start_in(nod_tests::Home::new().with_config("[groups.default]\nslots = 1\n"));
+    let first = host.submit("while [ ! -e go ]; do sleep 0.02; done");
+    let queued = host.submit_with(&["--env", "MY_TOKEN=s3cret"], &["printf %s $MY_TOKEN > seen"]);
+    host.kill();
+    host.restart();
+    std::fs::write(host.work().join("go"), "").unwrap();
+    assert_eq!(host.wait_for_end(first).state.name(), StateName::Succeeded);
+    assert_eq!(host.wait_for_end(queued).state.name(), StateName::Succeeded);
+    assert_eq!(std::fs::read_to_string(host.work().join("seen")).unwrap(), "s3cret");
+}
+
+#[test]
+fn a_killed_shim_loses_its_task_and_its_processes_and_nothing_else() {
+    let host = TestHost::start();
+    let lost = host.submit("sleep 6101");
+    let other = host.submit("while [ ! -e go ]; do sleep 0.02; done");
+    let process = until("the process", || host.detail(lost).attempts.first()?.process);
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let parent = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap();
+    processes::kill_9(parent.parse().unwrap());
+    let ended = host.wait_for_end(lost);
+    assert_eq!(ended.state.name(), StateName::Lost);
+    until("the sweep", || processes::with_mark("sleep\u{0}6101").is_empty().then_some(()));
+    assert_eq!(host.state(other), StateName::Running);
+    std::fs::write(host.work().join("go"), "").unwrap();
+    assert_eq!(host.wait_for_end(other).state.name(), StateName::Succeeded);
+}
+
+#[test]
+fn progress_without_a_host_starts_none_and_harms_nobody() {
+    let mut host = TestHost::start();
+    let id = host.submit(
+        "touch ready; while [ ! -e go ]; do sleep 0.02; done; nod progress 50; echo $? > code",
+    );
+    until("ready", || host.work().join("ready").exists().then_some(()));
+    host.kill();
+    std::fs::write(host.work().join("go"), "").unwrap();
+    until("the code", || {
+        std::fs::read_to_string(host.work().join("code")).ok().filter(|code| !code.is_empty())
+    });
+    let hosts = processes::with_mark("serve")
+        .into_iter()
+        .filter(|pid| processes::with_mark(&host.path().to_string_lossy()).contains(pid))
+        .count();
+    assert_eq!(hosts, 0);
+    host.restart();
+    assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
+    assert_eq!(std::fs::read_to_string(host.work().join("code")).unwrap(), "0\n");
+}
