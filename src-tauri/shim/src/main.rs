@@ -18,13 +18,8 @@ mod unsupported;
 #[cfg(not(target_os = "linux"))]
 use unsupported::run;
 
-/// The shim itself failed; it started no process.
-const FAILED: u8 = 1;
 /// There was nothing that could be run: no folder, or no spec in it.
 const UNUSABLE: u8 = 2;
-/// Another shim or a host owns the attempt.
-const CLAIMED: u8 = 3;
-
 fn main() -> ExitCode {
     let Some(folder) = std::env::args_os().nth(1) else {
         complain("usage: nod-shim <attempt folder>");

@@ -76,10 +76,8 @@ fn listen_and_claim() -> Result<UnixListener, ShimError> {
         Ok(()) => Ok(listener),
         Err(error) => {
             remove_socket();
-            match error.kind() == io::ErrorKind::AlreadyExists {
-                true => Err(ShimError::Claimed),
-                false => Err(ShimError::Claim(error)),
-            }
+            let is_claimed = error.kind() == io::ErrorKind::AlreadyExists;
+            Err(if is_claimed { ShimError::Claimed } else { ShimError::Claim(error) })
         }
     }
 }

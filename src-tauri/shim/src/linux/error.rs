@@ -3,6 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+/// The shim itself failed; it started no process.
+const FAILED: u8 = 1;
+/// Another shim or a host owns the attempt.
+const CLAIMED: u8 = 3;
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ShimError {
     #[error("failed to enter {}: {source}", folder.display())]
@@ -24,11 +29,11 @@ pub(crate) enum ShimError {
 impl ShimError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Claimed => crate::CLAIMED,
+            Self::Claimed => CLAIMED,
             Self::Folder { .. } | Self::Spec(_) | Self::SpecContent(_) | Self::Protocol(_) => {
                 crate::UNUSABLE
             }
-            Self::Claim(_) | Self::System(_) => crate::FAILED,
+            Self::Claim(_) | Self::System(_) => FAILED,
         }
     }
 }

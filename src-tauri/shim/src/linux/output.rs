@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 
 use super::clock::Moment;
@@ -32,9 +33,10 @@ pub(crate) struct Output {
     /// Nothing will come from the source any more.
     closed: bool,
     log: File,
+    /// What was read last.
     piece: Vec<u8>,
-    /// The bytes of the piece that the log has not taken yet.
-    held: std::ops::Range<usize>,
+    /// How many bytes of the piece the log has taken.
+    written: usize,
     size: u64,
     retry_at: Option<Moment>,
     announced: u64,
@@ -48,9 +50,9 @@ impl Output {
             source,
             closed: false,
             log,
-            // Zeroed memory is not touched before it is read into: a silent task costs none.
-            piece: vec![0; PIECE],
-            held: 0..0,
+            // Reserved and not zeroed: a silent task's shim never touches these pages.
+            piece: Vec::with_capacity(PIECE),
+            written: 0,
             size,
             retry_at: None,
             announced: size,
@@ -98,21 +100,20 @@ impl Output {
 
     /// Reads until the piece is full or nothing is there: a terminal gives 4 KiB at most at once.
     fn fill(&mut self) -> Flow {
-        let mut filled = 0;
+        self.piece.clear();
+        self.written = 0;
         let flow = loop {
-            if filled == PIECE {
+            if self.piece.len() == self.piece.capacity() {
                 break Flow::More;
             }
-            match rustix::io::read(&self.source, &mut self.piece[filled..]) {
+            match rustix::io::read(&self.source, spare_capacity(&mut self.piece)) {
                 Ok(0) => break Flow::Closed,
-                Ok(count) => filled += count,
-                Err(Errno::INTR) => {}
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break Flow::Empty,
                 // A terminal's way to say that nobody holds its other end: EIO.
                 Err(_) => break Flow::Closed,
             }
         };
-        self.held = 0..filled;
         self.closed = flow == Flow::Closed;
         flow
     }
@@ -122,10 +123,10 @@ impl Output {
     /// Whatever the reason is, no byte is thrown away and the writer waits: on a full disk, over
     /// a quota or a limit of file size, while a network drive is away.
     fn write_held(&mut self, now: Moment) -> bool {
-        while !self.held.is_empty() {
-            match self.log.write(&self.piece[self.held.clone()]) {
+        while self.written < self.piece.len() {
+            match self.log.write(&self.piece[self.written..]) {
                 Ok(count) if count > 0 => {
-                    self.held.start += count;
+                    self.written += count;
                     self.size += count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -71,10 +71,16 @@ impl Stopping {
         }
     }
 
+    /// Returns whether SIGKILL has had the time that it needs at most, but for those who refuse.
+    pub(crate) fn may_give_up(&self, now: Moment) -> bool {
+        !self.refused.is_empty()
+            && self.ladder.killed_at().is_some_and(|at| at.plus(REFUSAL_WAIT_MS) <= now)
+    }
+
     /// Returns whether nothing but processes that refuse SIGKILL is left, and has been for long.
     pub(crate) fn gives_up_on(&self, remaining: &[Process], now: Moment) -> bool {
-        self.ladder.killed_at().is_some_and(|at| at.plus(REFUSAL_WAIT_MS) <= now)
-            && remaining.iter().all(|process| self.refused.contains(&process.identity()))
+        let refuses = |process: &Process| self.refused.contains(&process.identity());
+        self.may_give_up(now) && remaining.iter().all(refuses)
     }
 
     /// Interrupts the main process's group, as Ctrl-C in a terminal does.

@@ -26,8 +26,8 @@ use super::system::{self, Reaped, Signals, Usage};
 
 /// How long to leave the listener alone after it failed, as it does on a machine out of files.
 const ACCEPT_PAUSE_MS: u64 = 1000;
-/// How much a process that could not be ended may still print.
-const LAST_WORDS: u64 = 1024 * 1024;
+/// How much is still taken from processes that go on: more than a pipe of theirs can hold.
+const LAST_WORDS: u64 = 16 * 1024 * 1024;
 
 /// How far the attempt is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +78,8 @@ pub(crate) struct Supervisor {
     asked_to_stop: bool,
     /// What was found when the main process had ended, or could not be ended.
     pub(super) left: Vec<(Process, String)>,
+    /// A host or another shim, or what could not be ended, may still hold the output open.
+    has_survivors: bool,
     pub(super) ended_at: Option<Timestamp>,
     pub(super) report: Option<Report>,
     pub(super) acknowledged: bool,
@@ -106,6 +108,7 @@ impl Supervisor {
             stopping: None,
             asked_to_stop: false,
             left: Vec::new(),
+            has_survivors: true,
             ended_at: None,
             report: None,
             acknowledged: false,
@@ -287,6 +290,7 @@ impl Supervisor {
             self.stop(ShimStop::TimedOut, now);
         }
         if no_children {
+            self.has_survivors = false;
             self.processes_are_gone();
             return;
         }
@@ -297,7 +301,6 @@ impl Supervisor {
             self.look_for_the_rest(now);
         }
         let main_ended = self.main_end.is_some();
-        let due = self.stopping.as_ref().is_some_and(|stopping| stopping.next_moment() <= now);
         if self.phase == Phase::Running
             && let Some(stopping) = &mut self.stopping
         {
@@ -305,7 +308,7 @@ impl Supervisor {
                 let cause = stopping.cause();
                 self.connections.send(&FromShim::Stopping { cause, stage });
             }
-            if due {
+            if stopping.may_give_up(now) {
                 self.look_for_the_rest(now);
             }
         }
@@ -365,8 +368,7 @@ impl Supervisor {
     /// Takes the last of the output. On a full disk it waits for room, unless somebody wants
     /// the end.
     fn drain(&mut self, now: Moment) {
-        let survivors = self.left.iter().any(|(process, _)| process.still_lives());
-        let limit = if survivors { LAST_WORDS } else { u64::MAX };
+        let limit = if self.has_survivors { LAST_WORDS } else { u64::MAX };
         let flow = self.with_output(|output| output.drain(now, limit));
         if flow != Flow::Full || self.asked_to_stop {
             self.phase = Phase::Done;
