@@ -235,7 +235,6 @@ impl Home {
     }
 
     /// Returns the task once it has ended.
-    #[must_use]
     #[track_caller]
     pub fn wait_for_end(&self, id: TaskId) -> Task {
         let Reply::Ended { task } = self.call(&Call::Wait { id }) else { panic!("no end") };

@@ -48,7 +48,7 @@ fn a_question_that_nobody_answers_expires() {
     let mut host = TestHost::start();
     let id = host.submit("nod ask 'Deploy?' --timeout 300ms > answer; echo $? > code");
     let request = host.wait_for_request(id);
-    let _ = host.wait_for_end(id);
+    host.wait_for_end(id);
     assert_eq!(std::fs::read_to_string(host.work().join("code")).unwrap(), "124\n");
     let refused = host.try_answer(&request, Answer::Approve).unwrap_err();
     assert_eq!(refused.code, ErrorCode::Conflict);
@@ -71,7 +71,7 @@ fn a_task_may_have_several_questions_open_and_each_gets_its_own_answer() {
     host.answer(two, deny("no"));
     assert_eq!(host.state(id), StateName::Waiting);
     host.answer(one, Answer::Approve);
-    let _ = host.wait_for_end(id);
+    host.wait_for_end(id);
     let read = |name| std::fs::read_to_string(host.work().join(name)).unwrap();
     assert!(read("one.json").contains("approved"));
     assert!(read("two.json").contains("denied"));
@@ -104,7 +104,7 @@ fn the_same_click_sent_twice_is_one_answer() {
     let database = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
     let rows: i64 = database.query_row("SELECT count(*) FROM audit", [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 1);
-    let _ = host.wait_for_end(id);
+    host.wait_for_end(id);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_question_closes_when_its_task_ends_or_its_asker_dies() {
     let cancelled = host.submit("nod ask 'Deploy?'");
     let first = host.wait_for_request(cancelled);
     assert_eq!(host.run(&["cancel", &cancelled.to_string()]).code, Some(0));
-    let _ = host.wait_for_end(cancelled);
+    host.wait_for_end(cancelled);
     let killed =
         host.submit("nod ask 'Really?' & kill -9 $!; while [ ! -e go ]; do sleep 0.02; done");
     let asking = host.submit(
@@ -185,7 +185,8 @@ fn a_question_closes_when_its_task_ends_or_its_asker_dies() {
         assert_eq!(refused.code, ErrorCode::Conflict);
     }
     std::fs::write(host.work().join("go"), "").unwrap();
-    let _ = (host.wait_for_end(asking), host.wait_for_end(killed));
+    host.wait_for_end(asking);
+    host.wait_for_end(killed);
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! What is remembered.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
 use nod_core::request::Answer;
 use nod_core::task::{StateName, Task};
@@ -18,7 +19,7 @@ fn every_task_attempt_event_request_and_answer_is_in_the_history() {
     let id = host.submit_with(&["--label", "deploy"], &["nod ask 'Deploy?' && exit 4"]);
     let request = host.wait_for_request(id);
     host.answer(&request, Answer::Approve);
-    let _ = host.wait_for_end(id);
+    host.wait_for_end(id);
     host.stop();
     host.restart();
     let detail = host.detail(id);
@@ -47,7 +48,8 @@ fn search_finds_labels_commands_and_output() {
     let host = TestHost::start();
     let build = host.submit_with(&["--label", "夜間ビルド"], &["echo compiled 完了"]);
     let lint = host.submit("echo clean; exit 1");
-    let _ = (host.wait_for_end(build), host.wait_for_end(lint));
+    host.wait_for_end(build);
+    host.wait_for_end(lint);
     let cases = [("夜間", build), ("完了", build), ("compiled", build), ("clean", lint)];
     for (text, id) in cases {
         assert_eq!(listed(&host, &["--search", text]), [id.0], "{text}");
@@ -61,7 +63,7 @@ fn running_again_repeats_the_task_with_its_environment() {
     let host = TestHost::start();
     let options = ["--env", "COLOUR=blue", "--label", "paint", "--no-tty"];
     let first = host.submit_with(&options, &["echo $COLOUR"]);
-    let _ = host.wait_for_end(first);
+    host.wait_for_end(first);
     let ran = host.run(&["run-again", &first.to_string()]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let said: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
@@ -80,7 +82,7 @@ fn running_a_gated_task_again_asks_again() {
     let first = host.submit_with(&["--ask-first"], &["true"]);
     let request = host.wait_for_request(first);
     host.answer(&request, Answer::Approve);
-    let _ = host.wait_for_end(first);
+    host.wait_for_end(first);
     let ran = host.run(&["run-again", &first.to_string()]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let second = host.tasks()[0].id;

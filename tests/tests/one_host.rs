@@ -81,7 +81,7 @@ fn everything_of_a_data_directory_is_for_its_user_alone() {
     let home = Home::new();
     std::fs::remove_dir(home.data()).unwrap();
     let id = home.submit("echo hello");
-    let _ = home.wait_for_end(id);
+    home.wait_for_end(id);
     let mut open = Vec::new();
     let mut folders = vec![home.data()];
     while let Some(folder) = folders.pop() {
@@ -102,6 +102,12 @@ fn everything_of_a_data_directory_is_for_its_user_alone() {
         }
     }
     assert!(open.is_empty(), "{open:?}");
+    // What a task makes is as its user is used to.
+    let id = home.submit("umask");
+    home.wait_for_end(id);
+    let own = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    rustix::process::umask(own);
+    assert_eq!(home.plain_log(id).trim(), format!("{:04o}", own.as_raw_mode()));
     let socket = home.socket();
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

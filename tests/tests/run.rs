@@ -15,7 +15,8 @@ fn a_task_sees_a_terminal_of_a_fixed_size_unless_it_is_told_otherwise() {
                   print(sys.stdout.isatty(), s and (s.columns, s.lines), sys.stdin.read()=='')";
     let terminal = host.submit_with(&[], &["python3", "-c", script]);
     let pipe = host.submit_with(&["--no-tty"], &["python3", "-c", script]);
-    let _ = (host.wait_for_end(terminal), host.wait_for_end(pipe));
+    host.wait_for_end(terminal);
+    host.wait_for_end(pipe);
     assert_eq!(host.plain_log(terminal), "True (120, 30) True\n");
     assert_eq!(host.plain_log(pipe), "False None True\n");
 }
@@ -51,7 +52,7 @@ fn raw_bytes_are_kept_and_plain_output_folds_carriage_returns() {
     let host = TestHost::start();
     let line = r"printf '\377\376abc\n\033[31mred\033[0m\n10%%\r100%%\n'";
     let id = host.submit_with(&["--no-tty"], &[line]);
-    let _ = host.wait_for_end(id);
+    host.wait_for_end(id);
     let raw = host.nod(&["logs", &id.to_string()]).output().unwrap().stdout;
     assert_eq!(raw, host.log(id));
     assert!(raw.starts_with(b"\xff\xfeabc\n"));
@@ -80,7 +81,7 @@ fn logs_follow_until_the_end() {
 fn a_reader_that_goes_away_early_is_no_accident() {
     let host = TestHost::start();
     let id = host.submit("seq 200000");
-    let _ = host.wait_for_end(id);
+    host.wait_for_end(id);
     let nod = host.nod(&["logs", &id.to_string()]);
     let program = nod.get_program().to_string_lossy().into_owned();
     let piped = host
@@ -174,7 +175,8 @@ fn list_and_show_tell_the_same_as_the_protocol() {
     let host = TestHost::start();
     let failed = host.submit_with(&["--label", "失敗"], &["exit 2"]);
     let fine = host.submit_with(&["--label", "fine"], &["true"]);
-    let _ = (host.wait_for_end(failed), host.wait_for_end(fine));
+    host.wait_for_end(failed);
+    host.wait_for_end(fine);
     let list = host.run(&["list"]);
     assert!(list.out.contains("Failed (exit 2)") && list.out.contains("失敗"), "{list:?}");
     let json = host.run(&["list", "--json", "--state", "failed"]);
@@ -189,7 +191,7 @@ fn list_and_show_tell_the_same_as_the_protocol() {
 fn a_task_finds_its_own_nod_first_and_its_pager_is_cat() {
     let host = TestHost::start();
     let id = host.submit("command -v nod; echo $PAGER $GIT_PAGER $TERM; ulimit -n");
-    let _ = host.wait_for_end(id);
+    host.wait_for_end(id);
     let log = host.plain_log(id);
     let mut lines = log.lines();
     let bin = host.data().join("bin/nod");

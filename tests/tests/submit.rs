@@ -1,4 +1,5 @@
 //! Submitting, and what is said to bad input.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
 use nod_client::Connection;
 use nod_core::ids::TaskId;
@@ -123,7 +124,7 @@ fn a_secret_of_the_environment_reaches_the_task_and_not_the_database() {
     let options = ["--env", "API_TOKEN=hunter2-secret", "--ask-first"];
     let gated = host.submit_with(&options, &["true"]);
     let id = host.submit_with(&options[..2], &["printf %s $API_TOKEN > seen"]);
-    let _ = host.wait_for_end(id);
+    host.wait_for_end(id);
     assert_eq!(std::fs::read_to_string(host.work().join("seen")).unwrap(), "hunter2-secret");
     assert!(!format!("{:?}", host.wait_for_request(gated)).contains("hunter2-secret"));
     let holding: Vec<_> = files_below(&host.data())

@@ -60,7 +60,7 @@ impl Host {
     pub(crate) fn door(&self) -> Door {
         let socket = match self {
             Self::OfTask(task) => task.socket.clone(),
-            Self::OfUser(paths) => paths.socket(),
+            Self::OfUser(paths) => nod_client::find_socket(paths),
         };
         Door { socket, token: None }
     }
@@ -136,9 +136,10 @@ impl<'a> Patience<'a> {
         };
         match self.started_at {
             Some(at) if at.elapsed() < WAIT_FOR_OTHER => Ok(Next::Later),
-            Some(_) => {
-                Err(Failure::HostUnreachable { socket: paths.socket(), log: paths.host_log() })
-            }
+            Some(_) => Err(Failure::HostUnreachable {
+                socket: nod_client::find_socket(paths),
+                log: paths.host_log(),
+            }),
             None => self.start(),
         }
     }

@@ -26,6 +26,14 @@ pub fn find_paths() -> Result<Paths, PathsError> {
     Paths::find(|name| std::env::var_os(name).map(PathBuf::from), own_uid())
 }
 
+/// Returns where the host of a data directory listens: where it says so itself, if there was one.
+#[must_use]
+pub fn find_socket(paths: &Paths) -> PathBuf {
+    let written = std::fs::read_to_string(paths.host_lock()).unwrap_or_default();
+    let socket = PathBuf::from(written.trim_end());
+    if socket.is_absolute() { socket } else { paths.socket() }
+}
+
 /// Returns the user that this process acts as.
 fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()

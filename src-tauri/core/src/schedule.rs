@@ -18,15 +18,15 @@ mod tests {
 
     #[test]
     fn free_slots_go_to_the_oldest_tasks() {
-        let cases: [(&str, &[i64], usize, usize, &[i64]); 4] = [
-            ("all fit", &[1, 2], 0, 2, &[1, 2]),
-            ("oldest first", &[3, 4, 5], 1, 3, &[3, 4]),
-            ("no slot is free", &[7], 1, 1, &[]),
-            ("slots that were taken away stop nobody", &[7], 5, 1, &[]),
+        let cases = [
+            ("all fit", vec![1, 2], 0, 2, vec![1, 2]),
+            ("oldest first", vec![3, 4, 5], 1, 3, vec![3, 4]),
+            ("no slot is free", vec![7], 1, 1, vec![]),
+            ("slots that were taken away stop nobody", vec![7], 5, 1, vec![]),
         ];
         for (name, ready, taken, slots, expected) in cases {
-            let actual = admitted(ready.iter().copied().map(TaskId), taken, slots);
-            assert_eq!(actual, expected.iter().copied().map(TaskId).collect::<Vec<_>>(), "{name}");
+            let actual = admitted(ready.into_iter().map(TaskId), taken, slots);
+            assert_eq!(actual, expected.into_iter().map(TaskId).collect::<Vec<_>>(), "{name}");
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct Spec {
     pub grace_ms: u64,
     /// The limit of open files that the child gets back; the host has raised its own.
     pub open_files: Option<u64>,
+    /// The mask of new files' permissions that the child gets back; the host's own is strict.
+    pub umask: Option<u32>,
 }
 
 /// What a host tells a shim.

@@ -58,7 +58,7 @@ fn options(paths: &Paths, app: &RunningApp) -> anyhow::Result<HostOptions> {
 
 /// Asks the present host to make way; another window is asked to come to the front instead.
 fn ask_for_it(paths: &Paths) -> Result<HostKind, ClientError> {
-    let mut connection = Connection::open(&paths.socket(), None)?;
+    let mut connection = Connection::open(&nod_client::find_socket(paths), None)?;
     match connection.call(&Call::StopHost) {
         Ok(_) => Ok(HostKind::Headless),
         Err(ClientError::Refused(error)) if error.code == ErrorCode::Conflict => {

@@ -1,5 +1,6 @@
 //! The host's own log: `host.log`, one file a day, the last week kept.
 
+use crate::process;
 use nod_core::paths::Paths;
 use tracing_appender::rolling::{Builder, Rotation};
 use tracing_subscriber::EnvFilter;
@@ -11,6 +12,7 @@ const DAYS: usize = 7;
 ///
 /// `NOD_LOG` sets what is told, as `tracing` filters are written.
 pub fn write_to(paths: &Paths) -> bool {
+    process::strict_umask();
     let appender = Builder::new()
         .rotation(Rotation::DAILY)
         .filename_prefix("host.log")

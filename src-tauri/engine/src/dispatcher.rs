@@ -67,6 +67,7 @@ pub(crate) struct Settings {
     pub(crate) grace_ms: u64,
     pub(crate) boot_id: String,
     pub(crate) open_files: Option<u64>,
+    pub(crate) umask: u32,
 }
 
 /// Callers that are told later.
@@ -303,6 +304,7 @@ impl Dispatcher {
             timeout_ms: task.timeout_ms,
             grace_ms: self.settings.grace_ms,
             open_files: self.settings.open_files,
+            umask: Some(self.settings.umask),
         }
     }
 

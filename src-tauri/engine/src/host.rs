@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -88,7 +88,10 @@ impl Host {
     /// Takes the data directory, settles what an earlier host left, and begins to serve.
     pub fn start(options: HostOptions) -> Result<Self, StartError> {
         let paths = options.paths.clone();
+        // Before anything is made: what a host writes is for its user alone.
+        let umask = process::strict_umask();
         let lock = prepare(&paths, &options.programs)?;
+        let socket = choose_socket(&lock, &paths)?;
         let config = Config::load(&paths.config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -102,11 +105,11 @@ impl Host {
         let parts = parts(&paths, &runtime, &inbox)?;
         // Made before anything is decided: what ended while no host ran is part of it.
         let events = parts.events.subscribe();
-        let (dispatcher, first) = dispatcher(&paths, &config, &options.programs, &parts, store)?;
+        let place = Place { paths: &paths, programs: &options.programs, socket: &socket, umask };
+        let (dispatcher, first) = dispatcher(&place, &config, &parts, store)?;
         let thread = begin(dispatcher, first, messages)?;
         let (stop_sender, stop) = watch::channel(false);
         let handle = handle(options, parts, stop_sender);
-        let socket = paths.socket();
         let listener = {
             let _context = runtime.enter();
             socket::listen(&socket)
@@ -194,6 +197,28 @@ fn prepare(paths: &Paths, programs: &Programs) -> Result<File, StartError> {
     Ok(lock)
 }
 
+/// Returns where to listen, and writes it into the lock file for those who look for a host.
+///
+/// The running tasks know the socket of the host that started them, so a later
+/// host listens there too, wherever its own environment would put it.
+fn choose_socket(mut lock: &File, paths: &Paths) -> Result<PathBuf, StartError> {
+    let failed = |source| StartError::Folder { path: paths.host_lock(), source };
+    let mut before = String::new();
+    lock.read_to_string(&mut before).map_err(failed)?;
+    let before = PathBuf::from(before.trim_end());
+    let socket = if before.is_absolute() && socket::make_folder(&before).is_ok() {
+        before
+    } else {
+        let socket = paths.socket();
+        socket::make_folder(&socket)
+            .map_err(|source| StartError::Socket { path: socket.clone(), source })?;
+        socket
+    };
+    lock.rewind().and_then(|()| lock.set_len(0)).map_err(failed)?;
+    writeln!(lock, "{}", socket.display()).map_err(failed)?;
+    Ok(socket)
+}
+
 /// Puts `nod` where every task finds it first.
 fn link_program(link: &Path, program: &Path) -> io::Result<()> {
     if fs::read_link(link).is_ok_and(|target| target == program) {
@@ -223,18 +248,28 @@ fn parts(paths: &Paths, runtime: &Runtime, inbox: &Sender<Message>) -> Result<Pa
     })
 }
 
+/// Where a host is and what it was started with.
+struct Place<'a> {
+    paths: &'a Paths,
+    programs: &'a Programs,
+    socket: &'a Path,
+    /// The mask of permissions that this process had, and tasks have.
+    umask: u32,
+}
+
 fn dispatcher(
-    paths: &Paths,
+    place: &Place<'_>,
     config: &Config,
-    programs: &Programs,
     parts: &Parts,
     store: Store,
 ) -> Result<(Dispatcher, Vec<Message>), StartError> {
+    let Place { paths, programs, socket, umask } = *place;
     let settings = Settings {
         slots: config.groups.default.slots,
         grace_ms: config.cancel.grace_ms,
         boot_id: process::boot_id(),
         open_files: process::raise_open_files(),
+        umask,
     };
     let tasks = paths.tasks();
     let recovery = Recovery {
@@ -251,7 +286,7 @@ fn dispatcher(
         seal: parts.seal.clone(),
         shims: parts.shims.clone(),
         inbox: parts.inbox.clone(),
-        socket: paths.socket(),
+        socket: socket.to_owned(),
         bin: paths.bin(),
         tasks,
     };

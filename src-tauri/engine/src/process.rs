@@ -10,7 +10,7 @@ use std::process::Child;
 
 pub(crate) use unix::{
     boot_id, claim, connect_shim, is_own_private_folder, lock, login_environment, raise_open_files,
-    start_shim, sweep, user_id,
+    start_shim, strict_umask, sweep, user_id,
 };
 
 /// The programs of Nod, which lie in one folder.

@@ -31,12 +31,7 @@ const CALLS: usize = 64;
 
 /// Makes the socket. The caller holds the host's lock, so an old one is nobody's.
 pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
-    let folder = path.parent().ok_or_else(|| io::Error::other("a socket lies in a folder"))?;
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    if !process::is_own_private_folder(folder)? {
-        let message = format!("{} is not a folder of yours alone", folder.display());
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
-    }
+    make_folder(path)?;
     match fs::remove_file(path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -45,6 +40,17 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// Makes the folder of a socket, which must be this user's alone.
+pub(crate) fn make_folder(socket: &Path) -> io::Result<()> {
+    let folder = socket.parent().ok_or_else(|| io::Error::other("a socket lies in a folder"))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    if process::is_own_private_folder(folder)? {
+        return Ok(());
+    }
+    let message = format!("{} is not a folder of yours alone", folder.display());
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
 }
 
 /// Accepts connections for as long as the host runs.

@@ -8,13 +8,14 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nod_core::environment::Environment;
 use nod_core::ids::{AttemptNumber, TaskId};
 use nod_core::shim::{CLAIM_FILE, SHIM_SOCKET};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, flock};
 use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, getuid, kill_process, pidfd_open,
     setrlimit,
@@ -34,8 +35,13 @@ pub(crate) fn user_id() -> u32 {
 
 /// Takes the lock of a data directory; returns nothing when another process has it.
 pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
-    let file =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -54,6 +60,12 @@ pub(crate) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .map(|id| id.trim().to_owned())
         .unwrap_or_default()
+}
+
+/// Makes what this process creates its user's alone, and returns the mask it had at first.
+pub(crate) fn strict_umask() -> u32 {
+    static AT_FIRST: OnceLock<u32> = OnceLock::new();
+    *AT_FIRST.get_or_init(|| rustix::process::umask(Mode::from_raw_mode(0o077)).as_raw_mode())
 }
 
 /// Lets this process open as many files as it may, and returns how many it could before.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use nod_core::shim::{Spec, TERMINAL_COLUMNS, TERMINAL_ROWS};
 use nod_core::task::{OutputMode, SpawnError};
-use rustix::fs::{Access, OFlags};
+use rustix::fs::{Access, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 use rustix::pty::OpenptFlags;
@@ -38,7 +38,7 @@ pub(crate) fn start(spec: &Spec) -> Result<Child, SpawnError> {
         .stdin(Stdio::null())
         .stdout(child_end.try_clone().map_err(system)?)
         .stderr(child_end);
-    let spawned = with_open_files(spec.open_files, || command.spawn());
+    let spawned = with_umask(spec.umask, || with_open_files(spec.open_files, || command.spawn()));
     // The child's end must live in the child alone, or its closing would never show.
     drop(command);
     match spawned {
@@ -69,6 +69,15 @@ fn open_terminal() -> io::Result<(OwnedFd, OwnedFd)> {
         Winsize { ws_row: TERMINAL_ROWS, ws_col: TERMINAL_COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
     rustix::termios::tcsetwinsize(&slave, size)?;
     Ok((master, slave))
+}
+
+/// Gives what `spawn` starts the mask of permissions that the host had before it set its own.
+fn with_umask<T>(mask: Option<u32>, spawn: impl FnOnce() -> T) -> T {
+    let Some(mask) = mask else { return spawn() };
+    let own = rustix::process::umask(Mode::from_raw_mode(mask));
+    let result = spawn();
+    rustix::process::umask(own);
+    result
 }
 
 /// Lowers the limit of open files for what `spawn` starts; a host raises its own, and this

@@ -45,6 +45,7 @@ impl Attempt {
             timeout_ms: None,
             grace_ms: 200,
             open_files: None,
+            umask: None,
         };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let mark = format!("{}-{number}-{}", std::process::id(), folder.path().display());
