@@ -30,7 +30,7 @@ export class EngineError extends Error {
     readonly code: ErrorCode,
     message: string,
   ) {
-    super(message);
+    super(sentence(message));
   }
 
   /** Whether the host may have done it all the same, so that only the same operation is safe. */
@@ -44,6 +44,11 @@ export class EngineError extends Error {
     const message = reason instanceof Error ? reason.message : String(reason);
     return new EngineError('internal', message);
   }
+}
+
+/** Returns `text` as a sentence begins, unless its first word is a name or a path. */
+function sentence(text: string): string {
+  return text.replace(/^[a-z](?=[a-z]* )/, (letter) => letter.toUpperCase());
 }
 
 function isErrorReply(reason: unknown): reason is { code: ErrorCode; message: string } {

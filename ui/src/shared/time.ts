@@ -19,6 +19,13 @@ const locale = usableLocale(navigator.language);
 const full = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium' });
 const timeOnly = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit' });
 const clockTime = new Intl.DateTimeFormat(locale, { timeStyle: 'medium' });
+const withoutYear = new Intl.DateTimeFormat(locale, {
+  month: 'short',
+  day: 'numeric',
+  hour: 'numeric',
+  minute: '2-digit',
+  second: '2-digit',
+});
 const dayOnly = new Intl.DateTimeFormat(locale, { month: 'short', day: 'numeric' });
 const yearToo = new Intl.DateTimeFormat(locale, { dateStyle: 'medium' });
 
@@ -28,6 +35,12 @@ export function dateTime(at: Timestamp): string {
 
 export function timeOfDay(at: Timestamp): string {
   return clockTime.format(at);
+}
+
+/** Returns day and time; the year too where it is another one. */
+export function shortDateTime(at: Timestamp, now: Timestamp): string {
+  const sameYear = new Date(at).getFullYear() === new Date(now).getFullYear();
+  return (sameYear ? withoutYear : full).format(at);
 }
 
 /** Returns the time for today, the day for this year, the date for before. */

@@ -13,14 +13,32 @@ export interface Part {
 // Beyond this many signs a text is no text, and an element for each would freeze the window.
 const SIGNS_AS_ELEMENTS = 500;
 
-// C0 (but tab and newline) and C1 controls, soft hyphen, invisible and bidirectional formatting,
-// line separators, blank letters, interlinear and tag characters. U+200C and U+200D stay: scripts
-// and emoji need them.
-const UNSEEN =
-  // eslint-disable-next-line no-control-regex, no-misleading-character-class -- they are looked for
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e0fff}]/u;
+// Controls (but tab and newline), invisible and bidirectional formatting, line separators, blank
+// letters. Scripts and emoji need U+200C, U+200D and variation selectors; plain ASCII does not.
+const NEEDED = String.raw`\t|\n|(?<![ -~])[\u200c\u200d]|[\ufe00-\ufe0f]`;
+const UNSEEN = String.raw`[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]`;
+const RUN = new RegExp(String.raw`((?!${NEEDED})${UNSEEN})\1*`, 'gu');
+
+// By name, since fonts for terminals lack the pictures that Unicode has for them.
+const CONTROLS: Record<number, string> = {
+  0x00: 'NUL',
+  0x07: 'BEL',
+  0x08: 'BS',
+  0x0b: 'VT',
+  0x0c: 'FF',
+  0x0d: 'CR',
+  0x1b: 'ESC',
+  0x7f: 'DEL',
+  0x9b: 'CSI',
+};
 
 const NAMES: Record<number, string> = {
+  0x00: 'null',
+  0x07: 'bell',
+  0x08: 'backspace',
+  0x0d: 'carriage return',
+  0x1b: 'escape',
+  0x7f: 'delete',
   0x00ad: 'soft hyphen',
   0x061c: 'Arabic letter mark',
   0x200b: 'zero width space',
@@ -40,7 +58,7 @@ const NAMES: Record<number, string> = {
 
 /** Returns `text` on one line, with a sign for each character that cannot be seen. */
 export function visibleLine(text: string): string {
-  return visible(text).replaceAll('\n', '␊').replaceAll('\t', '␉');
+  return visible(text).replaceAll('\n', '⟨LF⟩').replaceAll('\t', '⟨TAB⟩');
 }
 
 /** Returns `text` with a sign for each character that cannot be seen; lines stay. */
@@ -52,11 +70,10 @@ export function visible(text: string): string {
 
 /** Returns `text` in parts, so that a sign can look different from the same text typed. */
 export function visibleParts(text: string): Part[] {
-  const unseen = new RegExp(`(${UNSEEN.source})\\1*`, 'gu');
   const parts: Part[] = [];
   const lines = text.replaceAll('\r\n', '\n');
   let end = 0;
-  for (const match of lines.matchAll(unseen)) {
+  for (const match of lines.matchAll(RUN)) {
     if (match.index > end) parts.push({ text: lines.slice(end, match.index), sign: null });
     parts.push(signFor(match[1] ?? '', match[0].length));
     end = match.index + match[0].length;
@@ -71,12 +88,6 @@ function signFor(character: string, length: number): Part {
   const times = length / character.length;
   const hex = `U+${code.toString(16).toUpperCase().padStart(4, '0')}`;
   const count = times > 1 ? `×${times}` : '';
-  const text = code < 0x20 || code === 0x7f ? picture(code) : `⟨${hex}⟩`;
-  const name = NAMES[code] ?? 'control character';
-  return { text: `${text}${count}`, sign: `${hex} ${name}` };
-}
-
-/** Returns the picture that Unicode has for a control character, such as ␛. */
-function picture(code: number): string {
-  return code === 0x7f ? '␡' : String.fromCodePoint(0x2400 + code);
+  const name = NAMES[code] ?? 'character that cannot be seen';
+  return { text: `⟨${CONTROLS[code] ?? hex}⟩${count}`, sign: `${hex} ${name}` };
 }

@@ -102,14 +102,11 @@ function outcomeTone(outcome: Outcome): Tone {
 export function stateExplanation(state: TaskState): string | null {
   switch (state.name) {
     case 'queued':
-      return state.reason.type === 'gate'
-        ? 'It starts once you approve it.'
-        : 'It starts when a slot is free.';
+      return state.reason.type === 'gate' ? null : 'It starts when a slot is free.';
     case 'starting':
     case 'running':
-      return null;
     case 'waiting':
-      return 'It goes on once its question is answered.';
+      return null;
     case 'stopping':
       return stopWords(state.cause);
     case 'ended':

@@ -1,25 +1,26 @@
-/** What there is to say of a task beside its name and state, as pairs of words. */
-import type { Task, TaskDetail } from '../../engine/types';
+/** What there is to say of a task beside its name, folder and state, as pairs of words. */
+import type { Task, TaskDetail, Timestamp } from '../../engine/types';
 import { byteSize } from '../../shared/size';
-import { dateTime, duration } from '../../shared/time';
+import { dateTime, duration, shortDateTime } from '../../shared/time';
 import { exitWords } from '../../shared/words';
 
 export interface Fact {
   readonly name: string;
   readonly value: string;
+  /** The value in full, where it is shortened. */
+  readonly full?: string;
   /** Long values have a line of their own. */
   readonly wide?: boolean;
 }
 
 /** Returns what is known; what is not known is left out. */
-export function factsOf(task: Task, detail: TaskDetail | null): Fact[] {
+export function factsOf(task: Task, detail: TaskDetail | null, now: Timestamp): Fact[] {
   const attempt = detail?.attempts.find((attempt) => attempt.number === task.attempt);
   const left = attempt?.left.join('\n') ?? '';
   const facts: (Fact | null)[] = [
-    { name: 'Folder', value: task.cwd, wide: true },
-    { name: 'Submitted', value: dateTime(task.created_at) },
-    known('Started', task.started_at, dateTime),
-    known('Ended', task.ended_at, dateTime),
+    moment('Submitted', task.created_at, now),
+    moment('Started', task.started_at, now),
+    moment('Ended', task.ended_at, now),
     known('Exit', attempt?.exit, exitWords),
     task.attempt > 1 ? { name: 'Attempt', value: String(task.attempt) } : null,
     known('Timeout', task.timeout_ms, duration),
@@ -31,6 +32,10 @@ export function factsOf(task: Task, detail: TaskDetail | null): Fact[] {
     left === '' ? null : { name: 'Left behind', value: left, wide: true },
   ];
   return facts.filter((fact) => fact !== null);
+}
+
+function moment(name: string, at: Timestamp | null, now: Timestamp): Fact | null {
+  return at === null ? null : { name, value: shortDateTime(at, now), full: dateTime(at) };
 }
 
 function known<Value>(
