@@ -275,7 +275,10 @@ function logs(): Map<TaskId, string> {
   const bar =
     '\u001b[1m\u001b[36m    Building\u001b[0m [=========>               ] 217/512: nod-engine\r';
   return new Map([
-    [17, `${lines.join('\r\n')}\r\n${warning}日本語の出力もそのまま見えます ✅\r\n${bar}`],
+    [
+      17,
+      `${lines.join('\r\n')}\r\n${warning}日本語の出力もそのまま見えます ✅\r\n\u001b]8;;https://example.com\u001b\\not a link\u001b]8;;\u001b\\\r\n${bar}`,
+    ],
     [
       9,
       'src/engine/store.ts\r\n  12:3  \u001b[31merror\u001b[0m  Unexpected any\r\n\r\n\u001b[31m✖ 1 problem\u001b[0m\r\n',

@@ -4,7 +4,11 @@ import type { Navigation, View } from './navigation.svelte';
 
 const VIEWS: Record<string, View> = { 1: 'inbox', 2: 'tasks', 3: 'history' };
 
-export function handleShortcut(event: KeyboardEvent, navigation: Navigation): void {
+export function handleShortcut(
+  event: KeyboardEvent,
+  navigation: Navigation,
+  closeDetail: () => void,
+): void {
   if (event.defaultPrevented || navigation.submitting) return;
   if (event.altKey || event.metaKey) return;
   if (event.key.toLowerCase() === 'n' && (event.ctrlKey || !isTyping(event.target))) {
@@ -15,5 +19,5 @@ export function handleShortcut(event: KeyboardEvent, navigation: Navigation): vo
   if (event.ctrlKey || isTyping(event.target)) return;
   const view = VIEWS[event.key];
   if (view !== undefined) navigation.open(view);
-  else if (event.key === 'Escape') navigation.closeDetail();
+  else if (event.key === 'Escape') closeDetail();
 }
