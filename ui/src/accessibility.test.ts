@@ -1,0 +1,109 @@
+import { userEvent } from '@testing-library/user-event';
+import { afterEach, describe, expect, it } from 'vitest';
+import { everyState } from './engine/fake-scenes';
+import { EngineError } from './engine/transport';
+import { accessibilityFaults, openView, openWindow, type OpenWindow } from './testing/window';
+
+let window: OpenWindow;
+
+afterEach(() => {
+  window.close();
+});
+
+async function openTask(id: number): Promise<void> {
+  window = await openView('tasks', everyState());
+  await window.find('task-row');
+  document.querySelector<HTMLElement>(`[data-task-id="${id}"] [data-row]`)?.click();
+  await window.find('detail');
+  await expect.poll(() => window.host.callsOf('show').length).toBeGreaterThan(0);
+}
+
+const VIEWS: Record<string, () => Promise<unknown>> = {
+  'Needs you': async () => {
+    window = await openView('inbox', everyState());
+    await window.find('request-card');
+  },
+  'a denial with a reason': async () => {
+    window = await openView('inbox', everyState());
+    (await window.find('deny')).click();
+    await window.find('deny-reason');
+  },
+  'Needs you without a request': async () => {
+    window = await openView('inbox');
+    await expect.poll(() => document.body.textContent).toContain('Nothing needs you');
+  },
+  Tasks: async () => {
+    window = await openView('tasks', everyState());
+    await window.find('task-row');
+  },
+  History: async () => {
+    window = await openView('history', everyState());
+    await window.find('history-row');
+  },
+  'a running task': () => openTask(17),
+  'a stopping task': () => openTask(12),
+  'a task behind a gate': () => openTask(19),
+  'the events of a task': async () => {
+    await openTask(17);
+    window.get('tab-events').click();
+  },
+  'the environment of a task': async () => {
+    await openTask(17);
+    window.get('tab-environment').click();
+  },
+  'the form of a new task': async () => {
+    window = await openWindow();
+    await userEvent.keyboard('n');
+    window.get('submit-go').click();
+    await expect.poll(() => document.querySelector('dialog [role=alert]')).not.toBeNull();
+  },
+  'a host that cannot be reached': async () => {
+    window = await openWindow(undefined, (host) => {
+      host.refusals.set('subscribe', new EngineError('internal', 'no such directory'));
+    });
+    await window.find('retry');
+  },
+};
+
+describe('axe finds nothing wrong with', () => {
+  it.each(Object.entries(VIEWS))('%s', async (_name, open) => {
+    await open();
+    expect(await accessibilityFaults()).toEqual([]);
+  });
+});
+
+describe('those who cannot see the window', () => {
+  it('hear how many requests need them', async () => {
+    window = await openView('tasks', everyState());
+    const spoken = (): string =>
+      document.querySelector('aside [aria-live]')?.textContent.trim() ?? '';
+    await expect.poll(spoken).toBe('2 requests need you');
+    window.host.close(1, { type: 'expired', at: 1 });
+    await expect.poll(spoken).toBe('1 request needs you');
+  });
+});
+
+describe('a host that cannot be reached', () => {
+  it('has the whole page, and another try', async () => {
+    window = await openWindow(everyState(), (host) => {
+      host.refusals.set('subscribe', new EngineError('internal', 'no such directory'));
+    });
+    const retry = await window.find('retry');
+    expect(document.body.textContent).toContain('No such directory');
+    expect(document.querySelector('nav')).toBeNull();
+    window.host.refusals.clear();
+    retry.click();
+    await window.find('request-card');
+  });
+
+  it('is said at the edge while the window reconnects', async () => {
+    window = await openView('tasks', everyState());
+    await window.find('task-row');
+    window.host.refusals.set('snapshot', new EngineError('stopping', 'going'));
+    window.host.lag();
+    await expect
+      .poll(() => document.querySelector('aside')?.textContent)
+      .toContain('Reconnecting…');
+    expect(window.all('task-row')).toHaveLength(20);
+  });
+});

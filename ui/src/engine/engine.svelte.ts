@@ -1,0 +1,85 @@
+/**
+ * The host as the rest of the window sees it: what it last said, and what can
+ * be asked of it. Calls that change something take the operation from the
+ * person's intent (shared/intent.svelte.ts), so that a repeated click is the
+ * same operation.
+ */
+import { createContext } from 'svelte';
+import { HostClock } from './clock.svelte';
+import { Connection } from './connection.svelte';
+import { TaskStore } from './task-store.svelte';
+import { EngineError, expectReply, type Follow, type Transport } from './transport';
+import type {
+  Answer,
+  Call,
+  ListQuery,
+  OperationId,
+  Page,
+  Reply,
+  Request,
+  Submit,
+  TaskDetail,
+  TaskId,
+} from './types';
+
+export class Engine {
+  readonly clock = new HostClock();
+  readonly tasks = new TaskStore();
+  readonly connection: Connection;
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+    this.connection = new Connection(transport, this.tasks, this.clock);
+  }
+
+  async submit(submit: Submit): Promise<TaskId> {
+    return expectReply(await this.#call({ method: 'submit', params: submit }), 'submitted').id;
+  }
+
+  async runAgain(operation: OperationId, id: TaskId): Promise<TaskId> {
+    const reply = await this.#call({ method: 'run_again', params: { operation, id } });
+    return expectReply(reply, 'submitted').id;
+  }
+
+  async cancel(operation: OperationId, id: TaskId): Promise<void> {
+    await this.#call({ method: 'cancel', params: { operation, id } });
+  }
+
+  /** Answers exactly what `request` shows. */
+  async answer(operation: OperationId, request: Request, answer: Answer): Promise<void> {
+    const params = { operation, request: request.id, answer, shown: request.hash };
+    await this.#call({ method: 'answer', params });
+  }
+
+  async list(query: ListQuery): Promise<Page> {
+    return expectReply(await this.#call({ method: 'list', params: query }), 'tasks');
+  }
+
+  async show(id: TaskId): Promise<TaskDetail> {
+    return expectReply(await this.#call({ method: 'show', params: { id } }), 'task');
+  }
+
+  /** Returns how long the log is, in bytes. */
+  async logSize(id: TaskId): Promise<number> {
+    const params = { id, offset: 0, limit: 0 };
+    return expectReply(await this.#call({ method: 'read_log', params }), 'log').size;
+  }
+
+  followLog(id: TaskId, offset: number, onBytes: (bytes: Uint8Array) => void): Follow {
+    return this.#transport.followLog(id, offset, onBytes);
+  }
+
+  async #call(call: Call): Promise<Reply> {
+    try {
+      return await this.#transport.rpc(call);
+    } catch (reason) {
+      const error = EngineError.from(reason);
+      if (error.code === 'stopping') void this.connection.resync();
+      throw error;
+    }
+  }
+}
+
+/** The engine of this window, for every component below the one that set it. */
+export const [useEngine, provideEngine] = createContext<Engine>();

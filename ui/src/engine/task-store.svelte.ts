@@ -1,0 +1,150 @@
+/**
+ * What the engine last told us.
+ *
+ * Changes only when an event or a snapshot arrives, so a click never shows a
+ * state that the engine has not stored. Asking for a snapshot is left to
+ * [`Connection`](./connection.svelte.ts).
+ */
+import { SvelteMap } from 'svelte/reactivity';
+import type { Event, Progress, Request, RequestId, Snapshot, Task, TaskId } from './types';
+
+/** How many tasks that ended are kept beside those that did not. */
+const ENDED_KEPT = 100;
+const CLOSED_KEPT = 200;
+/** Progress of many tasks is shown together, so that it costs one redraw. */
+const PROGRESS_DELAY = 33;
+
+export type Applied = 'applied' | 'ignored' | 'missed';
+
+export class TaskStore {
+  readonly #tasks = new SvelteMap<TaskId, Task>();
+  readonly #requests = new SvelteMap<RequestId, Request>();
+  // Apart from the tasks, so that progress never sorts the lists anew.
+  readonly #progress = new SvelteMap<TaskId, Progress | null>();
+  // What was heard since the last redraw: nothing is shown from here.
+  // eslint-disable-next-line svelte/prefer-svelte-reactivity -- see above
+  readonly #lateProgress = new Map<TaskId, Progress | null>();
+  #progressTimer: ReturnType<typeof setTimeout> | undefined;
+  #home = $state('');
+  #seq = 0;
+
+  readonly #sorted = $derived([...this.#tasks.values()].sort((a, b) => b.id - a.id));
+  /** Every task that has not ended, newest first. */
+  readonly unfinished = $derived(this.#sorted.filter((task) => task.state.name !== 'ended'));
+  /** The tasks that ended last, latest first. */
+  readonly ended = $derived(
+    this.#sorted
+      .filter((task) => task.state.name === 'ended')
+      .sort((a, b) => (b.ended_at ?? 0) - (a.ended_at ?? 0))
+      .slice(0, ENDED_KEPT),
+  );
+  /** Every open question, oldest first. */
+  readonly needsYou = $derived(
+    [...this.#requests.values()].filter((request) => request.closure === null).sort(oldestFirst),
+  );
+
+  get home(): string {
+    return this.#home;
+  }
+
+  get seq(): number {
+    return this.#seq;
+  }
+
+  task(id: TaskId): Task | undefined {
+    return this.#tasks.get(id);
+  }
+
+  request(id: RequestId): Request | undefined {
+    return this.#requests.get(id);
+  }
+
+  /** Returns how far the task is, as last heard. */
+  progress(task: Task): Progress | null {
+    const heard = this.#progress.get(task.id);
+    return heard === undefined ? task.progress : heard;
+  }
+
+  replace(snapshot: Snapshot): void {
+    this.#forgetLateProgress();
+    this.#progress.clear();
+    replaceAll(this.#tasks, snapshot.tasks);
+    replaceAll(this.#requests, snapshot.requests);
+    this.#home = snapshot.home;
+    this.#seq = snapshot.seq;
+  }
+
+  /** Takes one event. Says whether events before it were missed; then nothing has changed. */
+  apply(event: Event): Applied {
+    const { change } = event;
+    if (change.type === 'lagged') return 'missed';
+    if (change.type === 'progress') {
+      if (event.seq < this.#seq) return 'ignored';
+      if (event.seq > this.#seq) return 'missed';
+      this.#applyProgress(change.id, change.progress);
+      return 'applied';
+    }
+    if (event.seq <= this.#seq) return 'ignored';
+    if (event.seq > this.#seq + 1) return 'missed';
+    this.#seq = event.seq;
+    if (change.type === 'task') this.#applyTask(change.task);
+    else this.#applyRequest(change.request);
+    return 'applied';
+  }
+
+  #applyTask(task: Task): void {
+    this.#tasks.set(task.id, task);
+    this.#lateProgress.delete(task.id);
+    this.#progress.delete(task.id);
+    if (task.state.name === 'ended') this.#forgetOldTasks();
+  }
+
+  #applyRequest(request: Request): void {
+    this.#requests.set(request.id, request);
+    if (request.closure !== null) this.#forgetOldRequests();
+  }
+
+  #applyProgress(id: TaskId, progress: Progress | null): void {
+    this.#lateProgress.set(id, progress);
+    this.#progressTimer ??= setTimeout(() => {
+      this.#progressTimer = undefined;
+      for (const [task, latest] of this.#lateProgress) this.#progress.set(task, latest);
+      this.#lateProgress.clear();
+    }, PROGRESS_DELAY);
+  }
+
+  #forgetLateProgress(): void {
+    clearTimeout(this.#progressTimer);
+    this.#progressTimer = undefined;
+    this.#lateProgress.clear();
+  }
+
+  #forgetOldTasks(): void {
+    const ended = [...this.#tasks.values()].filter((task) => task.state.name === 'ended');
+    if (ended.length <= 2 * ENDED_KEPT) return;
+    ended.sort((a, b) => (b.ended_at ?? 0) - (a.ended_at ?? 0));
+    for (const task of ended.slice(ENDED_KEPT)) this.#tasks.delete(task.id);
+  }
+
+  #forgetOldRequests(): void {
+    const closed = [...this.#requests.values()].filter((request) => request.closure !== null);
+    const surplus = closed.length - CLOSED_KEPT;
+    if (surplus <= 0) return;
+    for (const request of closed.sort(oldestFirst).slice(0, surplus)) {
+      this.#requests.delete(request.id);
+    }
+  }
+}
+
+function oldestFirst(a: Request, b: Request): number {
+  return a.created_at - b.created_at || a.id - b.id;
+}
+
+function replaceAll<Item extends { id: number }>(
+  map: SvelteMap<number, Item>,
+  items: readonly Item[],
+): void {
+  const ids = new Set(items.map((item) => item.id));
+  for (const id of [...map.keys()]) if (!ids.has(id)) map.delete(id);
+  for (const item of items) map.set(item.id, item);
+}

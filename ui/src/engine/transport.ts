@@ -1,0 +1,71 @@
+/**
+ * How the window reaches a host, and what can go wrong on the way.
+ *
+ * Knows neither Tauri (client.ts) nor what is done with the replies.
+ */
+import type { Call, ErrorCode, Event, Reply, TaskId } from './types';
+
+export type ReplyType = Reply['type'];
+export type ReplyOf<Type extends ReplyType> = Extract<Reply, { type: Type }>;
+
+/** A log that is being followed. */
+export interface Follow {
+  /** Settles when the task has ended and every byte was handed over. */
+  readonly ended: Promise<void>;
+  stop(): void;
+}
+
+export interface Transport {
+  rpc(call: Call): Promise<Reply>;
+  /** Hands over every event after the reply, in order. */
+  events(onEvent: (event: Event) => void): Promise<ReplyOf<'subscribed'>>;
+  followLog(id: TaskId, offset: number, onBytes: (bytes: Uint8Array) => void): Follow;
+}
+
+/** What a host, or the way to it, refused. */
+export class EngineError extends Error {
+  override readonly name = 'EngineError';
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+  ) {
+    super(sentence(message));
+  }
+
+  /** Whether the host may have done it all the same, so that only the same operation is safe. */
+  get isUncertain(): boolean {
+    return this.code === 'stopping' || this.code === 'internal';
+  }
+
+  static from(reason: unknown): EngineError {
+    if (reason instanceof EngineError) return reason;
+    if (isErrorReply(reason)) return new EngineError(reason.code, reason.message);
+    const message = reason instanceof Error ? reason.message : String(reason);
+    return new EngineError('internal', message);
+  }
+}
+
+/** Returns `text` as a sentence begins, unless its first word is a name or a path. */
+function sentence(text: string): string {
+  return text.replace(/^[a-z](?=[a-z]* )/, (letter) => letter.toUpperCase());
+}
+
+function isErrorReply(reason: unknown): reason is { code: ErrorCode; message: string } {
+  return (
+    typeof reason === 'object' &&
+    reason !== null &&
+    'code' in reason &&
+    'message' in reason &&
+    typeof reason.code === 'string' &&
+    typeof reason.message === 'string'
+  );
+}
+
+/** Returns `reply` as the type that the call promises. */
+export function expectReply<Type extends ReplyType>(reply: Reply, type: Type): ReplyOf<Type> {
+  if (reply.type !== type) {
+    throw new EngineError('internal', `the host replied ${reply.type} instead of ${type}`);
+  }
+  return reply as ReplyOf<Type>;
+}

@@ -1,0 +1,147 @@
+import { userEvent } from '@testing-library/user-event';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { FakeScene } from '../../engine/fake';
+import { aRequest, aTask, everyState } from '../../engine/fake-scenes';
+import { EngineError } from '../../engine/transport';
+import { openView, type OpenWindow } from '../../testing/window';
+
+const user = userEvent.setup({ delay: null });
+let window: OpenWindow;
+const written: string[] = [];
+
+vi.mock('./terminal', () => ({
+  openTerminal: () => ({
+    write: (bytes: Uint8Array, done: () => void) => {
+      written.push(new TextDecoder().decode(bytes));
+      done();
+    },
+    clear: () => undefined,
+    dispose: () => undefined,
+  }),
+}));
+
+beforeEach(() => {
+  written.length = 0;
+});
+
+afterEach(() => {
+  window.close();
+});
+
+async function openTask(id: number, scene: FakeScene): Promise<HTMLElement> {
+  window = await openView('tasks', scene);
+  await window.find('task-row');
+  const row = window.all('task-row').find((item) => item.dataset.taskId === String(id));
+  row?.querySelector<HTMLElement>('[data-row]')?.click();
+  return window.find('detail');
+}
+
+describe('the detail of a task', () => {
+  it('says what it is, where it stands and why', async () => {
+    const detail = await openTask(4, everyState());
+    expect(window.get('detail-state').textContent.trim()).toBe('Denied');
+    expect(window.get('detail-why').textContent).toContain('Not before the backup is verified.');
+    expect(detail.textContent).toContain('/home/mika/work/harbour');
+    expect(window.all('detail-cancel')).toEqual([]);
+    expect(window.get('run-again')).toBeDefined();
+  });
+
+  it('says what a stopping task waits for, and what follows', async () => {
+    const detail = await openTask(12, everyState());
+    const words = detail.textContent.replaceAll(/\s+/g, ' ');
+    expect(words).toMatch(/SIGINT was sent, SIGTERM in [45]s/);
+    expect(words).toContain('Waits for node (4711), esbuild (4712)');
+  });
+
+  it('asks again whenever the engine says that the task changed', async () => {
+    await openTask(1, { tasks: [aTask(1), aTask(2)], requests: [] });
+    const shows = (): number => window.host.callsOf('show').length;
+    await expect.poll(shows).toBe(1);
+    window.host.setState(1, { name: 'ended', outcome: { type: 'succeeded' } });
+    await expect.poll(shows).toBe(2);
+    window.host.setState(2, { name: 'ended', outcome: { type: 'succeeded' } });
+    window.host.progress(1, null);
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(shows()).toBe(2);
+    expect(window.get('detail-state').textContent.trim()).toBe('Succeeded');
+  });
+
+  it('shows the output as it is written', async () => {
+    await openTask(1, { tasks: [aTask(1)], requests: [], logs: new Map([[1, 'one\r\n']]) });
+    await expect.poll(() => written.join('')).toBe('one\r\n');
+    window.host.print(1, 'two\r\n');
+    expect(written.join('')).toBe('one\r\ntwo\r\n');
+  });
+
+  it('shows the end of a long log, from a whole line on, and where all of it is', async () => {
+    const log = 'x'.repeat(99).concat('\n').repeat(10_000);
+    const detail = await openTask(1, {
+      tasks: [aTask(1)],
+      requests: [],
+      logs: new Map([[1, log]]),
+    });
+    await expect.poll(() => written.length).toBe(1);
+    expect(written[0]?.length).toBeLessThanOrEqual(256 * 1024);
+    expect(written[0]?.length).toBeGreaterThan(256 * 1024 - 100);
+    expect(written[0]?.startsWith('x'.repeat(99))).toBe(true);
+    await expect.poll(() => detail.textContent).toContain('Earlier output is not shown');
+    expect(detail.textContent).toContain('/home/mika/.local/share/nod/tasks/1-1/out.log');
+  });
+
+  it('asks for no log of a task that never ran', async () => {
+    const detail = await openTask(4, everyState());
+    expect(detail.textContent).toContain('It never ran.');
+    expect(window.host.callsOf('read_log')).toEqual([]);
+  });
+
+  it('shows the output of another task when another is opened', async () => {
+    const logs = new Map([
+      [1, 'first'],
+      [2, 'second'],
+    ]);
+    await openTask(1, { tasks: [aTask(1), aTask(2)], requests: [], logs });
+    await expect.poll(() => written.join('')).toBe('first');
+    window.all('task-row')[0]?.querySelector<HTMLElement>('[data-row]')?.click();
+    await expect.poll(() => written.join('')).toBe('firstsecond');
+    window.host.print(1, 'late');
+    expect(written.join('')).toBe('firstsecond');
+  });
+
+  it('carries the open request, and among the closed ones who answered', async () => {
+    const closure = {
+      type: 'answered',
+      answer: { type: 'deny', reason: 'Wrong database' },
+      by: { type: 'person', surface: 'window' },
+      at: 1_000,
+    } as const;
+    const task = aTask(5, { state: { name: 'waiting', open: [3] } });
+    const requests = [aRequest(2, 5, { closure }), aRequest(3, 5)];
+    const detail = await openTask(5, { tasks: [task], requests });
+    expect(window.get('request-card').dataset.requestId).toBe('3');
+    await expect.poll(() => window.get('tab-requests').textContent).toContain('1');
+    await user.click(window.get('tab-requests'));
+    expect(detail.textContent).toContain('Denied by a person in the window');
+    expect(detail.textContent).toContain('Wrong database');
+  });
+
+  it('shows a refused cancel beside the button', async () => {
+    const detail = await openTask(1, { tasks: [aTask(1)], requests: [] });
+    window.host.refusals.set('cancel', new EngineError('conflict', 'task 1 has ended'));
+    await user.click(window.get('detail-cancel'));
+    await expect
+      .poll(() => detail.querySelector('[role=alert]')?.textContent)
+      .toBe('Task 1 has ended');
+  });
+
+  it('moves between its tabs with the arrows', async () => {
+    const detail = await openTask(17, everyState());
+    window.get('tab-output').focus();
+    await user.keyboard('{ArrowRight}');
+    expect(document.activeElement).toBe(window.get('tab-events'));
+    expect(detail.textContent).toContain('process 48213');
+    await user.keyboard('{ArrowLeft}{ArrowLeft}');
+    expect(document.activeElement).toBe(window.get('tab-environment'));
+    expect(detail.textContent).toContain('GITHUB_TOKEN');
+    expect(detail.textContent).toContain('•••• hidden');
+  });
+});

@@ -1,0 +1,47 @@
+/** What there is to say of a task beside its name, folder and state, as pairs of words. */
+import type { Task, TaskDetail, Timestamp } from '../../engine/types';
+import { byteSize } from '../../shared/size';
+import { dateTime, duration, shortDateTime } from '../../shared/time';
+import { exitWords } from '../../shared/words';
+
+export interface Fact {
+  readonly name: string;
+  readonly value: string;
+  /** The value in full, where it is shortened. */
+  readonly full?: string;
+  /** Long values have a line of their own. */
+  readonly wide?: boolean;
+}
+
+/** Returns what is known; what is not known is left out. */
+export function factsOf(task: Task, detail: TaskDetail | null, now: Timestamp): Fact[] {
+  const attempt = detail?.attempts.find((attempt) => attempt.number === task.attempt);
+  const left = attempt?.left.join('\n') ?? '';
+  const facts: (Fact | null)[] = [
+    moment('Submitted', task.created_at, now),
+    moment('Started', task.started_at, now),
+    moment('Ended', task.ended_at, now),
+    known('Exit', attempt?.exit, exitWords),
+    task.attempt > 1 ? { name: 'Attempt', value: String(task.attempt) } : null,
+    known('Timeout', task.timeout_ms, duration),
+    known('Peak memory', attempt?.peak_memory, byteSize),
+    known('CPU time', attempt?.cpu_ms, duration),
+    known('Process', attempt?.process, String),
+    known('Submitted by', task.parent, (id) => `task ${id}`),
+    known('Session', task.session, String),
+    left === '' ? null : { name: 'Left behind', value: left, wide: true },
+  ];
+  return facts.filter((fact) => fact !== null);
+}
+
+function moment(name: string, at: Timestamp | null, now: Timestamp): Fact | null {
+  return at === null ? null : { name, value: shortDateTime(at, now), full: dateTime(at) };
+}
+
+function known<Value>(
+  name: string,
+  value: Value | null | undefined,
+  words: (value: Value) => string,
+): Fact | null {
+  return value === null || value === undefined ? null : { name, value: words(value) };
+}

@@ -1,0 +1,104 @@
+/**
+ * Brings a task's output to a screen as it is written: the last part of a long
+ * log at once, then every byte in order. A screen that cannot keep up is
+ * emptied and given the end again.
+ */
+import type { Engine } from '../../engine/engine.svelte';
+import { EngineError, type Follow } from '../../engine/transport';
+import type { TaskId } from '../../engine/types';
+
+export interface Screen {
+  write(bytes: Uint8Array, done: () => void): void;
+  clear(): void;
+}
+
+/** How much of a long log is shown, in bytes. */
+export const TAIL = 256 * 1024;
+/** How many bytes may wait for the screen. */
+export const BACKLOG = 4 * 1024 * 1024;
+const NEWLINE = 10;
+
+export class LogFollower {
+  readonly #engine: Engine;
+  readonly #id: TaskId;
+  readonly #screen: Screen;
+  #follow: Follow | null = null;
+  #skipped = $state(0);
+  #hasOutput = $state(false);
+  #error = $state<string | null>(null);
+  #backlog = 0;
+  #behind = false;
+  #stopped = false;
+
+  constructor(engine: Engine, id: TaskId, screen: Screen) {
+    this.#engine = engine;
+    this.#id = id;
+    this.#screen = screen;
+  }
+
+  /** How many bytes of the log's beginning are not shown. */
+  get skipped(): number {
+    return this.#skipped;
+  }
+
+  get hasOutput(): boolean {
+    return this.#hasOutput;
+  }
+
+  get error(): string | null {
+    return this.#error;
+  }
+
+  async start(): Promise<void> {
+    try {
+      const size = await this.#engine.logSize(this.#id);
+      if (this.#isStopped()) return;
+      await this.#followFrom(Math.max(0, size - TAIL));
+    } catch (reason) {
+      if (!this.#isStopped()) this.#error = EngineError.from(reason).message;
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#follow?.stop();
+  }
+
+  async #followFrom(offset: number): Promise<void> {
+    this.#skipped = offset;
+    // A log cut anywhere may begin within a character or a colour: begin with a line.
+    let atLineStart = offset === 0;
+    this.#follow = this.#engine.followLog(this.#id, offset, (bytes) => {
+      const shown = atLineStart ? bytes : bytes.subarray(bytes.indexOf(NEWLINE) + 1);
+      atLineStart = true;
+      this.#show(shown);
+    });
+    await this.#follow.ended;
+  }
+
+  #show(bytes: Uint8Array): void {
+    if (this.#stopped || this.#behind || bytes.length === 0) return;
+    this.#hasOutput = true;
+    this.#backlog += bytes.length;
+    this.#screen.write(bytes, () => {
+      this.#backlog -= bytes.length;
+      if (this.#behind && this.#backlog === 0) this.#catchUp();
+    });
+    if (this.#backlog > BACKLOG) {
+      this.#behind = true;
+      this.#follow?.stop();
+    }
+  }
+
+  #catchUp(): void {
+    if (this.#stopped) return;
+    this.#behind = false;
+    this.#screen.clear();
+    void this.start();
+  }
+
+  // Set while a call was on its way, which the compiler cannot see.
+  #isStopped(): boolean {
+    return this.#stopped;
+  }
+}

@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { Engine } from '../../engine/engine.svelte';
+import { FakeHost } from '../../engine/fake';
+import { aTask } from '../../engine/fake-scenes';
+import { EngineError } from '../../engine/transport';
+import { BACKLOG, LogFollower } from './log-follower.svelte';
+
+/** A screen that draws nothing until it is told to. */
+class SlowScreen {
+  readonly shown: Uint8Array[] = [];
+  cleared = 0;
+  #waiting: (() => void)[] = [];
+
+  write(bytes: Uint8Array, done: () => void): void {
+    this.shown.push(bytes);
+    this.#waiting.push(done);
+  }
+
+  clear(): void {
+    this.cleared += 1;
+    this.shown.length = 0;
+  }
+
+  draw(): void {
+    for (const done of this.#waiting.splice(0)) done();
+  }
+}
+
+function follow(log: string): { host: FakeHost; screen: SlowScreen; follower: LogFollower } {
+  const host = new FakeHost({ tasks: [aTask(1)], requests: [], logs: new Map([[1, log]]) });
+  const screen = new SlowScreen();
+  return { host, screen, follower: new LogFollower(new Engine(host), 1, screen) };
+}
+
+const settle = (): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, 5));
+
+describe('LogFollower', () => {
+  it('gives a screen that cannot keep up the end of the log', async () => {
+    const { host, screen, follower } = follow('');
+    void follower.start();
+    await settle();
+    const line = `${'y'.repeat(1_023)}\n`;
+    host.print(1, line.repeat(BACKLOG / 1_024 + 1));
+    host.print(1, 'not kept in the backlog\n');
+    expect(screen.shown).toHaveLength(1);
+    screen.draw();
+    await settle();
+    expect(screen.cleared).toBe(1);
+    expect(follower.skipped).toBeGreaterThan(0);
+    expect(new TextDecoder().decode(screen.shown[0]).endsWith('not kept in the backlog\n')).toBe(
+      true,
+    );
+  });
+
+  it('shows nothing more once it is stopped', async () => {
+    const { host, screen, follower } = follow('one');
+    void follower.start();
+    await settle();
+    follower.stop();
+    host.print(1, 'two');
+    expect(screen.shown).toHaveLength(1);
+  });
+
+  it('says why there is no log', async () => {
+    const { host, follower } = follow('');
+    host.refusals.set('read_log', new EngineError('not_found', 'the log was removed'));
+    await follower.start();
+    expect(follower.error).toBe('The log was removed');
+  });
+});

@@ -1,0 +1,135 @@
+/**
+ * A terminal that only shows. It acts on nothing that the output asks for: no
+ * links, no clipboard, no colours of the window, no replies.
+ */
+import { FitAddon } from '@xterm/addon-fit';
+import { Terminal, type ITheme } from '@xterm/xterm';
+import '@xterm/xterm/css/xterm.css';
+import type { OutputMode } from '../../engine/types';
+import type { Screen } from './log-follower.svelte';
+
+/** How wide the task's own terminal is; its redraws are right at this width only. */
+const COLUMNS = 120;
+const SCROLLBACK = 10_000;
+/** Colours, palette resets, links and the clipboard. */
+const REFUSED_OSC = [4, 8, 10, 11, 12, 52, 104, 110, 111, 112];
+
+export interface OpenTerminal extends Screen {
+  dispose(): void;
+}
+
+export function openTerminal(container: HTMLElement, output: OutputMode): OpenTerminal {
+  const dark = matchMedia('(prefers-color-scheme: dark)');
+  const host = document.createElement('div');
+  host.style.height = '100%';
+  container.append(host);
+  const terminal = new Terminal({
+    cols: COLUMNS,
+    rows: 24,
+    scrollback: SCROLLBACK,
+    theme: dark.matches ? DARK : LIGHT,
+    disableStdin: true,
+    convertEol: output === 'pipe',
+    screenReaderMode: false,
+    fontFamily: fontOf(container),
+    fontSize: 12,
+    lineHeight: 1.25,
+    minimumContrastRatio: 4.5,
+    cursorInactiveStyle: 'none',
+    cursorBlink: false,
+    cursorStyle: 'bar',
+    cursorWidth: 1,
+    linkHandler: { activate: () => undefined, allowNonHttpProtocols: false },
+  });
+  for (const code of REFUSED_OSC) terminal.parser.registerOscHandler(code, () => true);
+  // The keys stay the window's, but for copying and scrolling.
+  terminal.attachCustomKeyEventHandler((event) => event.ctrlKey || event.shiftKey);
+  const fit = new FitAddon();
+  terminal.loadAddon(fit);
+  terminal.open(host);
+
+  const resize = (): void => {
+    fitTo(terminal, fit, host, output);
+  };
+  const observer = new ResizeObserver(resize);
+  observer.observe(container);
+  const retheme = (): void => {
+    terminal.options.theme = dark.matches ? DARK : LIGHT;
+  };
+  dark.addEventListener('change', retheme);
+  return {
+    write: (bytes, done) => {
+      terminal.write(bytes, done);
+    },
+    clear: () => {
+      terminal.reset();
+    },
+    dispose: () => {
+      observer.disconnect();
+      dark.removeEventListener('change', retheme);
+      terminal.dispose();
+      host.remove();
+    },
+  };
+}
+
+function fitTo(terminal: Terminal, fit: FitAddon, host: HTMLElement, output: OutputMode): void {
+  host.style.minWidth = '0';
+  const size = fit.proposeDimensions();
+  if (!size || Number.isNaN(size.rows)) return;
+  const columns = output === 'pipe' ? Math.max(20, size.cols) : COLUMNS;
+  terminal.resize(columns, Math.max(4, size.rows));
+  if (output === 'pipe') return;
+  const screen = host.querySelector<HTMLElement>('.xterm-screen');
+  if (screen) host.style.minWidth = `${screen.offsetWidth + 16}px`;
+}
+
+function fontOf(element: HTMLElement): string {
+  return getComputedStyle(element).getPropertyValue('--mono') || 'monospace';
+}
+
+const LIGHT: ITheme = {
+  background: '#fbfbfc',
+  foreground: '#1b1f27',
+  cursor: '#1b1f27',
+  selectionBackground: '#c9d3f8',
+  black: '#1b1f27',
+  red: '#b42318',
+  green: '#1a7440',
+  yellow: '#8a5a00',
+  blue: '#2947c5',
+  magenta: '#8a2a8f',
+  cyan: '#0b6b7a',
+  white: '#5b6472',
+  brightBlack: '#5b6472',
+  brightRed: '#c5281c',
+  brightGreen: '#1f7d46',
+  brightYellow: '#946200',
+  brightBlue: '#3451d1',
+  brightMagenta: '#9b34a1',
+  brightCyan: '#0e7484',
+  brightWhite: '#1b1f27',
+};
+
+const DARK: ITheme = {
+  background: '#101216',
+  foreground: '#e3e5ea',
+  cursor: '#e3e5ea',
+  selectionBackground: '#35406e',
+  black: '#3b4150',
+  red: '#ff8a80',
+  green: '#6fd396',
+  yellow: '#f0c060',
+  blue: '#8fa4ff',
+  magenta: '#dd9be2',
+  cyan: '#6fcbd9',
+  white: '#c9ced8',
+  brightBlack: '#8b94a5',
+  brightRed: '#ffa59d',
+  brightGreen: '#8fe3b0',
+  brightYellow: '#ffd789',
+  brightBlue: '#adbcff',
+  brightMagenta: '#ebb8ef',
+  brightCyan: '#95dfea',
+  brightWhite: '#ffffff',
+};

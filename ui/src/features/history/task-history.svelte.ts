@@ -1,0 +1,104 @@
+/** What the history shows: the pages fetched so far for one search. */
+import type { Engine } from '../../engine/engine.svelte';
+import { EngineError } from '../../engine/transport';
+import type { StateName, Task, TaskId } from '../../engine/types';
+
+export const PAGE = 100;
+export const SEARCH_DELAY = 150;
+
+export class TaskHistory {
+  readonly #engine: Engine;
+  #search = $state('');
+  #states = $state<readonly StateName[]>([]);
+  #tasks = $state.raw<readonly Task[]>([]);
+  #next = $state<TaskId | null>(null);
+  #loading = $state(false);
+  #error = $state<string | null>(null);
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  // Only the reply to the latest question is shown: an earlier one may come later.
+  #latest = 0;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  get search(): string {
+    return this.#search;
+  }
+
+  get states(): readonly StateName[] {
+    return this.#states;
+  }
+
+  get tasks(): readonly Task[] {
+    return this.#tasks;
+  }
+
+  get hasMore(): boolean {
+    return this.#next !== null;
+  }
+
+  get loading(): boolean {
+    return this.#loading;
+  }
+
+  get error(): string | null {
+    return this.#error;
+  }
+
+  searchFor(text: string): void {
+    this.#search = text;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.reload(), SEARCH_DELAY);
+  }
+
+  filter(states: readonly StateName[]): void {
+    this.#states = states;
+    void this.reload();
+  }
+
+  /** Asks for the first page again. */
+  async reload(): Promise<void> {
+    clearTimeout(this.#timer);
+    await this.#fetch(null);
+  }
+
+  async more(): Promise<void> {
+    if (this.#next !== null && !this.#loading && this.#error === null)
+      await this.#fetch(this.#next);
+  }
+
+  /** Asks again for what was refused. */
+  async retry(): Promise<void> {
+    await this.#fetch(this.#tasks.length === 0 ? null : this.#next);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#latest += 1;
+  }
+
+  async #fetch(before: TaskId | null): Promise<void> {
+    const question = ++this.#latest;
+    this.#loading = true;
+    this.#error = null;
+    try {
+      const search = this.#search.trim();
+      const page = await this.#engine.list({
+        states: [...this.#states],
+        search: search === '' ? null : search,
+        before,
+        limit: PAGE,
+      });
+      if (question !== this.#latest) return;
+      this.#tasks = before === null ? page.tasks : [...this.#tasks, ...page.tasks];
+      this.#next = page.next;
+    } catch (reason) {
+      if (question !== this.#latest) return;
+      if (before === null) this.#tasks = [];
+      this.#error = EngineError.from(reason).message;
+    } finally {
+      if (question === this.#latest) this.#loading = false;
+    }
+  }
+}

@@ -1,0 +1,69 @@
+/** What is being typed into the form of a new task, and what the engine said to it. */
+import type { Engine } from '../../engine/engine.svelte';
+import type { Submit, TaskId } from '../../engine/types';
+import { Intent } from '../../shared/intent.svelte';
+import { parseDuration } from '../../shared/time';
+
+export class NewTask {
+  readonly #engine: Engine;
+  readonly #intent = new Intent();
+  #complaint = $state<{ field: 'command' | 'timeout'; message: string } | null>(null);
+  line = $state('');
+  folder = $state('');
+  label = $state('');
+  askFirst = $state(false);
+  timeout = $state('');
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+    this.folder = engine.tasks.home;
+  }
+
+  get pending(): boolean {
+    return this.#intent.pending;
+  }
+
+  get refusal(): string | null {
+    return this.#intent.error?.message ?? null;
+  }
+
+  complaint(field: 'command' | 'timeout'): string | null {
+    return this.#complaint?.field === field ? this.#complaint.message : null;
+  }
+
+  /** Returns the task that the engine made of it; nothing when it refused, or something is amiss. */
+  async submit(): Promise<TaskId | null> {
+    this.#complaint = null;
+    this.#intent.forgetError();
+    if (this.line.trim() === '') {
+      this.#complaint = { field: 'command', message: 'Write the command to run.' };
+      return null;
+    }
+    const timeout_ms = this.timeout.trim() === '' ? null : parseDuration(this.timeout);
+    if (timeout_ms === null && this.timeout.trim() !== '') {
+      const message = 'Write a time such as 90s, 10m or 1h30m.';
+      this.#complaint = { field: 'timeout', message };
+      return null;
+    }
+    const sent = await this.#send(timeout_ms);
+    return sent?.result ?? null;
+  }
+
+  #send(timeout_ms: number | null): Promise<{ result: TaskId } | null> {
+    const label = this.label.trim();
+    const wanted: Omit<Submit, 'operation'> = {
+      command: { type: 'shell', line: this.line },
+      cwd: this.folder.trim(),
+      environment: null,
+      extra_environment: {},
+      label: label === '' ? null : label,
+      session: null,
+      output: 'terminal',
+      timeout_ms,
+      ask_first: this.askFirst,
+    };
+    return this.#intent.send(JSON.stringify(wanted), (operation) =>
+      this.#engine.submit({ operation, ...wanted }),
+    );
+  }
+}

@@ -1,0 +1,18 @@
+import { mount } from 'svelte';
+import App from './App.svelte';
+import './app.css';
+import { host } from './engine/client';
+import type { Transport } from './engine/transport';
+
+/** In a plain browser during development, `?fake=SCENE` picks what there is to see. */
+async function transport(): Promise<Transport> {
+  if (import.meta.env.DEV && !('__TAURI_INTERNALS__' in window)) {
+    const { fakeHost } = await import('./engine/fake-scenes');
+    return fakeHost(new URLSearchParams(location.search).get('fake') ?? '');
+  }
+  return host;
+}
+
+const target = document.getElementById('app');
+if (!target) throw new Error('index.html has no #app');
+mount(App, { target, props: { transport: await transport() } });

@@ -1,0 +1,17 @@
+/** Whether a task can still be cancelled. */
+import type { TaskState } from '../engine/types';
+
+export function canCancel(state: TaskState): boolean {
+  switch (state.name) {
+    case 'queued':
+    case 'starting':
+    case 'running':
+    case 'waiting':
+      return true;
+    case 'stopping':
+      // A person may hurry what its deadline or its own end began.
+      return state.cause.type !== 'cancelled';
+    case 'ended':
+      return false;
+  }
+}

@@ -1,0 +1,233 @@
+/** The words of the design for what the engine says. One place, so that they are the same everywhere. */
+import type {
+  Actor,
+  Closure,
+  CommandLine,
+  EnvironmentChange,
+  ExitStatus,
+  Failure,
+  Outcome,
+  StateName,
+  StopCause,
+  Task,
+  TaskState,
+} from '../engine/types';
+
+/** How a state looks: the colour and the sign of its badge. */
+export type Tone = 'idle' | 'busy' | 'ask' | 'stop' | 'good' | 'bad' | 'gone';
+
+/** Returns the state's bare name, as filters and tests know it. */
+export function stateName(state: TaskState): StateName {
+  return state.name === 'ended' ? state.outcome.type : state.name;
+}
+
+export function stateWords(state: TaskState): string {
+  switch (state.name) {
+    case 'queued':
+      return state.reason.type === 'gate' ? 'Needs approval' : 'Queued';
+    case 'starting':
+    case 'running':
+      return 'Running';
+    case 'waiting':
+      return 'Needs approval';
+    case 'stopping':
+      return 'Stopping';
+    case 'ended':
+      return outcomeWords(state.outcome);
+  }
+}
+
+function outcomeWords(outcome: Outcome): string {
+  switch (outcome.type) {
+    case 'succeeded':
+      return 'Succeeded';
+    case 'failed':
+      return failureWords(outcome.failure);
+    case 'cancelled':
+      return 'Cancelled';
+    case 'timed_out':
+      return 'Timed out';
+    case 'denied':
+      return outcome.denial.type === 'expired' ? 'Denied (expired)' : 'Denied';
+    case 'skipped':
+      return 'Skipped';
+    case 'lost':
+      return 'Lost';
+  }
+}
+
+function failureWords(failure: Failure): string {
+  switch (failure.type) {
+    case 'exit':
+      return `Failed (exit ${failure.code})`;
+    case 'signal':
+      return `Failed (${signalName(failure.signal)})`;
+    case 'spawn':
+      return 'Failed (did not start)';
+  }
+}
+
+export function stateTone(state: TaskState): Tone {
+  switch (state.name) {
+    case 'queued':
+      return state.reason.type === 'gate' ? 'ask' : 'idle';
+    case 'starting':
+    case 'running':
+      return 'busy';
+    case 'waiting':
+      return 'ask';
+    case 'stopping':
+      return 'stop';
+    case 'ended':
+      return outcomeTone(state.outcome);
+  }
+}
+
+function outcomeTone(outcome: Outcome): Tone {
+  switch (outcome.type) {
+    case 'succeeded':
+      return 'good';
+    case 'failed':
+    case 'timed_out':
+    case 'lost':
+      return 'bad';
+    case 'cancelled':
+    case 'denied':
+    case 'skipped':
+      return 'gone';
+  }
+}
+
+/** Returns why a task is where it is, where the state's words leave that open. */
+export function stateExplanation(state: TaskState): string | null {
+  switch (state.name) {
+    case 'queued':
+      return state.reason.type === 'gate' ? null : 'It starts when a slot is free.';
+    case 'starting':
+    case 'running':
+    case 'waiting':
+      return null;
+    case 'stopping':
+      return stopWords(state.cause);
+    case 'ended':
+      return outcomeExplanation(state.outcome);
+  }
+}
+
+function stopWords(cause: StopCause): string {
+  switch (cause.type) {
+    case 'cancelled':
+      return `Cancelled by ${actorWords(cause.by)}.`;
+    case 'timed_out':
+      return 'Its time is up.';
+    case 'left_processes':
+      return 'It ended and left processes behind, which are being stopped.';
+  }
+}
+
+function outcomeExplanation(outcome: Outcome): string | null {
+  switch (outcome.type) {
+    case 'succeeded':
+      return null;
+    case 'timed_out':
+      return 'It took longer than it was allowed to.';
+    case 'failed': {
+      if (outcome.failure.type !== 'spawn') return null;
+      const { program, cwd, message } = outcome.failure.error;
+      return `Failed to start ${program} in ${cwd}: ${message}`;
+    }
+    case 'cancelled':
+      return `Cancelled by ${actorWords(outcome.by)}.`;
+    case 'denied': {
+      if (outcome.denial.type === 'expired') return 'Nobody answered in time.';
+      const { by, reason } = outcome.denial;
+      return reason === null
+        ? `Denied by ${actorWords(by)}.`
+        : `Denied by ${actorWords(by)}: ${reason}`;
+    }
+    case 'skipped':
+      return `Task ${outcome.dependency} did not succeed.`;
+    case 'lost':
+      return outcome.why;
+  }
+}
+
+export function actorWords(actor: Actor): string {
+  switch (actor.type) {
+    case 'person':
+      return 'a person in the window';
+    case 'peer':
+      return `the command line (process ${actor.pid})`;
+    case 'task':
+      return `task ${actor.id}`;
+    case 'host':
+      return 'Nod';
+  }
+}
+
+export function closureWords(closure: Closure): string {
+  switch (closure.type) {
+    case 'answered':
+      return closure.answer.type === 'approve'
+        ? `Approved by ${actorWords(closure.by)}`
+        : `Denied by ${actorWords(closure.by)}`;
+    case 'expired':
+      return 'Expired: nobody answered in time';
+    case 'withdrawn':
+      return `Withdrawn: ${closure.why}`;
+  }
+}
+
+export function exitWords(exit: ExitStatus): string {
+  return exit.type === 'code' ? `exit ${exit.code}` : signalName(exit.signal);
+}
+
+const CHANGES: Record<EnvironmentChange['change'], string> = {
+  added: 'Added',
+  changed: 'Changed',
+  removed: 'Removed',
+};
+
+export function changeWords(change: EnvironmentChange['change']): string {
+  return CHANGES[change];
+}
+
+const SIGNALS: Record<number, string> = {
+  1: 'SIGHUP',
+  2: 'SIGINT',
+  3: 'SIGQUIT',
+  4: 'SIGILL',
+  6: 'SIGABRT',
+  7: 'SIGBUS',
+  8: 'SIGFPE',
+  9: 'SIGKILL',
+  11: 'SIGSEGV',
+  13: 'SIGPIPE',
+  14: 'SIGALRM',
+  15: 'SIGTERM',
+};
+
+export function signalName(signal: number): string {
+  return SIGNALS[signal] ?? `signal ${signal}`;
+}
+
+/** Returns what to call a task: its label, or else its command. */
+export function taskName(task: Pick<Task, 'label' | 'command'>): string {
+  return task.label ?? commandWords(task.command);
+}
+
+/** Returns the command as a person would type it into a POSIX shell. */
+export function commandWords(command: CommandLine): string {
+  return command.type === 'shell' ? command.line : command.argv.map(quoted).join(' ');
+}
+
+function quoted(word: string): string {
+  if (/^[\p{L}\p{N}_\-./:=@%+,]+$/u.test(word)) return word;
+  return `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+/** Returns what the history calls an event. */
+export function eventWords(what: string): string {
+  const words = what.replaceAll('_', ' ');
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}

@@ -1,0 +1,23 @@
+/** The keys that work everywhere but in a field or a dialog. */
+import { isTyping } from '../shared/list-keys';
+import type { Navigation, View } from './navigation.svelte';
+
+const VIEWS: Record<string, View> = { 1: 'inbox', 2: 'tasks', 3: 'history' };
+
+export function handleShortcut(
+  event: KeyboardEvent,
+  navigation: Navigation,
+  closeDetail: () => void,
+): void {
+  if (event.defaultPrevented || navigation.submitting) return;
+  if (event.altKey || event.metaKey) return;
+  if (event.key.toLowerCase() === 'n' && (event.ctrlKey || !isTyping(event.target))) {
+    event.preventDefault();
+    navigation.startSubmitting();
+    return;
+  }
+  if (event.ctrlKey || isTyping(event.target)) return;
+  const view = VIEWS[event.key];
+  if (view !== undefined) navigation.open(view);
+  else if (event.key === 'Escape') closeDetail();
+}
