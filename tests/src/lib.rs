@@ -1,11 +1,15 @@
 //! What the tests stand on: a data directory of their own, a real host, real processes.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
+pub mod desktop;
 pub mod home;
 pub mod host;
 pub mod processes;
 pub mod wait;
+pub mod window;
 
+pub use desktop::Desktop;
 pub use home::{Home, Ran};
 pub use host::TestHost;
 pub use wait::until;
+pub use window::{Window, by_name};

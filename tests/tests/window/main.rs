@@ -1,1 +1,3 @@
 //! The real window.
+
+mod submit;
