@@ -13,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::display::Display;
 use crate::home::{Home, program};
 use crate::processes;
 use crate::wait::until;
@@ -23,9 +24,12 @@ pub const SHIPPED: &str = "nod-desktop";
 /// The same, but for the feature `automation`.
 pub const AUTOMATED: &str = "nod-desktop-automation";
 
+/// The title of the app's window.
+pub const TITLE: &str = "Nod";
+
 /// A display and a session bus without a single program on them.
 pub struct Desktop {
-    display: Child,
+    server: Child,
     bus: Child,
     variables: Vec<(&'static str, String)>,
     home: Home,
@@ -54,7 +58,7 @@ impl Desktop {
         let words = ["-displayfd", "1", "-screen", "0", "1180x760x24", "-nolisten", "tcp"];
         let mut command = home.command("Xvfb");
         command.args(words).arg("-noreset").stderr(log(&home, "display"));
-        let (display, number) = announced(command);
+        let (server, number) = announced(command);
         let mut command = home.command("dbus-daemon");
         command.arg("--nofork").arg("--print-address=1");
         command.arg(format!("--config-file={}", bus_config(&home).display()));
@@ -72,7 +76,7 @@ impl Desktop {
             ("WEBKIT_DISABLE_DMABUF_RENDERER", "1".into()),
             ("NO_AT_BRIDGE", "1".into()),
         ];
-        Self { display, bus, variables, home }
+        Self { server, bus, variables, home }
     }
 
     /// Gives the desktop a dark theme, or another one.
@@ -90,14 +94,21 @@ impl Desktop {
         command
     }
 
+    /// Connects to the display.
+    #[must_use]
+    pub fn display(&self) -> Display {
+        Display::open(self.variable("DISPLAY"))
+    }
+
     /// The address of the session bus.
-    ///
-    /// # Panics
-    /// Never: a desktop has one.
     #[must_use]
     pub fn bus_address(&self) -> &str {
-        let found = self.variables.iter().find(|(name, _)| *name == "DBUS_SESSION_BUS_ADDRESS");
-        &found.expect("every desktop has a bus").1
+        self.variable("DBUS_SESSION_BUS_ADDRESS")
+    }
+
+    fn variable(&self, wanted: &str) -> &str {
+        let found = self.variables.iter().find(|(name, _)| *name == wanted);
+        &found.expect("every desktop has it").1
     }
 
     /// Starts a program that stays; what it prints goes to a file of this name.
@@ -177,10 +188,10 @@ impl Drop for Desktop {
             let name = std::thread::current().name().unwrap_or("test").replace("::", "-");
             self.picture(&format!("{name}-failed"));
         }
-        let display = self.display.id().cast_signed();
+        let server = self.server.id().cast_signed();
         let others = || {
             let mut found = self.processes();
-            found.retain(|pid| *pid != display);
+            found.retain(|pid| *pid != server);
             found
         };
         while let pids @ [_, ..] = others().as_slice() {
@@ -190,8 +201,8 @@ impl Drop for Desktop {
         }
         self.bus.wait().ok();
         // Asked, not killed: it takes its socket and its lock out of /tmp.
-        Pid::from_raw(display).and_then(|pid| kill_process(pid, Signal::TERM).ok());
-        self.display.wait().ok();
+        Pid::from_raw(server).and_then(|pid| kill_process(pid, Signal::TERM).ok());
+        self.server.wait().ok();
     }
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
 pub mod desktop;
+pub mod display;
 pub mod home;
 pub mod host;
 pub mod processes;

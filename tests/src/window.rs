@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use thirtyfour::prelude::*;
 use tokio::runtime::Runtime;
 
-use crate::desktop::{AUTOMATED, Desktop};
+use crate::desktop::{AUTOMATED, Desktop, TITLE};
 use crate::home::program;
 use crate::processes;
 use crate::wait::{PATIENCE, until};
@@ -122,12 +122,9 @@ impl Window {
         until("the app to go", || (!processes::is_alive(self.app)).then_some(()));
     }
 
-    /// Closes the window as its button does.
-    pub fn close(mut self) {
-        let driver = self.driver.take().expect("a window has a driver");
-        // The app may be gone before it replies.
-        self.runtime.block_on(driver.close_window()).ok();
-        driver.leak().ok();
+    /// Closes the window as its button does, and returns when the app has ended.
+    pub fn close(self, desktop: &Desktop) {
+        desktop.display().close(TITLE);
         until("the app to end", || (!processes::is_alive(self.app)).then_some(()));
     }
 

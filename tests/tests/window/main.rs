@@ -1,3 +1,36 @@
-//! The real window.
+//! The real window, on a display and a session bus of each test's own.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
+mod answer;
+mod cancel;
+mod history;
+mod keyboard;
+mod one_host;
+mod progress;
+mod shipped;
 mod submit;
+mod survive;
+mod untrusted;
+
+use nod_core::ids::TaskId;
+use nod_tests::{Desktop, by_name};
+
+/// Returns the selector of a task's row among the tasks.
+fn row(id: TaskId) -> String {
+    format!("{}[data-task-id='{id}']", by_name("task-row"))
+}
+
+/// Returns the selector of something in a task's row, or in another element.
+fn within(outer: &str, name: &str) -> String {
+    format!("{outer} {}", by_name(name))
+}
+
+/// Returns what a task wrote to a file of its folder.
+fn read(desktop: &Desktop, name: &str) -> String {
+    std::fs::read_to_string(desktop.work().join(name)).unwrap()
+}
+
+/// Makes a file that a task waits for.
+fn touch(desktop: &Desktop, name: &str) {
+    std::fs::write(desktop.work().join(name), "").unwrap();
+}

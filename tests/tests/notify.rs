@@ -1,0 +1,188 @@
+//! Desktop notifications, on a session bus of each test's own.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use nod_core::task::StateName;
+use nod_tests::desktop::SHIPPED;
+use nod_tests::{Desktop, until};
+use tokio::runtime::Runtime;
+use zbus::zvariant::OwnedValue;
+
+/// What a notification server was asked to show.
+#[derive(Debug, Clone)]
+struct Shown {
+    id: u32,
+    program: String,
+    title: String,
+    body: String,
+    urgency: u8,
+}
+
+#[derive(Default)]
+struct Record {
+    shown: Vec<Shown>,
+    closed: Vec<u32>,
+}
+
+/// A notification server that only takes notes.
+struct Server {
+    record: Arc<Mutex<Record>>,
+    capabilities: Vec<String>,
+}
+
+/// A running server, and the runtime that serves its bus.
+struct Notes {
+    record: Arc<Mutex<Record>>,
+    _connection: zbus::Connection,
+    _runtime: Runtime,
+}
+
+#[zbus::interface(name = "org.freedesktop.Notifications")]
+impl Server {
+    #[expect(clippy::too_many_arguments, reason = "the specification has as many")]
+    fn notify(
+        &self,
+        app_name: String,
+        replaces_id: u32,
+        _app_icon: &str,
+        summary: String,
+        body: String,
+        _actions: Vec<String>,
+        hints: HashMap<String, OwnedValue>,
+        _expire_timeout: i32,
+    ) -> u32 {
+        let mut record = self.record.lock().unwrap();
+        let next = u32::try_from(record.shown.len()).unwrap() + 1;
+        let id = if replaces_id == 0 { next } else { replaces_id };
+        let urgency = hints.get("urgency").and_then(|it| it.downcast_ref::<u8>().ok());
+        let (program, title, urgency) = (app_name, summary, urgency.unwrap_or(1));
+        record.shown.push(Shown { id, program, title, body, urgency });
+        id
+    }
+
+    fn close_notification(&self, id: u32) {
+        self.record.lock().unwrap().closed.push(id);
+    }
+
+    fn get_capabilities(&self) -> Vec<String> {
+        self.capabilities.clone()
+    }
+
+    fn get_server_information(&self) -> (String, String, String, String) {
+        let [name, vendor, version, specification] = ["notes", "nod", "1", "1.2"];
+        (name.into(), vendor.into(), version.into(), specification.into())
+    }
+}
+
+impl Notes {
+    fn start(desktop: &Desktop, capabilities: &[&str]) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let (runtime, record) = (runtime.unwrap(), Arc::<Mutex<Record>>::default());
+        let capabilities = capabilities.iter().map(|name| (*name).to_owned()).collect();
+        let server = Server { record: Arc::clone(&record), capabilities };
+        let connection = runtime.block_on(async {
+            let builder = zbus::connection::Builder::address(desktop.bus_address())?;
+            let builder = builder.serve_at("/org/freedesktop/Notifications", server)?;
+            builder.name("org.freedesktop.Notifications")?.build().await
+        });
+        Self { record, _connection: connection.unwrap(), _runtime: runtime }
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap()
+    }
+
+    /// Returns the notification whose title holds `part`, once it is there.
+    #[track_caller]
+    fn wait_for(&self, part: &str) -> Shown {
+        until(part, || self.record().shown.iter().find(|it| it.title.contains(part)).cloned())
+    }
+}
+
+#[test]
+fn a_request_and_each_end_are_told() {
+    let desktop = Desktop::start();
+    let notes = Notes::start(&desktop, &["body", "body-markup", "actions"]);
+    desktop.start_app();
+    let label = "デプロイ 🚀 <b>prod</b> & \u{202e}co\u{1b}[31m";
+    let asking = desktop
+        .submit_with(&["--label", label], &["nod ask 'Deploy <i>now</i> & here?\nReally 完了?'"]);
+    let asked = notes.wait_for("デプロイ 🚀");
+    // A title has no markup; what reorders or hides other text has no place in it.
+    assert_eq!(asked.title, "Needs approval: デプロイ 🚀 <b>prod</b> & co [31m");
+    assert_eq!(asked.body, "Deploy &lt;i&gt;now&lt;/i&gt; &amp; here? Really 完了?");
+    assert_eq!((asked.program.as_str(), asked.urgency), ("Nod", 2));
+
+    let cases = [
+        ("succeeds", "true", "Succeeded"),
+        ("fails", "exit 3", "Failed (exit 3)"),
+        ("is killed", "kill -9 $$", "SIGKILL"),
+        ("takes too long", "sleep 6104", "Timed out"),
+    ];
+    for (label, line, words) in cases {
+        let timeout = if words == "Timed out" { "1s" } else { "1h" };
+        let id = desktop.submit_with(&["--label", label, "--timeout", timeout], &[line]);
+        desktop.wait_for_end(id);
+        let ended = notes.wait_for(label);
+        assert_eq!(ended.title, label);
+        assert!(ended.body.contains(words), "{ended:?}");
+        assert_eq!(ended.urgency, 1);
+    }
+    // A question that is closed asks nobody any more.
+    assert_eq!(desktop.run(&["cancel", &asking.to_string()]).code, Some(0));
+    assert_eq!(desktop.wait_for_end(asking).state.name(), StateName::Cancelled);
+    let end = until("the end", || {
+        notes.record().shown.iter().find(|it| it.title.starts_with("デプロイ")).cloned()
+    });
+    assert!(end.body.starts_with("Cancelled"), "{end:?}");
+    until("the question to go", || notes.record().closed.contains(&asked.id).then_some(()));
+    assert_eq!(notes.record().shown.len(), 6);
+    assert_eq!(notes.record().closed, [asked.id]);
+}
+
+#[test]
+fn a_server_without_markup_gets_the_text_as_it_is() {
+    let desktop = Desktop::start();
+    let notes = Notes::start(&desktop, &["body"]);
+    desktop.start_app();
+    let id = desktop.submit_with(&["--label", "plain"], &["nod ask 'a < b & c?'"]);
+    assert_eq!(notes.wait_for("plain").body, "a < b & c?");
+    assert_eq!(desktop.state(id), StateName::Waiting);
+}
+
+#[test]
+fn a_real_notification_daemon_shows_them() {
+    let desktop = Desktop::start();
+    let config = desktop.path().join("dunstrc");
+    std::fs::write(&config, "[global]\nmarkup = full\n[urgency_normal]\ntimeout = 0\n").unwrap();
+    let mut dunst = desktop.command("dunst");
+    dunst.arg("-conf").arg(&config);
+    let mut dunst = desktop.spawn(dunst, "dunst");
+    let dunstctl = |word: &str| {
+        let ran = desktop.command("dunstctl").args([word, "displayed"]).output().unwrap();
+        String::from_utf8_lossy(&ran.stdout).trim().to_owned()
+    };
+    until("dunst", || (dunstctl("count") == "0").then_some(()));
+    let mut app = desktop.start_app();
+    let id = desktop.submit_with(&["--label", "夜間 <b>ビルド"], &["exit 2"]);
+    desktop.wait_for_end(id);
+    until("what is displayed", || (dunstctl("count") == "1").then_some(()));
+    desktop.picture("notification");
+    assert!(desktop.command("dunstctl").arg("close-all").status().unwrap().success());
+    let history = until("the history", || {
+        let ran = desktop.command("dunstctl").arg("history").output().unwrap();
+        let history: serde_json::Value = serde_json::from_slice(&ran.stdout).ok()?;
+        history["data"][0][0].as_object().cloned()
+    });
+    assert_eq!(history["summary"]["data"], "夜間 <b>ビルド");
+    let body = history["body"]["data"].as_str().unwrap().to_owned();
+    assert!(body.contains("Failed (exit 2)"), "{body}");
+    assert_eq!(desktop.running(SHIPPED).len(), 1);
+    for program in [&mut dunst, &mut app] {
+        program.kill().unwrap();
+        program.wait().unwrap();
+    }
+}

@@ -1,0 +1,57 @@
+//! One app for a data directory, and what it takes over and leaves.
+
+use nod_core::task::StateName;
+use nod_tests::desktop::{AUTOMATED, TITLE};
+use nod_tests::home::program;
+use nod_tests::{Desktop, processes, until};
+
+use crate::{row, touch};
+
+const UNTIL_THE_END: &str = "echo $$ > pid; while [ ! -e end ]; do sleep 0.02; done; exit 5";
+
+/// Returns the headless hosts of the data directory.
+fn headless(desktop: &Desktop) -> Vec<i32> {
+    let serving = processes::with_mark("\u{0}serve");
+    desktop.running("nod").into_iter().filter(|pid| serving.contains(pid)).collect()
+}
+
+#[test]
+fn a_second_start_brings_the_first_window_to_the_front() {
+    let desktop = Desktop::start();
+    let window = desktop.open();
+    // Another window lies above, and has the keyboard.
+    let display = desktop.display();
+    let cover = display.cover();
+    assert!(!display.is_in_front(TITLE) && display.focus() == cover);
+
+    let second = desktop.command(program(AUTOMATED)).output().unwrap();
+    assert_eq!(second.status.code(), Some(0), "{second:?}");
+    until("the window in front", || {
+        (display.is_in_front(TITLE) && display.focus() != cover).then_some(())
+    });
+    assert_eq!(desktop.running(AUTOMATED), [window.app()]);
+}
+
+#[test]
+fn a_headless_host_hands_over_and_another_takes_over_what_is_left() {
+    let desktop = Desktop::start();
+    let id = desktop.submit(UNTIL_THE_END);
+    desktop.wait_for_state(id, StateName::Running);
+    let process = desktop.detail(id).attempts[0].process;
+    assert_eq!(headless(&desktop).len(), 1);
+
+    let window = desktop.open();
+    window.wait_for_attribute(&row(id), "data-state", "running");
+    assert_eq!(headless(&desktop), [] as [i32; 0]);
+    assert_eq!(desktop.detail(id).attempts[0].process, process);
+
+    window.close(&desktop);
+    until("a host for the task", || (headless(&desktop).len() == 1).then_some(()));
+    until("the host to answer", || {
+        nod_client::Connection::open(&desktop.socket(), None).ok().map(drop)
+    });
+    assert_eq!(desktop.state(id), StateName::Running);
+    touch(&desktop, "end");
+    assert_eq!(desktop.wait_for_end(id).state.words(), "Failed (exit 5)");
+    assert_eq!(desktop.detail(id).attempts.len(), 1);
+}
