@@ -3,37 +3,50 @@
 //! Shown from one thread of their own, because the desktop's notification
 //! server may take its time.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
+use nod_core::ids::RequestId;
 use nod_core::protocol::EventChange;
 use nod_core::request::Request;
 use nod_core::task::{Outcome, Task, TaskState};
 use nod_engine::Subscription;
-use notify_rust::{Notification, Urgency};
+use notify_rust::{Notification, NotificationHandle, Urgency};
 use tokio::runtime::Handle;
 
 /// The longest title and body, in characters.
 const TITLE_LIMIT: usize = 100;
 const BODY_LIMIT: usize = 300;
+/// How many questions are taken back when they are closed. Each holds a connection to the session
+/// bus, which has 256 for a user.
+const OPEN_LIMIT: usize = 32;
+
+/// What the desktop is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Word {
+    Asked(RequestId, Notice),
+    /// A question that nobody need answer any more.
+    Closed(RequestId),
+    Ended(Notice),
+}
 
 /// What is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Notice {
     title: String,
     body: String,
-    urgent: bool,
 }
 
 /// Shows what the events tell from now on.
 pub(crate) fn begin(runtime: &Handle, mut events: Subscription) -> io::Result<()> {
-    let (sender, notices) = channel();
-    thread::Builder::new().name("notifications".into()).spawn(move || show_all(&notices))?;
+    let (sender, words) = channel();
+    thread::Builder::new().name("notifications".into()).spawn(move || show_all(&words))?;
     runtime.spawn(async move {
         while let Some(event) = events.next().await {
-            if let Some(notice) = notice(&event.change)
-                && sender.send(notice).is_err()
+            if let Some(word) = word(&event.change)
+                && sender.send(word).is_err()
             {
                 return;
             }
@@ -42,36 +55,58 @@ pub(crate) fn begin(runtime: &Handle, mut events: Subscription) -> io::Result<()
     Ok(())
 }
 
-fn show_all(notices: &Receiver<Notice>) {
-    for notice in notices {
-        // Servers that know markup would read a task's text as such.
-        let body = escaped(&notice.body);
-        let urgency = if notice.urgent { Urgency::Critical } else { Urgency::Normal };
-        let shown = Notification::new()
-            .appname("Nod")
-            .summary(&notice.title)
-            .body(&body)
-            .icon("dev.nod.desktop")
-            .urgency(urgency)
-            .show();
-        if let Err(error) = shown {
-            tracing::warn!("failed to show a notification: {error}");
+fn show_all(words: &Receiver<Word>) {
+    let mut open = BTreeMap::new();
+    for word in words {
+        match word {
+            Word::Asked(request, notice) => {
+                if let Some(handle) = show(&notice, Urgency::Critical) {
+                    open.insert(request, handle);
+                }
+                if open.len() > OPEN_LIMIT {
+                    open.pop_first();
+                }
+            }
+            Word::Closed(request) => {
+                if let Some(handle) = open.remove(&request) {
+                    handle.close();
+                }
+            }
+            Word::Ended(notice) => drop(show(&notice, Urgency::Normal)),
         }
     }
 }
 
-fn notice(change: &EventChange) -> Option<Notice> {
+fn show(notice: &Notice, urgency: Urgency) -> Option<NotificationHandle> {
+    // Servers that know markup would read a task's text as such; the others would show the escapes.
+    let knows_markup = notify_rust::get_capabilities()
+        .map_or(true, |known| known.iter().any(|capability| capability == "body-markup"));
+    let body = if knows_markup { escaped(&notice.body) } else { notice.body.clone() };
+    let shown = Notification::new()
+        .appname("Nod")
+        .summary(&notice.title)
+        .body(&body)
+        .icon("dev.nod.desktop")
+        .urgency(urgency)
+        .show();
+    shown.inspect_err(|error| tracing::warn!("failed to show a notification: {error}")).ok()
+}
+
+fn word(change: &EventChange) -> Option<Word> {
     match change {
-        EventChange::Request { request } if request.is_open() => Some(of_request(request)),
+        EventChange::Request { request } if request.is_open() => {
+            Some(Word::Asked(request.id, of_request(request)))
+        }
+        EventChange::Request { request } => Some(Word::Closed(request.id)),
         EventChange::Task { task } => match &task.state {
-            TaskState::Ended { outcome } => Some(of_end(task, outcome)),
+            TaskState::Ended { outcome } => Some(Word::Ended(of_end(task, outcome))),
             TaskState::Queued { .. }
             | TaskState::Starting
             | TaskState::Running
             | TaskState::Waiting { .. }
             | TaskState::Stopping { .. } => None,
         },
-        EventChange::Request { .. } | EventChange::Progress { .. } | EventChange::Lagged => None,
+        EventChange::Progress { .. } | EventChange::Lagged => None,
     }
 }
 
@@ -79,7 +114,6 @@ fn of_request(request: &Request) -> Notice {
     Notice {
         title: line(&format!("Needs approval: {}", request.shown.task_name), TITLE_LIMIT),
         body: line(&request.shown.question, BODY_LIMIT),
-        urgent: true,
     }
 }
 
@@ -89,11 +123,7 @@ fn of_end(task: &Task, outcome: &Outcome) -> Notice {
     if let (Some(from), Some(to)) = (task.started_at, task.ended_at) {
         parts.push(format!("after {}", duration(to.since(from))));
     }
-    Notice {
-        title: line(&task.name(), TITLE_LIMIT),
-        body: line(&parts.join(" · "), BODY_LIMIT),
-        urgent: false,
-    }
+    Notice { title: line(&task.name(), TITLE_LIMIT), body: line(&parts.join(" · "), BODY_LIMIT) }
 }
 
 fn duration(milliseconds: u64) -> String {
@@ -105,9 +135,12 @@ fn duration(milliseconds: u64) -> String {
     }
 }
 
-/// Returns untrusted text as one line without control characters, cut in the middle.
+/// Returns untrusted text as one line, cut in the middle, without what controls or reorders text.
 fn line(text: &str, limit: usize) -> String {
-    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let reorders = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let plain: String =
+        text.chars().filter(|c| !reorders(*c)).map(|c| if breaks(c) { ' ' } else { c }).collect();
     let plain = plain.trim();
     let length = plain.chars().count();
     if length <= limit {
@@ -162,8 +195,8 @@ mod tests {
         ];
         for (outcome, body) in cases {
             let task = Box::new(ended("デプロイ", outcome));
-            let notice = notice(&EventChange::Task { task }).unwrap();
-            assert_eq!((notice.title.as_str(), notice.body.as_str()), ("デプロイ", body));
+            let expected = Notice { title: "デプロイ".into(), body: body.into() };
+            assert_eq!(word(&EventChange::Task { task }), Some(Word::Ended(expected)));
         }
     }
 
@@ -171,9 +204,12 @@ mod tests {
     fn the_text_of_a_task_is_one_bounded_line_without_markup() {
         let label = format!("a\n\x1b[31m<b>{}end", "x".repeat(500));
         let task = Box::new(ended(&label, Outcome::Succeeded));
-        let title = notice(&EventChange::Task { task }).unwrap().title;
+        let Some(Word::Ended(Notice { title, .. })) = word(&EventChange::Task { task }) else {
+            panic!("an end is told")
+        };
         assert_eq!(title.chars().count(), TITLE_LIMIT);
         assert!(title.starts_with("a  [31m<b>") && title.ends_with("end"), "{title}");
+        assert_eq!(line("in\u{202e}fdp.exe\u{2028}👩‍💻", 100), "infdp.exe 👩‍💻");
         assert_eq!(escaped("<b>&"), "&lt;b&gt;&amp;");
     }
 }
