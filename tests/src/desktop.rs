@@ -5,6 +5,7 @@
 //! reach the engine behind the window. Windows that a test drives are
 //! [`Window`]s.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::ops::Deref;
@@ -31,6 +32,7 @@ pub const TITLE: &str = "Nod";
 pub struct Desktop {
     server: Child,
     bus: Child,
+    kept: RefCell<Vec<Child>>,
     variables: Vec<(&'static str, String)>,
     home: Home,
 }
@@ -76,7 +78,7 @@ impl Desktop {
             ("WEBKIT_DISABLE_DMABUF_RENDERER", "1".into()),
             ("NO_AT_BRIDGE", "1".into()),
         ];
-        Self { server, bus, variables, home }
+        Self { server, bus, kept: RefCell::default(), variables, home }
     }
 
     /// Gives the desktop a dark theme, or another one.
@@ -111,20 +113,25 @@ impl Desktop {
         &found.expect("every desktop has it").1
     }
 
-    /// Starts a program that stays; what it prints goes to a file of this name.
+    /// Starts a program that stays; what it prints goes to files of this name.
     ///
     /// # Panics
     /// When it cannot be started.
-    pub fn spawn(&self, mut command: Command, name: &str) -> Child {
+    pub(crate) fn spawn(&self, mut command: Command, name: &str) -> Child {
         command.stdout(log(&self.home, name)).stderr(log(&self.home, &format!("{name}-errors")));
         command.spawn().unwrap()
     }
 
-    /// Starts the shipped app, and returns when it hosts the data directory.
-    pub fn start_app(&self) -> Child {
-        let app = self.spawn(self.command(program(SHIPPED)), "app");
-        self.wait_for_app(SHIPPED);
-        app
+    /// Starts a program that stays until the desktop ends.
+    pub fn keep(&self, command: Command, name: &str) {
+        let child = self.spawn(command, name);
+        self.kept.borrow_mut().push(child);
+    }
+
+    /// Starts the shipped app, and returns its process when it hosts the data directory.
+    pub fn start_app(&self) -> i32 {
+        self.keep(self.command(program(SHIPPED)), "app");
+        self.wait_for_app(SHIPPED)
     }
 
     /// Opens the window of a build that can be driven.
@@ -199,7 +206,9 @@ impl Drop for Desktop {
                 processes::kill_9(*pid);
             }
         }
-        self.bus.wait().ok();
+        for child in self.kept.get_mut().iter_mut().chain([&mut self.bus]) {
+            child.wait().ok();
+        }
         // Asked, not killed: it takes its socket and its lock out of /tmp.
         Pid::from_raw(server).and_then(|pid| kill_process(pid, Signal::TERM).ok());
         self.server.wait().ok();

@@ -139,6 +139,18 @@ impl Window {
         returned.unwrap_or_else(|error| panic!("{script}: {error}")).json().clone()
     }
 
+    /// Returns when what was changed so far can be seen on the display.
+    ///
+    /// # Panics
+    /// When the window draws nothing.
+    #[track_caller]
+    pub fn wait_for_frame(&self) {
+        let script = "const done = arguments[0];
+            requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)))";
+        let drawn = self.run(self.driver().execute_async(script, vec![]));
+        drawn.unwrap_or_else(|error| panic!("the window draws nothing: {error}"));
+    }
+
     /// Returns how many elements a selector finds.
     #[must_use]
     #[track_caller]

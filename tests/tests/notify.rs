@@ -10,6 +10,8 @@ use nod_tests::{Desktop, until};
 use tokio::runtime::Runtime;
 use zbus::zvariant::OwnedValue;
 
+type Hints = HashMap<String, OwnedValue>;
+
 /// What a notification server was asked to show.
 #[derive(Debug, Clone)]
 struct Shown {
@@ -41,7 +43,11 @@ struct Notes {
 
 #[zbus::interface(name = "org.freedesktop.Notifications")]
 impl Server {
-    #[expect(clippy::too_many_arguments, reason = "the specification has as many")]
+    #[expect(
+        clippy::too_many_arguments,
+        clippy::needless_pass_by_value,
+        reason = "the specification has as many, and zbus hands them over"
+    )]
     fn notify(
         &self,
         app_name: String,
@@ -50,7 +56,7 @@ impl Server {
         summary: String,
         body: String,
         _actions: Vec<String>,
-        hints: HashMap<String, OwnedValue>,
+        hints: Hints,
         _expire_timeout: i32,
     ) -> u32 {
         let mut record = self.record.lock().unwrap();
@@ -160,13 +166,13 @@ fn a_real_notification_daemon_shows_them() {
     std::fs::write(&config, "[global]\nmarkup = full\n[urgency_normal]\ntimeout = 0\n").unwrap();
     let mut dunst = desktop.command("dunst");
     dunst.arg("-conf").arg(&config);
-    let mut dunst = desktop.spawn(dunst, "dunst");
+    desktop.keep(dunst, "dunst");
     let dunstctl = |word: &str| {
         let ran = desktop.command("dunstctl").args([word, "displayed"]).output().unwrap();
         String::from_utf8_lossy(&ran.stdout).trim().to_owned()
     };
     until("dunst", || (dunstctl("count") == "0").then_some(()));
-    let mut app = desktop.start_app();
+    let app = desktop.start_app();
     let id = desktop.submit_with(&["--label", "夜間 <b>ビルド"], &["exit 2"]);
     desktop.wait_for_end(id);
     until("what is displayed", || (dunstctl("count") == "1").then_some(()));
@@ -180,9 +186,5 @@ fn a_real_notification_daemon_shows_them() {
     assert_eq!(history["summary"]["data"], "夜間 <b>ビルド");
     let body = history["body"]["data"].as_str().unwrap().to_owned();
     assert!(body.contains("Failed (exit 2)"), "{body}");
-    assert_eq!(desktop.running(SHIPPED).len(), 1);
-    for program in [&mut dunst, &mut app] {
-        program.kill().unwrap();
-        program.wait().unwrap();
-    }
+    assert_eq!(desktop.running(SHIPPED), [app]);
 }

@@ -5,6 +5,7 @@ mod answer;
 mod cancel;
 mod history;
 mod keyboard;
+mod look;
 mod one_host;
 mod progress;
 mod shipped;
