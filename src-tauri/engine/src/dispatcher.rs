@@ -444,3 +444,6 @@ fn answer(reply: ReplyTo, said: Result<Reply, EngineError>) {
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;
