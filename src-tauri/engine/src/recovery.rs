@@ -86,10 +86,12 @@ impl Recovery<'_> {
 /// listens, the shim is dead.
 fn find(folder: &Path) -> Found {
     loop {
+        // Looked at first: a claim that comes later says nothing of a socket tried earlier.
+        let claimed = folder.join(CLAIM_FILE).exists();
         if let Ok(socket) = process::connect_shim(folder) {
             return Found::Shim(socket);
         }
-        if folder.join(CLAIM_FILE).exists() {
+        if claimed {
             return Found::Settled(last_word(folder));
         }
         // No shim has come so far; with the claim taken none can any more.
