@@ -37,7 +37,7 @@ impl Recovery<'_> {
             live.put_request(row);
         }
         let mut messages = Vec::new();
-        for LiveRow { task: row, attempt } in reader.unfinished()? {
+        for LiveRow { task: row, attempt } in reader.live()? {
             let has_process = row.task.state.holds_slot();
             let id = row.task.id;
             let log = attempt.as_ref().map(|row| self.tasks.join(&row.folder).join(LOG_FILE));
