@@ -16,7 +16,10 @@ fn listed(host: &TestHost, words: &[&str]) -> Vec<i64> {
 #[test]
 fn every_task_attempt_event_request_and_answer_is_in_the_history() {
     let mut host = TestHost::start();
-    let id = host.submit_with(&["--label", "deploy"], &["nod ask 'Deploy?' && exit 4"]);
+    let line = "while [ ! -e go ]; do sleep 0.02; done; nod ask 'Deploy?' && exit 4";
+    let id = host.submit_with(&["--label", "deploy"], &[line]);
+    host.wait_for_state(id, StateName::Running);
+    std::fs::write(host.work().join("go"), "").unwrap();
     let request = host.wait_for_request(id);
     host.answer(&request, Answer::Approve);
     host.wait_for_end(id);
