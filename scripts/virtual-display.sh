@@ -18,7 +18,7 @@ start_display() {
   # There is no graphics card behind it: without this the first picture comes later and costs 70 MB.
   export WEBKIT_DISABLE_DMABUF_RENDERER=1
   if [ -z "${DBUS_SESSION_BUS_ADDRESS:-}" ]; then
-    start_announced dbus-daemon --session --nofork --nopidfile --print-address=3
+    start_announced dbus-daemon "${bus_config:---session}" --nofork --nopidfile --print-address=3
     export DBUS_SESSION_BUS_ADDRESS=$announced
   fi
 }

@@ -12,6 +12,9 @@ export default defineConfig({
     setupFiles: ['src/testing/setup.ts'],
     include: ['src/**/*.test.ts'],
     restoreMocks: true,
+    // The machine may be busy with compilers: a slow test is no failed one.
+    testTimeout: 60_000,
+    expect: { poll: { timeout: 20_000 } },
     css: true,
   },
 });

@@ -16,7 +16,10 @@ fn listed(host: &TestHost, words: &[&str]) -> Vec<i64> {
 #[test]
 fn every_task_attempt_event_request_and_answer_is_in_the_history() {
     let mut host = TestHost::start();
-    let id = host.submit_with(&["--label", "deploy"], &["nod ask 'Deploy?' && exit 4"]);
+    let line = "while [ ! -e go ]; do sleep 0.02; done; nod ask 'Deploy?' && exit 4";
+    let id = host.submit_with(&["--label", "deploy"], &[line]);
+    host.wait_for_state(id, StateName::Running);
+    std::fs::write(host.work().join("go"), "").unwrap();
     let request = host.wait_for_request(id);
     host.answer(&request, Answer::Approve);
     host.wait_for_end(id);
@@ -88,4 +91,32 @@ fn running_a_gated_task_again_asks_again() {
     let second = host.tasks()[0].id;
     assert_eq!(host.state(second), StateName::Queued);
     assert_eq!(host.wait_for_request(second).task, second);
+}
+
+#[test]
+fn search_finds_tasks_that_never_ran_too() {
+    let mut host = TestHost::start();
+    let denied = host.submit_with(&["--ask-first", "--label", "forbidden fruit"], &["true"]);
+    let request = host.wait_for_request(denied);
+    assert_eq!(listed(&host, &["--search", "fruit"]), [denied.0], "while it waits");
+    host.answer(&request, Answer::Deny { reason: None });
+    host.wait_for_end(denied);
+    let unknown = host.submit_with(&[], &["no-such-program-at-all", "x"]);
+    host.wait_for_end(unknown);
+    assert_eq!(listed(&host, &["--search", "fruit"]), [denied.0]);
+    assert_eq!(listed(&host, &["--search", "no-such-program"]), [unknown.0]);
+}
+
+#[test]
+fn tasks_with_long_commands_are_listed_in_pages_that_fit() {
+    let host = TestHost::start();
+    let long = "x".repeat(100_000);
+    let ids: Vec<_> = (0..12).map(|_| host.submit_with(&[], &["true", &long]).0).collect();
+    let newest_first: Vec<_> = ids.into_iter().rev().collect();
+    assert_eq!(listed(&host, &[]), newest_first);
+    let too_long = "x".repeat(129 * 1024);
+    let mut submit = host.shell_submit(&too_long);
+    submit.environment = Some(Default::default());
+    let refused = host.connect().call(&nod_core::protocol::Call::Submit(Box::new(submit)));
+    assert!(refused.unwrap_err().to_string().contains("too long"));
 }

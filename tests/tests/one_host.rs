@@ -79,7 +79,7 @@ fn a_data_directory_may_have_a_long_path_and_another_runtime_directory() {
 fn everything_of_a_data_directory_is_for_its_user_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let home = Home::new();
-    std::fs::remove_dir(home.data()).unwrap();
+    std::fs::set_permissions(home.data(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let id = home.submit("echo hello");
     home.wait_for_end(id);
     let mut open = Vec::new();
@@ -112,6 +112,17 @@ fn everything_of_a_data_directory_is_for_its_user_alone() {
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(home.run(&["stop"]).code, Some(0));
+}
+
+#[test]
+fn a_host_that_cannot_start_says_why_to_the_command_that_wanted_it() {
+    let home = Home::new().with_config("[groups.default]\nslotz = 2\n");
+    let ran = home.run(&["list"]);
+    assert_eq!(ran.code, Some(69), "{ran:?}");
+    assert!(ran.err.contains("config.toml") && ran.err.contains("slotz"), "{ran:?}");
+    assert!(hosts(&home).is_empty());
+    let log = std::fs::read_to_string(home.data().join("host.log")).unwrap();
+    assert!(log.contains("slotz"), "{log}");
 }
 
 #[test]

@@ -37,6 +37,7 @@ const TEXT: [string, string][] = [
   ['on-accent', 'accent'],
   ['on-accent', 'accent-hover'],
   ['busy-text', 'busy-fill'],
+  ['text', 'busy-fill'],
   ['good-text', 'good-fill'],
   ['bad-text', 'bad-fill'],
   ['ask-text', 'ask-fill'],

@@ -77,13 +77,19 @@ fn wait_for_ready(mut stdout: ChildStdout) -> io::Result<Started> {
         let mut bytes = [0; 64];
         let size = stdout.read(&mut bytes)?;
         if size == 0 {
-            return Ok(Started::Gone);
+            return gone(&said);
         }
         said.extend_from_slice(&bytes[..size]);
         if said.split(|byte| *byte == b'\n').any(|line| line == READY) {
             return Ok(Started::Ready);
         }
     }
+}
+
+/// Tells a host that said why it did not start from one that came second.
+fn gone(said: &[u8]) -> io::Result<Started> {
+    let why = String::from_utf8_lossy(said);
+    if why.trim().is_empty() { Ok(Started::Gone) } else { Err(io::Error::other(why.trim())) }
 }
 
 fn readable_before(file: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {

@@ -1,9 +1,12 @@
-//! The host's own log: `host.log`, one file a day, the last week kept.
+//! The host's own log: one file a day, the last week kept, `host.log` the newest of them.
 
 use crate::process;
 use nod_core::paths::Paths;
 use tracing_appender::rolling::{Builder, Rotation};
 use tracing_subscriber::EnvFilter;
+
+/// The link to the newest file.
+const LATEST: &str = "host.log";
 
 /// How many days are kept.
 const DAYS: usize = 7;
@@ -15,7 +18,9 @@ pub fn write_to(paths: &Paths) -> bool {
     process::strict_umask();
     let appender = Builder::new()
         .rotation(Rotation::DAILY)
-        .filename_prefix("host.log")
+        .filename_prefix("host")
+        .filename_suffix("log")
+        .latest_symlink(LATEST)
         .max_log_files(DAYS)
         .build(&paths.data);
     let Ok(appender) = appender else { return false };

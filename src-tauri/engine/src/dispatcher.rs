@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use nod_core::ids::{AttemptNumber, RequestId, TaskId};
+use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId};
 use nod_core::protocol::{Event, EventChange, Reply};
 use nod_core::request::{APPROVAL_KEY, Answer, Closure, Origin};
 use nod_core::schedule;
@@ -138,7 +138,7 @@ impl Dispatcher {
                     self.decide_shim(id, attempt, said, &mut turn);
                 }
                 Message::AskerGone(operation) => {
-                    self.withdraw_asked(&operation, "the process that asked is gone", &mut turn);
+                    self.asker_gone(&operation, &mut turn);
                 }
                 Message::Stop => {}
             }
@@ -146,6 +146,13 @@ impl Dispatcher {
         self.expire(&mut turn);
         self.admit(&mut turn);
         self.settle(turn, heard);
+    }
+
+    fn asker_gone(&mut self, operation: &OperationId, turn: &mut Turn) {
+        if let Err(error) = self.withdraw_asked(operation, "the process that asked is gone", turn) {
+            // The question stays open until it expires or its task ends.
+            tracing::error!("failed to withdraw a question: {error}");
+        }
     }
 
     fn settle(&mut self, mut turn: Turn, heard: Vec<(TaskId, AttemptNumber, Said)>) {
@@ -444,3 +451,6 @@ fn answer(reply: ReplyTo, said: Result<Reply, EngineError>) {
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,6 +73,15 @@ impl Effects {
         Ok(Self { jobs, shims: worker.shims.clone(), tasks: worker.tasks.clone() })
     }
 
+    /// Returns a way to workers that never come.
+    #[cfg(test)]
+    pub(crate) fn idle(shims: Shims, tasks: PathBuf) -> Self {
+        let (jobs, todo) = crossbeam_channel::unbounded();
+        // Kept open for as long as the test runs.
+        std::mem::forget(todo);
+        Self { jobs, shims, tasks }
+    }
+
     /// Returns the folder of an attempt.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         self.tasks.join(name)

@@ -33,6 +33,9 @@ use crate::tokens::Tokens;
 /// How many ended tasks a snapshot holds.
 const RECENT: u32 = 50;
 
+/// The longest command, in bytes: what Linux takes as one word, and what fits into a message.
+const COMMAND_LIMIT: usize = 128 * 1024;
+
 /// The longest label, in bytes.
 const LABEL_LIMIT: usize = 1_000;
 
@@ -222,6 +225,9 @@ impl Handle {
 
     fn prepared(&self, submit: Submit) -> Result<NewTask, EngineError> {
         submit.command.check()?;
+        if submit.command.argv().iter().map(String::len).sum::<usize>() > COMMAND_LIMIT {
+            return Err(EngineError::TooLong { what: "the command", limit: COMMAND_LIMIT });
+        }
         let cwd = folder(&submit.cwd)?;
         let label = submit.label.map(|label| label.trim().to_owned()).filter(|l| !l.is_empty());
         if label.as_ref().is_some_and(|label| label.len() > LABEL_LIMIT) {
@@ -316,8 +322,7 @@ impl Handle {
         let environment = &self.inner.host_environment;
         let home = environment.get("HOME").cloned().unwrap_or_else(|| "/".to_owned());
         self.read(|reader| {
-            let mut tasks: Vec<_> =
-                reader.unfinished()?.into_iter().map(|row| row.task.task).collect();
+            let mut tasks: Vec<_> = reader.unfinished()?.into_iter().map(|row| row.task).collect();
             tasks.extend(reader.list(&recent)?.tasks);
             tasks.sort_by_key(|task| std::cmp::Reverse(task.id));
             Ok(Reply::Snapshot(Box::new(Snapshot {

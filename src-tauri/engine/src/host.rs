@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
@@ -191,6 +191,8 @@ fn prepare(paths: &Paths, programs: &Programs) -> Result<File, StartError> {
     for folder in [&paths.data, &paths.tasks(), &paths.bin()] {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed(folder))?;
     }
+    // It may have been there before, open to others.
+    fs::set_permissions(&paths.data, Permissions::from_mode(0o700)).map_err(failed(&paths.data))?;
     let lock = process::lock(&paths.host_lock()).map_err(failed(&paths.host_lock()))?;
     let lock = lock.ok_or_else(|| StartError::Held(paths.data.clone()))?;
     link_program(&paths.bin().join("nod"), &programs.nod).map_err(failed(&paths.bin()))?;

@@ -1,8 +1,6 @@
 //! Settling what an earlier host left: running tasks are adopted, the rest is found out.
 
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
 use nod_core::shim::{CLAIM_FILE, EXIT_FILE, LOG_FILE};
 use nod_core::task::TaskState;
@@ -13,10 +11,6 @@ use crate::process;
 use crate::shims::{Link, Shims, last_word};
 use crate::store::{AttemptRow, LiveRow, Readers, StoreError};
 use crate::tokens::Tokens;
-
-/// A shim that has just claimed its attempt may be an instant from listening.
-const TRIES: u32 = 20;
-const BETWEEN: Duration = Duration::from_millis(5);
 
 /// Where the parts of a host stand while it starts.
 pub(crate) struct Recovery<'a> {
@@ -43,7 +37,7 @@ impl Recovery<'_> {
             live.put_request(row);
         }
         let mut messages = Vec::new();
-        for LiveRow { task: row, attempt } in reader.unfinished()? {
+        for LiveRow { task: row, attempt } in reader.live()? {
             let has_process = row.task.state.holds_slot();
             let id = row.task.id;
             let log = attempt.as_ref().map(|row| self.tasks.join(&row.folder).join(LOG_FILE));
@@ -87,24 +81,28 @@ impl Recovery<'_> {
 }
 
 /// Finds out what became of an attempt of this boot.
+///
+/// A shim listens before it claims its attempt: where a claim is and nobody
+/// listens, the shim is dead.
 fn find(folder: &Path) -> Found {
-    for _ in 0..TRIES {
-        match process::connect_shim(folder) {
-            Ok(socket) => return Found::Shim(socket),
-            // No claim: no shim has come so far, and with the claim taken none can any more.
-            Err(_) if !folder.join(CLAIM_FILE).exists() => match process::claim(folder) {
-                Ok(true) => return Found::Settled(Said::NeverStarted),
-                Ok(false) => {}
-                Err(error) => {
-                    let why = format!("its folder cannot be used: {error}");
-                    return Found::Settled(Said::Gone { why });
-                }
-            },
-            Err(_) if folder.join(EXIT_FILE).exists() => {
-                return Found::Settled(last_word(folder));
+    loop {
+        // Looked at first: a claim that comes later says nothing of a socket tried earlier.
+        let claimed = folder.join(CLAIM_FILE).exists();
+        if let Ok(socket) = process::connect_shim(folder) {
+            return Found::Shim(socket);
+        }
+        if claimed {
+            return Found::Settled(last_word(folder));
+        }
+        // No shim has come so far; with the claim taken none can any more.
+        match process::claim(folder) {
+            Ok(true) => return Found::Settled(Said::NeverStarted),
+            // One has come just now, and listens.
+            Ok(false) => {}
+            Err(error) => {
+                let why = format!("its folder cannot be used: {error}");
+                return Found::Settled(Said::Gone { why });
             }
-            Err(_) => thread::sleep(BETWEEN),
         }
     }
-    Found::Settled(last_word(folder))
 }

@@ -13,13 +13,31 @@ use crate::process::Programs;
 /// What a headless host is started with.
 pub struct ServeOptions {
     pub paths: Paths,
-    /// Write the line `ready` to the standard output once calls are answered.
+    /// Write the line `ready` to the standard output once calls are answered, or why not.
     pub announce: bool,
 }
 
 /// Runs a host until it is asked to end, by a call, SIGTERM or SIGINT. Its tasks go on.
 pub fn serve(options: ServeOptions) -> Result<(), StartError> {
-    let _log = diagnostics::write_to(&options.paths);
+    diagnostics::write_to(&options.paths);
+    let announces = options.announce;
+    let served = start(options).and_then(|host| {
+        if announces {
+            say("ready").map_err(StartError::Threads)?;
+        }
+        host.runtime().block_on(until_stopped(&host)).map_err(StartError::Threads)
+    });
+    if let Err(error) = &served {
+        tracing::error!("the host did not start: {error}");
+        // Who comes second says nothing: the first one is there to be asked.
+        if announces && !matches!(error, StartError::Held(_)) {
+            say(&error.to_string()).map_err(StartError::Threads)?;
+        }
+    }
+    served
+}
+
+fn start(options: ServeOptions) -> Result<Host, StartError> {
     let mut host = Host::start(HostOptions {
         paths: options.paths,
         programs: Programs::beside_this().map_err(StartError::Threads)?,
@@ -28,15 +46,13 @@ pub fn serve(options: ServeOptions) -> Result<(), StartError> {
     })?;
     // Nobody listens here: a window that comes later asks for a snapshot.
     drop(host.take_events());
-    if options.announce {
-        announce().map_err(StartError::Threads)?;
-    }
-    host.runtime().block_on(until_stopped(&host)).map_err(StartError::Threads)
+    Ok(host)
 }
 
-fn announce() -> io::Result<()> {
+/// Tells the one who started this host, through its standard output.
+fn say(what: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "ready")?;
+    writeln!(out, "{what}")?;
     out.flush()
 }
 

@@ -173,6 +173,9 @@ impl Heard {
     }
 
     fn end(&mut self, report: Report) {
+        if self.ended {
+            return;
+        }
         self.grown(report.size);
         self.ended = true;
         let tail = tail(&self.folder);

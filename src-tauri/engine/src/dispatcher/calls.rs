@@ -52,9 +52,9 @@ impl Dispatcher {
         new: NewTask,
         turn: &mut Turn,
     ) -> Result<Said, EngineError> {
-        match self.live.operation(&new.operation) {
+        match self.operation(&new.operation)? {
             Some(OperationResult::Submitted { id }) => {
-                return Ok(Said::Now(Reply::Submitted { id: *id }));
+                return Ok(Said::Now(Reply::Submitted { id }));
             }
             Some(_) => return Err(EngineError::OperationReused(new.operation.0)),
             None => {}
@@ -128,7 +128,7 @@ impl Dispatcher {
         id: TaskId,
         turn: &mut Turn,
     ) -> Result<Said, EngineError> {
-        let again = self.live.operation(&operation).is_some();
+        let again = self.operation(&operation)?.is_some();
         if !again {
             if self.live.task(id).is_none() {
                 return Err(self.not_live(id, "there is nothing to cancel"));
@@ -164,9 +164,9 @@ impl Dispatcher {
 
     fn ask(&mut self, actor: &Actor, ask: Ask, turn: &mut Turn) -> Result<Said, EngineError> {
         let id = self.calling_task(actor)?;
-        match self.live.operation(&ask.operation) {
+        match self.operation(&ask.operation)? {
             // Asked before a connection was lost: go on waiting for the same answer.
-            Some(OperationResult::Asked { request }) => return self.asked_again(*request),
+            Some(OperationResult::Asked { request }) => return self.asked_again(request),
             Some(_) => return Err(EngineError::OperationReused(ask.operation.0)),
             None => {}
         }
@@ -203,20 +203,31 @@ impl Dispatcher {
     }
 
     fn withdraw(&mut self, operation: &OperationId, turn: &mut Turn) -> Result<Said, EngineError> {
-        self.withdraw_asked(operation, "the task no longer asks", turn);
+        self.withdraw_asked(operation, "the task no longer asks", turn)?;
         Ok(Said::Now(Reply::Done))
     }
 
     /// Closes the question that an operation asked, if it is still open.
-    pub(super) fn withdraw_asked(&mut self, operation: &OperationId, why: &str, turn: &mut Turn) {
-        let Some(OperationResult::Asked { request }) = self.live.operation(operation) else {
-            return;
-        };
-        let request = *request;
-        if self.live.request(request).is_some_and(|row| row.request.is_open()) {
+    pub(super) fn withdraw_asked(
+        &mut self,
+        operation: &OperationId,
+        why: &str,
+        turn: &mut Turn,
+    ) -> Result<(), EngineError> {
+        if let Some(OperationResult::Asked { request }) = self.operation(operation)? {
             let closure = Closure::Withdrawn { why: why.to_owned(), at: turn.now };
             self.close_request(request, closure, turn);
         }
+        Ok(())
+    }
+
+    /// Returns what an operation came to, if it was carried out before.
+    fn operation(&self, id: &OperationId) -> Result<Option<OperationResult>, EngineError> {
+        let known = self.live.operation(id).cloned();
+        if known.is_some() || !self.live.has_forgotten_operations() {
+            return Ok(known);
+        }
+        Ok(self.readers.lend()?.operation(id)?)
     }
 
     fn answer(
@@ -226,8 +237,7 @@ impl Dispatcher {
         turn: &mut Turn,
     ) -> Result<Said, EngineError> {
         let id = given.request;
-        if let Some(OperationResult::Answered { request }) = self.live.operation(&given.operation) {
-            let request = *request;
+        if let Some(OperationResult::Answered { request }) = self.operation(&given.operation)? {
             let closure = self.stored_closure(request)?;
             return Ok(Said::Now(Reply::Closed { request, closure }));
         }

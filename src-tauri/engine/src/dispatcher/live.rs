@@ -3,7 +3,7 @@
 //! Every change of a turn is made here at once, and undone when the
 //! transaction that was to store it fails: memory and disk never disagree.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use nod_core::environment::Environment;
@@ -38,7 +38,7 @@ pub(crate) struct Numbers {
 pub(crate) struct Live {
     tasks: BTreeMap<TaskId, LiveTask>,
     requests: BTreeMap<RequestId, RequestRow>,
-    operations: HashMap<OperationId, OperationResult>,
+    operations: Operations,
     /// Queued for nothing but a slot.
     ready: BTreeSet<TaskId>,
     /// How many tasks hold a slot.
@@ -46,6 +46,38 @@ pub(crate) struct Live {
     expiries: BTreeSet<(Timestamp, RequestId)>,
     last: Numbers,
     undo: Undo,
+}
+
+/// How many operations are kept in memory.
+const OPERATIONS_KEPT: usize = 10_000;
+
+/// The newest operations; older ones are in the store.
+#[derive(Debug, Default)]
+struct Operations {
+    results: HashMap<OperationId, OperationResult>,
+    order: VecDeque<OperationId>,
+    forgot: bool,
+}
+
+impl Operations {
+    fn new(operations: impl IntoIterator<Item = (OperationId, OperationResult)>) -> Self {
+        let mut kept = Self::default();
+        for (id, result) in operations {
+            kept.insert(id, result);
+        }
+        kept
+    }
+
+    fn insert(&mut self, id: OperationId, result: OperationResult) {
+        self.order.push_back(id.clone());
+        self.results.insert(id, result);
+        while self.order.len() > OPERATIONS_KEPT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.results.remove(&oldest);
+            self.forgot = true;
+        }
+    }
 }
 
 /// What was there before the turn.
@@ -71,7 +103,7 @@ impl Live {
         Self {
             tasks: BTreeMap::new(),
             requests: BTreeMap::new(),
-            operations: operations.into_iter().collect(),
+            operations: Operations::new(operations),
             ready: BTreeSet::new(),
             taken: 0,
             expiries: BTreeSet::new(),
@@ -88,8 +120,14 @@ impl Live {
         self.requests.get(&id)
     }
 
+    /// Returns what an operation came to; nothing when it is not known here.
     pub(crate) fn operation(&self, id: &OperationId) -> Option<&OperationResult> {
-        self.operations.get(id)
+        self.operations.results.get(id)
+    }
+
+    /// Returns whether there are operations that only the store knows any more.
+    pub(crate) fn has_forgotten_operations(&self) -> bool {
+        self.operations.forgot
     }
 
     pub(crate) fn ready(&self) -> impl Iterator<Item = TaskId> {
@@ -189,7 +227,7 @@ impl Live {
             self.replace_request(id, before);
         }
         for id in undo.operations {
-            self.operations.remove(&id);
+            self.operations.results.remove(&id);
         }
         if let Some(last) = undo.last {
             self.last = last;

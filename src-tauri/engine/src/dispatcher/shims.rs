@@ -18,7 +18,8 @@ impl Dispatcher {
         said: Said,
         turn: &mut Turn,
     ) {
-        let current = self.live.task(id).and_then(|live| live.attempt.as_ref());
+        let current = self.live.task(id).filter(|live| live.task().state.outcome().is_none());
+        let current = current.and_then(|live| live.attempt.as_ref());
         if current.is_none_or(|current| current.number != attempt) {
             // Its end is in the history already, or the attempt was given up.
             if matches!(said, Said::Ended { .. }) {
@@ -45,7 +46,7 @@ impl Dispatcher {
                 if let Some(at) = report.started_at {
                     self.set_started(id, at);
                 }
-                self.tail(id, tail, turn);
+                turn.tails.insert(id, tail);
                 turn.durable = true;
                 Input::Finished { report }
             }
@@ -106,13 +107,6 @@ impl Dispatcher {
         if let Some(row) = &mut live.attempt {
             change(row);
             self.live.put_task(live);
-        }
-    }
-
-    /// Keeps the end of the output for the search.
-    fn tail(&self, id: TaskId, tail: String, turn: &mut Turn) {
-        if self.live.task(id).is_some() {
-            turn.tails.push((id, tail));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What one turn of the dispatcher has decided and not yet done.
 
+use std::collections::HashMap;
+
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{Event, EventChange, Reply};
 use nod_core::request::Closure;
@@ -25,7 +27,8 @@ pub(crate) struct Turn {
     environments: Vec<SealedEnvironment>,
     operations: Vec<(OperationId, Timestamp, OperationResult)>,
     audit: Vec<AuditRow>,
-    pub(crate) tails: Vec<(TaskId, String)>,
+    /// The end of the output of tasks that ended, where they had any.
+    pub(crate) tails: HashMap<TaskId, String>,
     /// Something in this turn was promised to somebody, so it must survive a power cut.
     pub(crate) durable: bool,
 }
@@ -44,7 +47,7 @@ impl Turn {
             environments: Vec::new(),
             operations: Vec::new(),
             audit: Vec::new(),
-            tails: Vec::new(),
+            tails: HashMap::new(),
             durable: false,
         }
     }
@@ -87,7 +90,7 @@ impl Turn {
             environments: std::mem::take(&mut self.environments),
             operations: std::mem::take(&mut self.operations),
             audit: std::mem::take(&mut self.audit),
-            tails: std::mem::take(&mut self.tails),
+            tails: self.searchable(),
             requests: live.touched_requests().cloned().collect(),
             durable: self.durable,
             ..Commit::default()
@@ -110,6 +113,12 @@ impl Turn {
             commit.events.push(row);
         }
         (commit, published)
+    }
+
+    /// Returns what the search is to find of each task that ended, with output or without.
+    fn searchable(&mut self) -> Vec<(TaskId, String)> {
+        let tails = &mut self.tails;
+        self.ended.iter().map(|id| (*id, tails.remove(id).unwrap_or_default())).collect()
     }
 
     /// Returns whether there is nothing to store.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nod_core::ids::{
     AttemptNumber, EventNumber, OperationId, RequestId, SessionId, TaskId, Timestamp,
 };
-use nod_core::protocol::{ListQuery, Page, StoredEvent};
+use nod_core::protocol::{ListQuery, MESSAGE_LIMIT, Page, StoredEvent};
 use nod_core::request::Request;
 use nod_core::task::{StateName, Task};
 use rusqlite::types::Value;
@@ -21,6 +21,9 @@ use super::{StoreError, open_reader};
 
 /// How many tasks one page holds at the most.
 const PAGE_LIMIT: u32 = 500;
+
+/// How large a page is at the most: half a message.
+const PAGE_BYTES: usize = MESSAGE_LIMIT / 2;
 
 /// How many ended tasks are looked through for a search too short for the index.
 const SHORT_SEARCH_ROWS: i64 = 20_000;
@@ -110,10 +113,14 @@ impl Reader {
     }
 
     /// Returns every task that has not ended, oldest first.
-    pub(crate) fn unfinished(&self) -> Result<Vec<LiveRow>, StoreError> {
+    pub(crate) fn unfinished(&self) -> Result<Vec<TaskRow>, StoreError> {
         let sql = format!("SELECT {TASK} FROM tasks WHERE {UNFINISHED} ORDER BY id");
-        let tasks = self.rows(&sql, [], task_row)?;
-        tasks
+        self.rows(&sql, [], task_row)
+    }
+
+    /// Returns every task that has not ended with its current try, oldest first.
+    pub(crate) fn live(&self) -> Result<Vec<LiveRow>, StoreError> {
+        self.unfinished()?
             .into_iter()
             .map(|task| {
                 let id = task.task.id;
@@ -163,9 +170,20 @@ impl Reader {
         })
     }
 
-    /// Returns the operations that may be sent again.
+    /// Returns what an operation came to, if it was carried out.
+    pub(crate) fn operation(
+        &self,
+        id: &OperationId,
+    ) -> Result<Option<OperationResult>, StoreError> {
+        let sql = "SELECT result FROM operations WHERE id = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let result: Option<String> = statement.query_row([&id.0], |row| row.get(0)).optional()?;
+        result.map(|result| json("operations", 0, &result)).transpose()
+    }
+
+    /// Returns the operations that may be sent again, oldest first.
     pub(crate) fn operations(&self) -> Result<Vec<(OperationId, OperationResult)>, StoreError> {
-        self.rows("SELECT id, result FROM operations", [], |row| {
+        self.rows("SELECT id, result FROM operations ORDER BY at", [], |row| {
             Ok((OperationId(row.get(0)?), json("operations", 0, &row.get::<_, String>(1)?)?))
         })
     }
@@ -216,8 +234,9 @@ impl Reader {
             None => self.matching("1", vec![], query, limit + 1)?,
             Some(text) => self.found(text, query, limit + 1)?,
         };
-        let more = tasks.len() > limit as usize;
-        tasks.truncate(limit as usize);
+        let kept = fitting(&tasks).min(limit as usize);
+        let more = tasks.len() > kept;
+        tasks.truncate(kept);
         let next = if more { tasks.last().map(|task| task.id) } else { None };
         Ok(Page { tasks, next })
     }
@@ -288,6 +307,16 @@ impl Reader {
         }
         Ok(values)
     }
+}
+
+/// Returns how many of the tasks fit into one message, at least one.
+fn fitting(tasks: &[Task]) -> usize {
+    let mut size = 0;
+    let fits = |task: &&Task| {
+        size += serde_json::to_string(task).map_or(0, |json| json.len());
+        size <= PAGE_BYTES
+    };
+    tasks.iter().take_while(fits).count().max(1)
 }
 
 fn task_row(row: &Row<'_>) -> Result<TaskRow, StoreError> {

@@ -91,6 +91,13 @@ impl Store {
         Ok(())
     }
 
+    /// Bounds the size of the database, as a full disk does.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, pages: u32) {
+        let set = self.connection.pragma_update(None, "max_page_count", pages);
+        set.expect("the number of pages can be bounded");
+    }
+
     /// Forgets operations that nobody will send again.
     pub(crate) fn forget_operations(&mut self, before: Timestamp) -> Result<(), StoreError> {
         self.connection.execute("DELETE FROM operations WHERE at < ?1", [before.0])?;

@@ -68,12 +68,18 @@ export class LogFollower {
     this.#skipped = offset;
     // A log cut anywhere may begin within a character or a colour: begin with a line.
     let atLineStart = offset === 0;
-    this.#follow = this.#engine.followLog(this.#id, offset, (bytes) => {
+    const follow = this.#engine.followLog(this.#id, offset, (bytes) => {
       const shown = atLineStart ? bytes : bytes.subarray(bytes.indexOf(NEWLINE) + 1);
       atLineStart = true;
       this.#show(shown);
     });
-    await this.#follow.ended;
+    this.#follow = follow;
+    try {
+      await follow.ended;
+    } catch (reason) {
+      // How a follow ends that was stopped from here says nothing.
+      if (this.#follow === follow) throw reason;
+    }
   }
 
   #show(bytes: Uint8Array): void {
@@ -87,6 +93,7 @@ export class LogFollower {
     if (this.#backlog > BACKLOG) {
       this.#behind = true;
       this.#follow?.stop();
+      this.#follow = null;
     }
   }
 

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Engine } from '../../engine/engine.svelte';
 import { FakeHost } from '../../engine/fake';
 import { aTask } from '../../engine/fake-scenes';
@@ -50,6 +50,28 @@ describe('LogFollower', () => {
     expect(new TextDecoder().decode(screen.shown[0]).endsWith('not kept in the backlog\n')).toBe(
       true,
     );
+  });
+
+  it('takes the end of a follow that it stopped itself for no error', async () => {
+    const { host, screen, follower } = follow('');
+    let refuse: (reason: Error) => void = () => undefined;
+    vi.spyOn(host, 'followLog').mockImplementationOnce((_id, _offset, onBytes) => {
+      queueMicrotask(() => {
+        onBytes(new Uint8Array(BACKLOG + 1));
+      });
+      return {
+        ended: new Promise((_resolve, reject) => (refuse = reject)),
+        stop: () => {
+          refuse(new EngineError('not_found', 'no such follow'));
+        },
+      };
+    });
+    void follower.start();
+    await settle();
+    screen.draw();
+    await settle();
+    expect(screen.cleared).toBe(1);
+    expect(follower.error).toBeNull();
   });
 
   it('shows nothing more once it is stopped', async () => {

@@ -103,7 +103,7 @@ describe('the tasks', () => {
   });
 
   it('run a clock only while something runs', async () => {
-    vi.useFakeTimers({ shouldAdvanceTime: true });
+    vi.useFakeTimers();
     try {
       const now = Date.now();
       const started_at = now - 60_000;

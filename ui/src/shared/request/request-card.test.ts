@@ -27,7 +27,7 @@ describe('a request card', () => {
   const arm = (): Promise<unknown> => vi.advanceTimersByTimeAsync(ARMING_DELAY);
 
   beforeEach(() => {
-    vi.useFakeTimers({ shouldAdvanceTime: true });
+    vi.useFakeTimers();
   });
 
   afterEach(() => {

@@ -1,0 +1,329 @@
+//! The dispatcher over a real database, with workers that never come to their jobs.
+
+use nod_core::access::{Actor, Surface};
+use nod_core::command::CommandLine;
+use nod_core::environment::Environment;
+use nod_core::ids::{EventNumber, Timestamp};
+use nod_core::protocol::{Ask, GiveAnswer};
+use nod_core::request::Request;
+use nod_core::shim::{ProcessIdentity, Report};
+use nod_core::task::{ExitStatus, Outcome, OutputMode, QueueReason, StateName};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::store::Seal;
+
+const PERSON: Actor = Actor::Person { surface: Surface::Window };
+
+struct Table {
+    dispatcher: Dispatcher,
+    seal: Seal,
+    subscription: crate::events::Subscription,
+    operations: u32,
+    _folder: tempfile::TempDir,
+    _runtime: tokio::runtime::Runtime,
+}
+
+type Said = Result<Reply, EngineError>;
+
+impl Table {
+    fn with_slots(slots: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("nod.db");
+        let store = Store::open(&database).unwrap();
+        let readers = Readers::new(database);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (inbox, _messages) = crossbeam_channel::unbounded();
+        let outputs = Outputs::default();
+        let shims = crate::shims::Shims::new(runtime.handle().clone(), inbox, outputs.clone());
+        let numbers = Numbers { task: TaskId(0), request: RequestId(0), event: EventNumber(0) };
+        let events = Events::new();
+        let settings =
+            Settings { slots, grace_ms: 1, boot_id: "boot".into(), open_files: None, umask: 0o022 };
+        Self {
+            seal: Seal::load(&folder.path().join("seal.key")).unwrap(),
+            subscription: events.subscribe(),
+            operations: 0,
+            dispatcher: Dispatcher {
+                live: Live::new(numbers, []),
+                store,
+                readers,
+                events,
+                outputs,
+                effects: Effects::idle(shims, folder.path().join("tasks")),
+                tokens: Tokens::default(),
+                settings,
+                board: ProgressBoard::default(),
+                waiters: Waiters::default(),
+                again: vec![],
+            },
+            _folder: folder,
+            _runtime: runtime,
+        }
+    }
+
+    fn operation(&mut self) -> OperationId {
+        self.operations += 1;
+        OperationId(format!("operation {}", self.operations))
+    }
+
+    fn begin(&mut self, actor: &Actor, change: Change) -> oneshot::Receiver<Said> {
+        let (reply, said) = oneshot::channel();
+        let incoming = Incoming { actor: actor.clone(), change, reply };
+        self.dispatcher.turn(vec![Message::Call(Box::new(incoming))]);
+        said
+    }
+
+    fn call(&mut self, actor: &Actor, change: Change) -> Said {
+        self.begin(actor, change).try_recv().unwrap()
+    }
+
+    fn new_task(&mut self, ask_first: bool) -> Change {
+        let operation = self.operation();
+        let plain = Environment::new();
+        let sealed = self.seal.seal(&plain);
+        Change::Submit(Box::new(NewTask {
+            operation,
+            command: CommandLine::Shell { line: "make".into() },
+            cwd: "/".into(),
+            label: None,
+            session: None,
+            output: OutputMode::Terminal,
+            timeout_ms: None,
+            ask_first,
+            environment: NewEnvironment::Given { sealed, plain: plain.into() },
+            environment_changes: vec![],
+        }))
+    }
+
+    fn submit(&mut self) -> TaskId {
+        let change = self.new_task(false);
+        match self.call(&PERSON, change) {
+            Ok(Reply::Submitted { id }) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn hear(&mut self, id: TaskId, said: message::Said) {
+        self.dispatcher.turn(vec![Message::Shim(id, AttemptNumber::FIRST, said)]);
+    }
+
+    fn run(&mut self, id: TaskId) {
+        let process = ProcessIdentity { pid: 1, start_time: 1 };
+        self.hear(id, message::Said::Started { process, at: Timestamp(1) });
+    }
+
+    fn end(&mut self, id: TaskId, code: i32) {
+        self.hear(id, ended(id, code));
+    }
+
+    fn ask(
+        &mut self,
+        id: TaskId,
+        timeout_ms: Option<u64>,
+    ) -> (OperationId, oneshot::Receiver<Said>) {
+        let operation = self.operation();
+        let question = "Deploy?".to_owned();
+        let ask = Ask { operation: operation.clone(), question, detail: None, timeout_ms };
+        (operation, self.begin(&Actor::Task { id }, Change::Ask(ask)))
+    }
+
+    fn stored(&self, id: TaskId) -> Task {
+        self.dispatcher.stored_task(id).unwrap()
+    }
+
+    fn open_request(&self) -> Request {
+        let mut open = self.dispatcher.readers.lend().unwrap().open_requests().unwrap();
+        open.pop().unwrap().request
+    }
+
+    fn approve(&mut self, request: &Request) -> Said {
+        let operation = self.operation();
+        let given = GiveAnswer {
+            operation,
+            request: request.id,
+            answer: Answer::Approve,
+            shown: request.hash.clone(),
+        };
+        self.call(&PERSON, Change::Answer(given))
+    }
+
+    /// Leaves the database no room for another page, or makes room again.
+    fn fill_the_disk(&self, full: bool) {
+        let pages = if full { 1 } else { 1_000_000 };
+        self.dispatcher.store.limit_pages(pages);
+    }
+}
+
+fn ended(id: TaskId, code: i32) -> message::Said {
+    let report = Report {
+        protocol: SHIM_PROTOCOL,
+        task: id,
+        attempt: AttemptNumber::FIRST,
+        process: None,
+        started_at: Some(Timestamp(1)),
+        exit: Some(ExitStatus::Code { code }),
+        exited_at: Some(Timestamp(2)),
+        ended_at: Timestamp(2),
+        spawn_error: None,
+        timed_out: false,
+        peak_memory: Some(1),
+        cpu_ms: Some(1),
+        left: vec![],
+        size: 0,
+    };
+    message::Said::Ended { report: Box::new(report), tail: "x".repeat(10_000) }
+}
+
+#[test]
+fn a_slot_that_becomes_free_starts_the_next_task_in_the_same_turn() {
+    let mut table = Table::with_slots(1);
+    let (first, second) = (table.submit(), table.submit());
+    assert_eq!(table.stored(first).state.name(), StateName::Starting);
+    assert_eq!(table.stored(second).state, TaskState::Queued { reason: QueueReason::Slot });
+    table.run(first);
+    table.end(first, 0);
+    assert_eq!(table.stored(first).state.outcome(), Some(&Outcome::Succeeded));
+    assert_eq!(table.stored(second).state.name(), StateName::Starting);
+}
+
+#[test]
+fn a_turn_that_cannot_be_stored_never_happened() {
+    let mut table = Table::with_slots(10);
+    let first = table.submit();
+    let events_before = table.dispatcher.live.last_event();
+    table.fill_the_disk(true);
+    // Large enough that it fits into no page that is there already.
+    let Change::Submit(mut large) = table.new_task(false) else { panic!("no submit") };
+    large.label = Some("x".repeat(1 << 20));
+    let refused = table.call(&PERSON, Change::Submit(large)).unwrap_err();
+    assert_eq!(refused.code(), nod_core::protocol::ErrorCode::Storage, "{refused}");
+    assert_eq!(table.dispatcher.live.last_event(), events_before);
+    table.fill_the_disk(false);
+    let second = table.submit();
+    assert_eq!(second.0, first.0 + 1, "no number was used up");
+}
+
+#[test]
+fn what_a_shim_said_while_the_disk_was_full_is_taken_in_later() {
+    let mut table = Table::with_slots(10);
+    let id = table.submit();
+    table.run(id);
+    table.fill_the_disk(true);
+    for _ in 0..20 {
+        // Until no free page is left to hide in.
+        let Change::Submit(mut large) = table.new_task(false) else { panic!("no submit") };
+        large.label = Some("x".repeat(1_000));
+        drop(table.begin(&PERSON, Change::Submit(large)));
+    }
+    table.end(id, 3);
+    assert_eq!(table.stored(id).state.name(), StateName::Running);
+    assert!(table.dispatcher.next_wake().is_some_and(|wait| wait <= RETRY));
+    table.fill_the_disk(false);
+    table.dispatcher.turn(vec![]);
+    assert_eq!(table.stored(id).state.words(), "Failed (exit 3)");
+}
+
+#[test]
+fn a_terminal_state_is_entered_once() {
+    let mut table = Table::with_slots(10);
+    let id = table.submit();
+    table.run(id);
+    table.end(id, 0);
+    table.end(id, 3);
+    table.hear(id, message::Said::Gone { why: "killed".into() });
+    assert_eq!(table.stored(id).state.outcome(), Some(&Outcome::Succeeded));
+    let reader = table.dispatcher.readers.lend().unwrap();
+    let ends = reader.events(id).unwrap().into_iter().filter(|event| event.what == "succeeded");
+    assert_eq!(ends.count(), 1);
+}
+
+#[test]
+fn every_event_is_published_with_the_number_it_is_stored_under() {
+    let mut table = Table::with_slots(10);
+    let id = table.submit();
+    table.run(id);
+    table.end(id, 0);
+    let mut published = Vec::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        while let Ok(Some(event)) =
+            tokio::time::timeout(Duration::ZERO, table.subscription.next()).await
+        {
+            published.push(event.seq);
+        }
+    });
+    let stored = table.dispatcher.readers.lend().unwrap().events(id).unwrap();
+    assert_eq!(published, stored.iter().map(|event| event.seq).collect::<Vec<_>>());
+    assert_eq!(published, (1..=4).map(EventNumber).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_answer_reaches_everyone_who_asks_under_its_operation_and_nobody_twice() {
+    let mut table = Table::with_slots(10);
+    let id = table.submit();
+    table.run(id);
+    let (operation, mut first) = table.ask(id, None);
+    let again = Ask {
+        operation: operation.clone(),
+        question: "Deploy?".into(),
+        detail: None,
+        timeout_ms: None,
+    };
+    let mut second = table.begin(&Actor::Task { id }, Change::Ask(again.clone()));
+    assert!(first.try_recv().is_err() && second.try_recv().is_err());
+    let request = table.open_request();
+    table.approve(&request).unwrap();
+    for waiting in [&mut first, &mut second] {
+        assert!(matches!(waiting.try_recv(), Ok(Ok(Reply::Closed { .. }))));
+    }
+    // Asked once more after the answer, as after a lost connection.
+    let later = table.call(&Actor::Task { id }, Change::Ask(again)).unwrap();
+    assert!(matches!(later, Reply::Closed { request: same, .. } if same == request.id));
+    let requests = table.dispatcher.readers.lend().unwrap().requests(id).unwrap();
+    assert_eq!(requests.len(), 1);
+}
+
+#[test]
+fn an_open_question_expires_by_itself() {
+    let mut table = Table::with_slots(10);
+    let id = table.submit();
+    table.run(id);
+    let (_, mut asking) = table.ask(id, Some(0));
+    assert!(matches!(
+        asking.try_recv(),
+        Ok(Ok(Reply::Closed { closure: Closure::Expired { .. }, .. }))
+    ));
+    assert_eq!(table.stored(id).state.name(), StateName::Running);
+    let (_, waiting) = table.ask(id, Some(60_000));
+    let wake = table.dispatcher.next_wake().unwrap();
+    assert!(wake <= Duration::from_secs(60) && wake > Duration::from_secs(50), "{wake:?}");
+    drop(waiting);
+}
+
+#[test]
+fn a_submit_and_a_cancel_at_once_leave_one_end_each() {
+    let mut table = Table::with_slots(1);
+    let blocked = table.submit();
+    table.run(blocked);
+    let ids: Vec<_> = (0..100).map(|_| table.submit()).collect();
+    let mut messages = Vec::new();
+    for id in &ids {
+        let operation = table.operation();
+        let (reply, _said) = oneshot::channel();
+        let change = Change::Cancel { operation, id: *id };
+        let incoming = Incoming { actor: PERSON, change, reply };
+        messages.push(Message::Call(Box::new(incoming)));
+    }
+    table.dispatcher.turn(messages);
+    let counts = table.dispatcher.readers.lend().unwrap().counts().unwrap();
+    assert_eq!(counts, [(StateName::Running, 1), (StateName::Cancelled, 100)].into());
+}
+
+#[test]
+fn an_idle_dispatcher_sleeps_without_a_timer() {
+    let mut table = Table::with_slots(10);
+    let id = table.submit();
+    table.run(id);
+    assert_eq!(table.dispatcher.next_wake(), None);
+}
