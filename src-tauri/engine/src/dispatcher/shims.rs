@@ -1,8 +1,9 @@
 //! Deciding on what was heard of running attempts.
 
 use nod_core::ids::{AttemptNumber, TaskId, Timestamp};
+use nod_core::protocol::EventChange;
 use nod_core::shim::{ProcessIdentity, Report, Status};
-use nod_core::task::{StopCause, TaskState};
+use nod_core::task::{StopCause, Task, TaskState};
 use nod_core::transition::{Effect, Input};
 
 use super::Dispatcher;
@@ -31,7 +32,7 @@ impl Dispatcher {
             Said::Status(status) => return self.adopted(id, attempt, *status, turn),
             Said::Progress(progress) => return self.note_progress(id, progress),
             Said::Started { process, at } => {
-                self.started(id, process, at);
+                self.started(id, process, at, turn);
                 Input::Started
             }
             Said::Exited { status, at } => {
@@ -85,12 +86,18 @@ impl Dispatcher {
         }
     }
 
-    fn started(&mut self, id: TaskId, process: ProcessIdentity, at: Timestamp) {
+    fn started(&mut self, id: TaskId, process: ProcessIdentity, at: Timestamp, turn: &mut Turn) {
         self.change_attempt(id, |row| {
             row.process = Some(process.pid);
             row.started_at = Some(at);
         });
+        let Some(before) = self.live.task(id).map(|live| live.task().clone()) else { return };
         self.set_started(id, at);
+        // One that spoke before its shim did is in its state already: that does not tell the start.
+        if before.started_at.is_none() && before.state != TaskState::Starting {
+            let task = Box::new(Task { started_at: Some(at), ..before });
+            turn.event(&mut self.live, id, ("started", None), EventChange::Task { task });
+        }
     }
 
     fn set_started(&mut self, id: TaskId, at: Timestamp) {

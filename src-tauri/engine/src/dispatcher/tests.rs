@@ -128,6 +128,20 @@ impl Table {
         (operation, self.begin(&Actor::Task { id }, Change::Ask(ask)))
     }
 
+    /// Returns the events since the last look.
+    fn published(&mut self) -> Vec<Event> {
+        let mut published = Vec::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            while let Ok(Some(event)) =
+                tokio::time::timeout(Duration::ZERO, self.subscription.next()).await
+            {
+                published.push((*event).clone());
+            }
+        });
+        published
+    }
+
     fn stored(&self, id: TaskId) -> Task {
         self.dispatcher.stored_task(id).unwrap()
     }
@@ -239,20 +253,31 @@ fn a_terminal_state_is_entered_once() {
 }
 
 #[test]
+fn a_start_is_told_though_the_task_spoke_before_its_shim() {
+    let mut table = Table::with_slots(1);
+    let id = table.submit();
+    let (_operation, _said) = table.ask(id, None);
+    assert_eq!(table.stored(id).state.name(), StateName::Waiting);
+    table.published();
+    table.run(id);
+    let published = table.published();
+    let [Event { change: EventChange::Task { task }, .. }] = published.as_slice() else {
+        panic!("{published:?}")
+    };
+    assert_eq!((task.state.name(), task.started_at), (StateName::Waiting, Some(Timestamp(1))));
+    assert_eq!(table.stored(id), **task);
+    // Said once more, as by the shim of an adopted task, it is no news.
+    table.run(id);
+    assert_eq!(table.published(), []);
+}
+
+#[test]
 fn every_event_is_published_with_the_number_it_is_stored_under() {
     let mut table = Table::with_slots(10);
     let id = table.submit();
     table.run(id);
     table.end(id, 0);
-    let mut published = Vec::new();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(async {
-        while let Ok(Some(event)) =
-            tokio::time::timeout(Duration::ZERO, table.subscription.next()).await
-        {
-            published.push(event.seq);
-        }
-    });
+    let published: Vec<_> = table.published().iter().map(|event| event.seq).collect();
     let stored = table.dispatcher.readers.lend().unwrap().events(id).unwrap();
     assert_eq!(published, stored.iter().map(|event| event.seq).collect::<Vec<_>>());
     assert_eq!(published, (1..=4).map(EventNumber).collect::<Vec<_>>());
