@@ -27,7 +27,7 @@ pub fn program(name: &str) -> PathBuf {
     let this = env::current_exe().expect("a test is a program");
     let folder = this.ancestors().nth(2).expect("cargo puts tests into target/*/deps");
     let path = folder.join(name);
-    assert!(path.exists(), "{} is missing: run cargo build --workspace", path.display());
+    assert!(path.exists(), "{} is missing: `make test` builds it", path.display());
     path
 }
 

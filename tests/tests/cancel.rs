@@ -113,7 +113,8 @@ fn a_cancel_that_comes_too_late_says_how_the_task_ended() {
 #[test]
 fn what_a_task_leaves_behind_is_ended_and_reported() {
     let host = quick();
-    let id = host.submit("sleep 6099 & echo quick");
+    // A fork bears its parent's name until it becomes a program of its own.
+    let id = host.submit("sleep 6099 & until grep -q sleep /proc/$!/comm; do :; done; echo quick");
     let ended = host.wait_for_end(id);
     assert_eq!(ended.state.outcome(), Some(&Outcome::Succeeded));
     let attempt = host.detail(id).attempts.pop().unwrap();
