@@ -1,7 +1,7 @@
 //! Asking a person, from a running task and before one starts.
 
 use nod_core::environment::Change;
-use nod_core::protocol::{Call, ErrorCode, GiveAnswer};
+use nod_core::protocol::{Call, ErrorCode, GiveAnswer, Reply};
 use nod_core::request::{Answer, Closure, Origin};
 use nod_core::task::{Denial, Outcome, StateName};
 use nod_tests::wait::until_equal;
@@ -195,4 +195,75 @@ fn asking_outside_a_task_says_what_to_do() {
     let ran = host.run(&["ask", "Deploy?"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.err.contains("task"), "{ran:?}");
+}
+
+#[test]
+fn a_gate_shows_what_the_submitter_changed_though_its_host_inherited_it() {
+    let home = nod_tests::Home::new();
+    // The very process that submits starts the host, with all of its variables.
+    let mut submit = home.nod(&["submit", "--ask-first", "--", "deploy", "prod"]);
+    let path = format!("{}:/usr/bin:/bin", home.work().display());
+    submit.env("PATH", &path).env("GIT_SSH_COMMAND", "/tmp/other-ssh");
+    assert!(submit.output().unwrap().status.success());
+    let request = home.wait_for_request(nod_core::ids::TaskId(1));
+    let value = |name: &str| {
+        let mut changes = request.shown.environment.iter();
+        changes.find(|change| change.name == name).and_then(|change| change.value.clone())
+    };
+    assert_eq!(value("PATH"), Some(path));
+    assert_eq!(value("GIT_SSH_COMMAND").as_deref(), Some("/tmp/other-ssh"));
+    assert_eq!(home.run(&["stop"]).code, Some(0));
+}
+
+#[test]
+fn an_approved_folder_cannot_be_swapped() {
+    let mut host = TestHost::start();
+    for name in ["good", "bad"] {
+        std::fs::create_dir(host.work().join(name)).unwrap();
+    }
+    let link = host.work().join("link");
+    std::os::unix::fs::symlink(host.work().join("good"), &link).unwrap();
+    let mut submit = host.shell_submit("touch ran");
+    submit.environment = Some(Default::default());
+    submit.cwd = link.to_string_lossy().into_owned();
+    submit.ask_first = true;
+    let Reply::Submitted { id } = host.call(&Call::Submit(Box::new(submit))) else {
+        panic!("no id")
+    };
+    let request = host.wait_for_request(id);
+    assert_eq!(request.shown.cwd, host.work().join("good").to_string_lossy());
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(host.work().join("bad"), &link).unwrap();
+    // And the folder itself, put aside for a link.
+    std::fs::rename(host.work().join("good"), host.work().join("old")).unwrap();
+    std::os::unix::fs::symlink(host.work().join("bad"), host.work().join("good")).unwrap();
+    host.answer(&request, Answer::Approve);
+    let ended = host.wait_for_end(id);
+    assert_eq!(ended.state.name(), StateName::Failed, "{ended:?}");
+    assert!(!host.work().join("bad/ran").exists());
+}
+
+#[test]
+fn a_question_whose_asker_died_while_no_host_ran_is_withdrawn() {
+    let mut host = TestHost::start();
+    let id =
+        host.submit("nod ask 'Deploy?' & echo $! > asker; while [ ! -e go ]; do sleep 0.02; done");
+    let request = host.wait_for_request(id);
+    let asker = std::fs::read_to_string(host.work().join("asker")).unwrap();
+    host.kill();
+    nod_tests::processes::kill_9(asker.trim().parse().unwrap());
+    host.restart();
+    until_equal("the task to run on", &StateName::Running, || host.state(id));
+    let closure = host.request(id, request.id).closure;
+    assert!(matches!(closure, Some(Closure::Withdrawn { .. })), "{closure:?}");
+    std::fs::write(host.work().join("go"), "").unwrap();
+    host.wait_for_end(id);
+}
+
+#[test]
+fn a_question_without_visible_text_is_refused() {
+    let host = TestHost::start();
+    let id = host.submit("nod ask \"$(printf '\\001\\002\\342\\200\\256')\"; echo $? > code");
+    host.wait_for_end(id);
+    assert_eq!(std::fs::read_to_string(host.work().join("code")).unwrap(), "2\n");
 }

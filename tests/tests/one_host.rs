@@ -154,3 +154,32 @@ fn garbage_on_the_socket_harms_nobody() {
     let id = host.submit("true");
     assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
 }
+
+#[test]
+fn a_connection_full_of_waiting_calls_says_so_and_half_a_close_loses_no_reply() {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    let host = TestHost::start();
+    let id = host.submit("while [ ! -e go ]; do sleep 0.02; done");
+    let hello = r#"{"jsonrpc":"2.0","id":0,"method":"hello","params":{"protocol":1}}"#;
+    let mut stream = UnixStream::connect(host.socket()).unwrap();
+    let mut lines = vec![hello.to_owned()];
+    lines.extend((1..=65).map(|n| {
+        format!(r#"{{"jsonrpc":"2.0","id":{n},"method":"wait","params":{{"id":{id}}}}}"#)
+    }));
+    stream.write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
+    let mut replies = BufReader::new(stream.try_clone().unwrap()).lines();
+    assert!(replies.next().unwrap().unwrap().contains("welcome"));
+    let refused = replies.next().unwrap().unwrap();
+    assert!(refused.contains("\"id\":65") && refused.contains("open another"), "{refused}");
+
+    let mut stream = UnixStream::connect(host.socket()).unwrap();
+    let list = r#"{"jsonrpc":"2.0","id":1,"method":"list","params":{}}"#;
+    stream.write_all(format!("{hello}\n{list}\n").as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).unwrap();
+    assert_eq!(said.lines().count(), 2, "{said}");
+    std::fs::write(host.work().join("go"), "").unwrap();
+    host.wait_for_end(id);
+}

@@ -200,3 +200,25 @@ fn a_task_finds_its_own_nod_first_and_its_pager_is_cat() {
     let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     assert_eq!(lines.next().map(str::to_owned), open_files.map(|limit| limit.to_string()));
 }
+
+#[test]
+fn a_log_can_be_followed_before_its_task_starts() {
+    let mut host = TestHost::start();
+    let id = host.submit_with(&["--ask-first"], &["echo started"]);
+    let request = host.wait_for_request(id);
+    let mut follow =
+        host.nod(&["logs", "-f", &id.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
+    // It has connected once the host has a connection more.
+    until("the follower", || {
+        let pid = follow.id();
+        let connected = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten().any(|fd| {
+            std::fs::read_link(fd.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket"))
+        });
+        connected.then_some(())
+    });
+    host.answer(&request, nod_core::request::Answer::Approve);
+    let mut out = String::new();
+    follow.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(out, "started\r\n");
+    assert!(follow.wait().unwrap().success());
+}

@@ -142,3 +142,21 @@ fn progress_without_a_host_starts_none_and_harms_nobody() {
     assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
     assert_eq!(std::fs::read_to_string(host.work().join("code")).unwrap(), "0\n");
 }
+
+#[test]
+fn the_output_of_a_settled_task_is_not_in_the_hosts_log() {
+    let mut host = TestHost::start();
+    let id = host.submit("while [ ! -e go ]; do sleep 0.02; done; echo password is hunter2");
+    host.wait_for_state(id, StateName::Running);
+    let log = std::path::PathBuf::from(host.detail(id).log_path.unwrap());
+    let folder = log.parent().unwrap();
+    host.kill();
+    std::fs::write(host.work().join("go"), "").unwrap();
+    until("the report", || folder.join("exit.json").exists().then_some(()));
+    // Gone, as it is by itself when no host comes for a while.
+    processes::with_mark(&folder.to_string_lossy()).into_iter().for_each(processes::kill_9);
+    host.restart();
+    host.wait_for_end(id);
+    let log = std::fs::read_to_string(host.data().join("host.log")).unwrap();
+    assert!(log.contains("settled") && !log.contains("hunter2"), "{log}");
+}

@@ -8,7 +8,7 @@ use ts_rs::TS;
 /// The variables of a process, by name.
 pub type Environment = BTreeMap<String, String>;
 
-/// One difference between a task's environment and the host's.
+/// One difference between a task's environment and the usual one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct EnvironmentChange {
     pub name: String,
@@ -53,23 +53,30 @@ pub fn without_leaks(given: &Environment) -> Environment {
         .collect()
 }
 
-/// Returns what a task's environment has otherwise than the host's, by name.
+/// Returns what a task's environment has otherwise than what a person is used to, by name.
+///
+/// What was `given` by name is always among it.
 #[must_use]
-pub fn changes(host: &Environment, task: &Environment) -> Vec<EnvironmentChange> {
+pub fn changes(
+    usual: &Environment,
+    task: &Environment,
+    given: &Environment,
+) -> Vec<EnvironmentChange> {
     let mut changes = Vec::new();
     for (name, value) in task {
-        let change = match host.get(name) {
-            Some(same) if same == value => continue,
+        let change = match usual.get(name) {
+            Some(same) if same == value && !given.contains_key(name) => continue,
             Some(_) => Change::Changed,
             None => Change::Added,
         };
         changes.push(shown(name, change, Some(value)));
     }
-    for name in host.keys().filter(|name| !task.contains_key(*name)) {
+    for name in usual.keys().filter(|name| !task.contains_key(*name)) {
         changes.push(shown(name, Change::Removed, None));
     }
+    let uninteresting = [NOISE.as_slice(), LEAKS.as_slice()].concat();
     changes.retain(|change| {
-        !NOISE.contains(&change.name.as_str()) && !LEAKS.contains(&change.name.as_str())
+        given.contains_key(&change.name) || !uninteresting.contains(&change.name.as_str())
     });
     changes.sort_by(|a, b| a.name.cmp(&b.name));
     changes
@@ -84,7 +91,7 @@ fn shown(name: &str, change: Change, value: Option<&String>) -> EnvironmentChang
 /// Returns whether a variable is likely to hold a secret, by its name or its value.
 #[must_use]
 pub fn looks_secret(name: &str, value: &str) -> bool {
-    const NAMES: [&str; 11] = [
+    const NAMES: [&str; 10] = [
         "TOKEN",
         "SECRET",
         "PASSWORD",
@@ -95,12 +102,12 @@ pub fn looks_secret(name: &str, value: &str) -> bool {
         "CREDENTIAL",
         "PRIVATE",
         "ACCESS_KEY",
-        "AUTH",
     ];
     const PREFIXES: [&str; 8] =
         ["sk-", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "AKIA", "-----BEGIN"];
     let name = name.to_ascii_uppercase();
-    let by_name = NAMES.iter().any(|part| name.contains(part)) || name.ends_with("_KEY");
+    let words = name.split('_').any(|word| word == "AUTH");
+    let by_name = words || NAMES.iter().any(|part| name.contains(part)) || name.ends_with("_KEY");
     // SSH_AUTH_SOCK is a path, and useful to see.
     let by_name = by_name && !name.ends_with("_SOCK");
     let url_password = value.split_once("://").is_some_and(|(_, rest)| {
@@ -108,7 +115,34 @@ pub fn looks_secret(name: &str, value: &str) -> bool {
             .next()
             .is_some_and(|host| host.rsplit_once('@').is_some_and(|(login, _)| login.contains(':')))
     });
+    // A value is no reason to hide what decides which program runs.
+    if decides_what_runs(&name) {
+        return false;
+    }
     by_name || url_password || PREFIXES.iter().any(|prefix| value.starts_with(prefix))
+}
+
+/// Returns whether a variable can put another program in the place of the one that is named.
+fn decides_what_runs(name: &str) -> bool {
+    const NAMES: [&str; 12] = [
+        "PATH",
+        "ENV",
+        "BASH_ENV",
+        "SHELL",
+        "IFS",
+        "CDPATH",
+        "HOME",
+        "EDITOR",
+        "VISUAL",
+        "PAGER",
+        "NODE_OPTIONS",
+        "PROMPT_COMMAND",
+    ];
+    const PREFIXES: [&str; 9] =
+        ["LD_", "DYLD_", "GIT_SSH", "GIT_EXEC", "GIT_CONFIG", "PYTHON", "PERL5", "RUBY", "RUSTC"];
+    NAMES.contains(&name)
+        || name.ends_with("_PRELOAD")
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -128,7 +162,7 @@ mod tests {
             ("API_TOKEN", "hunter2"),
             ("SHLVL", "2"),
         ]);
-        let seen = changes(&host, &task);
+        let seen = changes(&host, &task, &Environment::new());
         let row = |name: &str, change, value: Option<&str>, masked| EnvironmentChange {
             name: name.to_owned(),
             change,
@@ -144,6 +178,15 @@ mod tests {
     }
 
     #[test]
+    fn what_was_given_by_name_is_always_shown() {
+        let usual = environment(&[("LANG", "C"), ("PWD", "/")]);
+        let given = environment(&[("LANG", "C"), ("PWD", "/etc"), ("CLAUDECODE", "1")]);
+        let names: Vec<_> =
+            changes(&usual, &given, &given).into_iter().map(|change| change.name).collect();
+        assert_eq!(names, ["CLAUDECODE", "LANG", "PWD"]);
+    }
+
+    #[test]
     fn secrets_are_known_by_name_or_by_value() {
         let cases = [
             ("GITHUB_TOKEN", "x", true),
@@ -152,6 +195,10 @@ mod tests {
             ("DATABASE_URL", "postgres://localhost/db?x=a@b:c", false),
             ("ANYTHING", "ghp_0123456789", true),
             ("SSH_AUTH_SOCK", "/run/agent", false),
+            ("GIT_AUTHOR_NAME", "me", false),
+            ("PROXY_AUTH", "x", true),
+            ("PATH", "sk-live:/evil:/bin", false),
+            ("LD_PRELOAD", "ghp_0123", false),
             ("KEYBOARD", "us", false),
             ("LANG", "C", false),
         ];

@@ -198,7 +198,7 @@ fn stopping(cause: &StopCause, stage: Option<&StopStage>, input: Input) -> Resul
     let same = || TaskState::Stopping { cause: cause.clone(), stage: stage.cloned() };
     match input {
         Input::Started => Ok((same(), vec![])),
-        // Its time was up or it had ended: that is how it ends. The person only hurries it.
+        // Why it ends is settled. The shim is told all the same: it may not have heard the first time.
         Input::CancelRequested { .. } => Ok((same(), vec![Effect::Stop])),
         Input::Stopping { stage, .. } => {
             Ok((TaskState::Stopping { cause: cause.clone(), stage: Some(stage) }, vec![]))

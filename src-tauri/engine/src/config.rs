@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -24,7 +25,7 @@ pub(crate) struct Groups {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Group {
     /// How many of its tasks may have a process at once.
-    pub slots: usize,
+    pub(crate) slots: NonZeroUsize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -36,7 +37,7 @@ pub(crate) struct Cancel {
 
 impl Default for Group {
     fn default() -> Self {
-        Self { slots: 64 }
+        Self { slots: NonZeroUsize::new(64).expect("64 is not 0") }
     }
 }
 
@@ -80,7 +81,7 @@ mod tests {
         let path = folder.path().join("config.toml");
         assert_eq!(Config::load(&path).unwrap(), Config::default());
         fs::write(&path, "[groups.default]\nslots = 2\n").unwrap();
-        assert_eq!(Config::load(&path).unwrap().groups.default.slots, 2);
+        assert_eq!(Config::load(&path).unwrap().groups.default.slots.get(), 2);
         fs::write(&path, "[groups.default]\nslotz = 2\n").unwrap();
         let error = Config::load(&path).unwrap_err().to_string();
         assert!(error.contains("slotz") && error.contains("line 2"), "{error}");

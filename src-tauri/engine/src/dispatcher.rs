@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId};
+use nod_core::ids::{AttemptNumber, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{Event, EventChange, Reply};
 use nod_core::request::{APPROVAL_KEY, Answer, Closure, Origin};
 use nod_core::schedule;
@@ -58,6 +58,10 @@ pub(crate) struct Dispatcher {
     pub(crate) waiters: Waiters,
     /// What a turn that could not be stored had taken in, to be decided again.
     pub(crate) again: Vec<(TaskId, AttemptNumber, Said)>,
+    /// The last turn could not be stored.
+    pub(crate) stuck: bool,
+    /// Questions whose askers are gone, and until when they may come back.
+    pub(crate) orphans: HashMap<RequestId, Timestamp>,
 }
 
 /// What does not change while a host runs.
@@ -79,6 +83,12 @@ pub(crate) struct Waiters {
 }
 
 impl Waiters {
+    /// Returns whether somebody still waits for the answer to a question.
+    fn has_asker(&self, request: RequestId) -> bool {
+        let waiting = self.signals.get(&(APPROVAL_KEY, request));
+        waiting.is_some_and(|waiting| waiting.iter().any(|reply| !reply.is_closed()))
+    }
+
     /// Wakes everyone who waits for the signal.
     fn notify(&mut self, key: &'static str, request: RequestId, closure: &Closure) {
         for reply in self.signals.remove(&(key, request)).unwrap_or_default() {
@@ -116,11 +126,17 @@ impl Dispatcher {
 
     /// Returns how long nothing happens by itself; nothing when that is for ever.
     fn next_wake(&self) -> Option<Duration> {
+        if self.stuck {
+            // Whatever is due: no sooner than the disk may have room again.
+            return Some(RETRY);
+        }
         let now = clock::now();
-        let expiry = self.live.first_expiry().map(|(at, _)| Duration::from_millis(at.since(now)));
+        let expiry = self.live.first_expiry().map(|(at, _)| at);
+        let orphan = self.orphans.values().min().copied();
+        let due = [expiry, orphan].into_iter().flatten().min();
+        let due = due.map(|at| Duration::from_millis(at.since(now)));
         let progress = self.board.next().map(|at| at.saturating_duration_since(Instant::now()));
-        let retry = (!self.again.is_empty()).then_some(RETRY);
-        [expiry, progress, retry].into_iter().flatten().min()
+        [due, progress].into_iter().flatten().min()
     }
 
     /// Decides, stores, publishes and acts, once.
@@ -138,21 +154,15 @@ impl Dispatcher {
                     self.decide_shim(id, attempt, said, &mut turn);
                 }
                 Message::AskerGone(operation) => {
-                    self.asker_gone(&operation, &mut turn);
+                    self.asker_gone(&operation, &turn);
                 }
                 Message::Stop => {}
             }
         }
         self.expire(&mut turn);
+        self.withdraw_orphans(&mut turn);
         self.admit(&mut turn);
         self.settle(turn, heard);
-    }
-
-    fn asker_gone(&mut self, operation: &OperationId, turn: &mut Turn) {
-        if let Err(error) = self.withdraw_asked(operation, "the process that asked is gone", turn) {
-            // The question stays open until it expires or its task ends.
-            tracing::error!("failed to withdraw a question: {error}");
-        }
     }
 
     fn settle(&mut self, mut turn: Turn, heard: Vec<(TaskId, AttemptNumber, Said)>) {
@@ -162,11 +172,14 @@ impl Dispatcher {
         let (commit, events) = turn.commit(&self.live);
         match self.store.write(&commit) {
             Ok(()) => {
+                self.stuck = false;
                 self.live.keep();
                 self.act(turn, events);
             }
             Err(error) => {
-                tracing::error!("failed to store a turn: {error}");
+                if !std::mem::replace(&mut self.stuck, true) {
+                    tracing::error!("failed to store a turn, and will try again: {error}");
+                }
                 self.live.undo();
                 self.again = heard;
                 refuse(turn, error);
@@ -179,13 +192,18 @@ impl Dispatcher {
         for event in events {
             self.events.publish(event);
         }
+        for id in turn.begun {
+            self.outputs.begin(id, None);
+        }
         for (request, reply) in turn.askers {
+            self.orphans.remove(&request);
             self.waiters.signals.entry((APPROVAL_KEY, request)).or_default().push(reply);
         }
         for (reply, said) in turn.replies {
             answer(reply, said);
         }
         for (request, closure) in &turn.closed {
+            self.orphans.remove(request);
             self.waiters.notify(APPROVAL_KEY, *request, closure);
         }
         for start in turn.starts {
@@ -390,6 +408,12 @@ impl Dispatcher {
 
     fn stored_request(&self, id: RequestId) -> Result<nod_core::request::Request, EngineError> {
         self.readers.lend()?.request(id)?.ok_or(EngineError::RequestNotFound(id))
+    }
+
+    /// Returns the open questions of running tasks, which somebody must come back for.
+    pub(crate) fn orphans_of(live: &Live, grace_ms: u64) -> HashMap<RequestId, Timestamp> {
+        let until = clock::now().plus(grace_ms);
+        live.asked().map(|request| (request, until)).collect()
     }
 
     fn stored_closure(&self, id: RequestId) -> Result<Closure, EngineError> {

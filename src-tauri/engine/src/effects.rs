@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender};
 use nod_core::environment::Environment;
@@ -62,15 +62,16 @@ pub(crate) struct Worker {
 
 impl Effects {
     /// Starts the workers.
-    pub(crate) fn begin(worker: &Worker) -> io::Result<Self> {
+    pub(crate) fn begin(worker: &Worker) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (jobs, todo) = crossbeam_channel::unbounded();
+        let mut workers = Vec::new();
         for number in 0..WORKERS {
             let (worker, todo) = (worker.clone(), todo.clone());
-            thread::Builder::new()
-                .name(format!("worker-{number}"))
-                .spawn(move || worker.run(&todo))?;
+            let thread = thread::Builder::new().name(format!("worker-{number}"));
+            workers.push(thread.spawn(move || worker.run(&todo))?);
         }
-        Ok(Self { jobs, shims: worker.shims.clone(), tasks: worker.tasks.clone() })
+        let effects = Self { jobs, shims: worker.shims.clone(), tasks: worker.tasks.clone() };
+        Ok((effects, workers))
     }
 
     /// Returns a way to workers that never come.
@@ -150,6 +151,7 @@ impl Worker {
             Some(environment) => Arc::clone(environment),
             None => Arc::new(self.stored_environment(&start.digest)?),
         };
+        check_folder(&start.spec.cwd)?;
         make_folder(&start.folder)?;
         write_spec(&start.folder.join(SPEC_FILE), &start.spec)?;
         let environment = self.task_environment(start, &environment);
@@ -191,6 +193,17 @@ enum StartError {
     Store(#[from] StoreError),
     #[error("{0}")]
     Io(#[from] io::Error),
+    #[error("the folder is another one than when the task was submitted: it is {} now", .0.display())]
+    FolderMoved(PathBuf),
+}
+
+/// Refuses a folder that was put in the place of the one that was shown.
+fn check_folder(cwd: &str) -> Result<(), StartError> {
+    match fs::canonicalize(cwd) {
+        Ok(real) if real != Path::new(cwd) => Err(StartError::FolderMoved(real)),
+        // One that is gone is told better by the shim.
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {

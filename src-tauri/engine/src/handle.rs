@@ -19,6 +19,7 @@ use nod_core::protocol::{
 };
 use nod_core::shim::LOG_FILE;
 use nod_core::task::StateName;
+use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
 use crate::clock;
@@ -35,6 +36,10 @@ const RECENT: u32 = 50;
 
 /// The longest command, in bytes: what Linux takes as one word, and what fits into a message.
 const COMMAND_LIMIT: usize = 128 * 1024;
+
+/// How much of a task's requests and events one message shows, the newest first.
+const REQUEST_BYTES: usize = 384 * 1024;
+const EVENT_BYTES: usize = 128 * 1024;
 
 /// The longest label, in bytes.
 const LABEL_LIMIT: usize = 1_000;
@@ -57,6 +62,8 @@ pub(crate) struct Inner {
     pub(crate) epoch: String,
     pub(crate) host_environment: Environment,
     pub(crate) login_environment: OnceLock<Environment>,
+    /// What the account itself says, whoever started this host.
+    pub(crate) account_environment: Environment,
     pub(crate) show_window: Option<Box<dyn Fn() + Send + Sync>>,
     /// Becomes true when somebody asked the host to end.
     pub(crate) stop: watch::Sender<bool>,
@@ -240,9 +247,10 @@ impl Handle {
             Some(given) => environment::without_leaks(&given),
             None => environment::without_leaks(self.login_environment()),
         };
-        plain.extend(submit.extra_environment);
+        plain.extend(submit.extra_environment.clone());
         check_environment(&plain)?;
-        let environment_changes = environment::changes(&self.inner.host_environment, &plain);
+        let usual = self.usual_environment(submit.ask_first);
+        let environment_changes = environment::changes(usual, &plain, &submit.extra_environment);
         let sealed = self.inner.seal.seal(&plain);
         Ok(NewTask {
             operation: submit.operation,
@@ -275,16 +283,36 @@ impl Handle {
         })
     }
 
+    /// Returns what a person is used to, against which changes are shown.
+    ///
+    /// A headless host may have been started by the very program that submits,
+    /// with whatever environment that has: there only the login shell's counts.
+    /// What nobody approves does not wait for it.
+    fn usual_environment(&self, waits: bool) -> &Environment {
+        match self.inner.kind {
+            HostKind::Desktop => &self.inner.host_environment,
+            HostKind::Headless if waits => self.login_environment(),
+            HostKind::Headless => {
+                self.inner.login_environment.get().unwrap_or(&self.inner.account_environment)
+            }
+        }
+    }
+
     /// Returns what a task of the window gets, read once from the person's login shell.
     fn login_environment(&self) -> &Environment {
         self.inner.login_environment.get_or_init(|| {
-            let shell = self.inner.host_environment.get("SHELL").map_or("/bin/sh", String::as_str);
-            match process::login_environment(Path::new(shell)) {
+            let account = match self.inner.kind {
+                // The person's session, with its display and its bus.
+                HostKind::Desktop => &self.inner.host_environment,
+                HostKind::Headless => &self.inner.account_environment,
+            };
+            let shell = account.get("SHELL").map_or("/bin/sh", String::as_str);
+            match process::login_environment(Path::new(shell), account) {
                 Ok(environment) if environment.contains_key("PATH") => environment,
-                Ok(_) => self.inner.host_environment.clone(),
+                Ok(_) => account.clone(),
                 Err(error) => {
                     tracing::warn!("failed to read the environment of {shell}: {error}");
-                    self.inner.host_environment.clone()
+                    account.clone()
                 }
             }
         })
@@ -299,6 +327,8 @@ impl Handle {
             Ok((reader.task(id)?, reader.attempts(id)?, reader.requests(id)?, reader.events(id)?))
         })?;
         let row = row.ok_or(EngineError::TaskNotFound(id))?;
+        let requests = newest_fitting(requests, REQUEST_BYTES);
+        let events = newest_fitting(events, EVENT_BYTES);
         let log_path = attempts
             .last()
             .map(|row| self.inner.tasks.join(&row.folder).join(LOG_FILE).display().to_string());
@@ -373,6 +403,17 @@ impl Handle {
     }
 }
 
+/// Returns the last of the items that have room in so many bytes of a message.
+fn newest_fitting<T: Serialize>(mut items: Vec<T>, bytes: usize) -> Vec<T> {
+    let mut size = 0;
+    let fits = |item: &&T| {
+        size += serde_json::to_string(item).map_or(0, |json| json.len());
+        size <= bytes
+    };
+    let kept = items.iter().rev().take_while(fits).count();
+    items.split_off(items.len() - kept)
+}
+
 /// Returns the task that a call concerns.
 fn target(call: &Call) -> Option<TaskId> {
     match call {
@@ -403,7 +444,9 @@ fn folder(cwd: &str) -> Result<String, EngineError> {
     if !path.is_absolute() || !path.is_dir() {
         return Err(missing());
     }
-    Ok(cwd.to_owned())
+    // What a link points to can change after it was approved.
+    let real = path.canonicalize().map_err(|_gone| missing())?;
+    real.into_os_string().into_string().map_err(|_not_text| missing())
 }
 
 fn check_environment(environment: &Environment) -> Result<(), EngineError> {

@@ -29,6 +29,9 @@ use crate::socket;
 use crate::store::{Readers, Seal, Store, StoreError};
 use crate::tokens::Tokens;
 
+/// How long the askers of an earlier host have to find this one, in milliseconds.
+const COMING_BACK_MS: u64 = 10_000;
+
 /// How long an operation may be sent again, in milliseconds.
 const OPERATIONS_KEPT: i64 = 24 * 60 * 60 * 1000;
 
@@ -46,6 +49,8 @@ pub struct Host {
     handle: Handle,
     inbox: Sender<Message>,
     dispatcher: Option<JoinHandle<()>>,
+    /// They end with the dispatcher, after the last start that it gave them.
+    workers: Workers,
     runtime: Option<Runtime>,
     stop: watch::Receiver<bool>,
     events: Option<Subscription>,
@@ -53,6 +58,8 @@ pub struct Host {
     /// Held for as long as this host lives.
     _lock: File,
 }
+
+type Workers = Vec<JoinHandle<()>>;
 
 /// Why a host did not start.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +113,7 @@ impl Host {
         // Made before anything is decided: what ended while no host ran is part of it.
         let events = parts.events.subscribe();
         let place = Place { paths: &paths, programs: &options.programs, socket: &socket, umask };
-        let (dispatcher, first) = dispatcher(&place, &config, &parts, store)?;
+        let (dispatcher, first, workers) = dispatcher(&place, &config, &parts, store)?;
         let thread = begin(dispatcher, first, messages)?;
         let (stop_sender, stop) = watch::channel(false);
         let handle = handle(options, parts, stop_sender);
@@ -121,6 +128,7 @@ impl Host {
             handle,
             inbox,
             dispatcher: Some(thread),
+            workers,
             runtime: Some(runtime),
             stop,
             events: Some(events),
@@ -171,6 +179,12 @@ impl Drop for Host {
         {
             tracing::error!("the dispatcher panicked");
         }
+        // A start that is under way must not meet the next host, which takes what is not there for free.
+        for worker in self.workers.drain(..) {
+            if worker.join().is_err() {
+                tracing::error!("a worker panicked");
+            }
+        }
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -205,9 +219,9 @@ fn prepare(paths: &Paths, programs: &Programs) -> Result<File, StartError> {
 /// host listens there too, wherever its own environment would put it.
 fn choose_socket(mut lock: &File, paths: &Paths) -> Result<PathBuf, StartError> {
     let failed = |source| StartError::Folder { path: paths.host_lock(), source };
-    let mut before = String::new();
-    lock.read_to_string(&mut before).map_err(failed)?;
-    let before = PathBuf::from(before.trim_end());
+    let mut written = String::new();
+    lock.read_to_string(&mut written).map_err(failed)?;
+    let before = PathBuf::from(written.trim_end());
     let socket = if before.is_absolute() && socket::make_folder(&before).is_ok() {
         before
     } else {
@@ -216,8 +230,12 @@ fn choose_socket(mut lock: &File, paths: &Paths) -> Result<PathBuf, StartError> 
             .map_err(|source| StartError::Socket { path: socket.clone(), source })?;
         socket
     };
-    lock.rewind().and_then(|()| lock.set_len(0)).map_err(failed)?;
-    writeln!(lock, "{}", socket.display()).map_err(failed)?;
+    let text = format!("{}\n", socket.display());
+    // A full disk must not take away what is right already.
+    if text != written {
+        lock.rewind().and_then(|()| lock.set_len(0)).map_err(failed)?;
+        lock.write_all(text.as_bytes()).map_err(failed)?;
+    }
     Ok(socket)
 }
 
@@ -264,10 +282,10 @@ fn dispatcher(
     config: &Config,
     parts: &Parts,
     store: Store,
-) -> Result<(Dispatcher, Vec<Message>), StartError> {
+) -> Result<(Dispatcher, Vec<Message>, Workers), StartError> {
     let Place { paths, programs, socket, umask } = *place;
     let settings = Settings {
-        slots: config.groups.default.slots,
+        slots: config.groups.default.slots.get(),
         grace_ms: config.cancel.grace_ms,
         boot_id: process::boot_id(),
         open_files: process::raise_open_files(),
@@ -292,20 +310,23 @@ fn dispatcher(
         bin: paths.bin(),
         tasks,
     };
+    let (effects, workers) = Effects::begin(&worker).map_err(StartError::Threads)?;
     let dispatcher = Dispatcher {
+        orphans: Dispatcher::orphans_of(&live, COMING_BACK_MS),
+        stuck: false,
         live,
         store,
         readers: parts.readers.clone(),
         events: parts.events.clone(),
         outputs: parts.outputs.clone(),
-        effects: Effects::begin(&worker).map_err(StartError::Threads)?,
+        effects,
         tokens: parts.tokens.clone(),
         settings,
         board: Default::default(),
         waiters: Waiters::default(),
         again: vec![],
     };
-    Ok((dispatcher, first))
+    Ok((dispatcher, first, workers))
 }
 
 fn begin(
@@ -336,6 +357,7 @@ fn handle(options: HostOptions, parts: Parts, stop: watch::Sender<bool>) -> Hand
         epoch: hex(&epoch),
         host_environment: own_environment(),
         login_environment: OnceLock::new(),
+        account_environment: process::account_environment(),
         show_window: options.show_window,
         stop,
     })

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::process::Child;
 
 pub(crate) use unix::{
-    boot_id, claim, connect_shim, is_own_private_folder, lock, login_environment, raise_open_files,
-    start_shim, strict_umask, sweep, user_id,
+    account_environment, boot_id, claim, connect_shim, is_own_private_folder, lock,
+    login_environment, raise_open_files, start_shim, strict_umask, sweep, user_id,
 };
 
 /// The programs of Nod, which lie in one folder.

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -28,6 +29,9 @@ const BACKLOG: usize = 64;
 
 /// How many calls of one connection are carried out at once.
 const CALLS: usize = 64;
+
+/// How long the calls of a client that writes no more have to end.
+const LAST_REPLIES: Duration = Duration::from_millis(250);
 
 /// Makes the socket. The caller holds the host's lock, so an old one is nobody's.
 pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
@@ -62,7 +66,7 @@ pub(crate) async fn serve(listener: UnixListener, handle: Handle) {
             }
             Err(error) => {
                 tracing::warn!("failed to accept a connection: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
@@ -87,7 +91,10 @@ async fn connection(stream: UnixStream, handle: Handle) {
     let writer = tokio::spawn(write_all(write, outbox));
     let mut connection = Connection { handle, out, calls: JoinSet::new() };
     connection.read_all(BufReader::new(read), actor).await;
-    // Whoever waits here is gone: dropping the calls takes back what they asked.
+    // One that only stopped writing may still read the replies to what it sent.
+    let finished = connection.finish();
+    drop(tokio::time::timeout(LAST_REPLIES, finished).await);
+    // Whoever waits longer is gone: dropping the calls takes back what they asked.
     drop(connection);
     if let Err(error) = writer.await {
         tracing::debug!("a connection's writer ended: {error}");
@@ -168,10 +175,10 @@ impl Connection {
 
     /// Carries a call out beside the others of the connection.
     async fn begin(&mut self, id: u64, call: Call, actor: Actor) {
-        while self.calls.len() >= CALLS || self.calls.try_join_next().is_some() {
-            if self.calls.len() >= CALLS {
-                self.calls.join_next().await;
-            }
+        while self.calls.try_join_next().is_some() {}
+        if self.calls.len() >= CALLS {
+            let message = format!("{CALLS} calls of this connection are under way: open another");
+            return self.refuse(Some(id), ErrorReply::new(ErrorCode::Conflict, message)).await;
         }
         let (handle, out) = (self.handle.clone(), self.out.clone());
         self.calls.spawn(async move {
@@ -184,6 +191,10 @@ impl Connection {
             };
             send(&out, &HostMessage::reply(id, result)).await;
         });
+    }
+
+    async fn finish(&mut self) {
+        while self.calls.join_next().await.is_some() {}
     }
 
     async fn refuse(&self, id: Option<u64>, error: ErrorReply) {
@@ -224,10 +235,22 @@ async fn follow(
 }
 
 async fn send(out: &mpsc::Sender<Vec<u8>>, message: &HostMessage) {
-    let mut line = serde_json::to_vec(message).expect("our own types are JSON");
-    line.push(b'\n');
+    let mut line = line_of(message);
+    if line.len() > MESSAGE_LIMIT
+        && let HostMessage::Reply { id, .. } = message
+    {
+        let text = format!("the reply is longer than {MESSAGE_LIMIT} bytes: ask for less");
+        let error = ErrorReply::new(ErrorCode::Conflict, text);
+        line = line_of(&HostMessage::error(Some(*id), error));
+    }
     // A client that is gone ends its connection, which is noticed by the reader.
     drop(out.send(line).await);
+}
+
+fn line_of(message: &HostMessage) -> Vec<u8> {
+    let mut line = serde_json::to_vec(message).expect("our own types are JSON");
+    line.push(b'\n');
+    line
 }
 
 enum Line {

@@ -172,7 +172,7 @@ fn effects_follow_from_what_happened() {
             exited(0),
             vec![withdraw(&[1]), Effect::Acknowledge],
         ),
-        ("a second cancel hurries", cancelling(), cancel(), vec![Effect::Stop]),
+        ("a second cancel is passed on", cancelling(), cancel(), vec![Effect::Stop]),
         (
             "a lost task is swept",
             waiting([1]),

@@ -1,7 +1,7 @@
 //! Deciding on what callers want.
 
-use nod_core::access::Actor;
-use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId};
+use nod_core::access::{Actor, Refusal};
+use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
 use nod_core::progress::Progress;
 use nod_core::protocol::{Ask, EventChange, GiveAnswer, Reply};
 use nod_core::request::{Closure, DETAIL_LIMIT, Origin, QUESTION_LIMIT, Request, Shown};
@@ -14,6 +14,9 @@ use super::turn::Turn;
 use super::{Dispatcher, hex};
 use crate::error::EngineError;
 use crate::store::{AuditRow, OperationResult, RequestRow, TaskRow};
+
+/// How long a question waits for the one who asked it to come back, in milliseconds.
+const ASKER_GRACE_MS: u64 = 2_000;
 
 /// What a decision says to its caller: now, or later when a question is closed.
 enum Said {
@@ -30,7 +33,7 @@ impl Dispatcher {
             Change::Cancel { operation, id } => self.cancel(actor, operation, id, turn),
             Change::Progress(progress) => self.report(&actor, progress),
             Change::Ask(ask) => self.ask(&actor, ask, turn),
-            Change::Withdraw(operation) => self.withdraw(&operation, turn),
+            Change::Withdraw(operation) => self.withdraw(&actor, &operation, turn),
             Change::Answer(answer) => self.answer(actor, answer, turn),
             Change::Wait(id) => self.wait(id),
         };
@@ -59,7 +62,14 @@ impl Dispatcher {
             Some(_) => return Err(EngineError::OperationReused(new.operation.0)),
             None => {}
         }
+        if let Actor::Task { id } = actor
+            && self.live.task(*id).is_none()
+        {
+            // Its token died with it; only the connection is still there.
+            return Err(EngineError::TaskNotFound(*id));
+        }
         let id = self.live.next_task();
+        turn.begun.push(id);
         let operation = new.operation.clone();
         let digest = hex(new.environment.digest());
         let live = self.new_task(id, actor, new, turn);
@@ -128,8 +138,11 @@ impl Dispatcher {
         id: TaskId,
         turn: &mut Turn,
     ) -> Result<Said, EngineError> {
-        let again = self.operation(&operation)?.is_some();
-        if !again {
+        let known = self.operation(&operation)?;
+        if known.as_ref().is_some_and(|known| *known != OperationResult::Cancelled { id }) {
+            return Err(EngineError::OperationReused(operation.0));
+        }
+        if known.is_none() {
             if self.live.task(id).is_none() {
                 return Err(self.not_live(id, "there is nothing to cancel"));
             }
@@ -166,7 +179,7 @@ impl Dispatcher {
         let id = self.calling_task(actor)?;
         match self.operation(&ask.operation)? {
             // Asked before a connection was lost: go on waiting for the same answer.
-            Some(OperationResult::Asked { request }) => return self.asked_again(request),
+            Some(OperationResult::Asked { request }) => return self.asked_again(id, request),
             Some(_) => return Err(EngineError::OperationReused(ask.operation.0)),
             None => {}
         }
@@ -194,31 +207,64 @@ impl Dispatcher {
         Ok(Said::OnClosing(number))
     }
 
-    fn asked_again(&self, id: RequestId) -> Result<Said, EngineError> {
-        if self.live.request(id).is_some_and(|row| row.request.is_open()) {
-            return Ok(Said::OnClosing(id));
+    fn asked_again(&self, task: TaskId, id: RequestId) -> Result<Said, EngineError> {
+        let request = match self.live.request(id) {
+            Some(row) => row.request.clone(),
+            None => self.stored_request(id)?,
+        };
+        if request.task != task {
+            return Err(EngineError::Refused(Refusal::AnotherTask(request.task)));
         }
-        let closure = self.stored_closure(id)?;
+        let Some(closure) = request.closure else { return Ok(Said::OnClosing(id)) };
         Ok(Said::Now(Reply::Closed { request: id, closure }))
     }
 
-    fn withdraw(&mut self, operation: &OperationId, turn: &mut Turn) -> Result<Said, EngineError> {
-        self.withdraw_asked(operation, "the task no longer asks", turn)?;
+    fn withdraw(
+        &mut self,
+        actor: &Actor,
+        operation: &OperationId,
+        turn: &mut Turn,
+    ) -> Result<Said, EngineError> {
+        let id = self.calling_task(actor)?;
+        if let Some(OperationResult::Asked { request }) = self.operation(operation)? {
+            let theirs = self.live.request(request).map(|row| row.request.task);
+            if let Some(other) = theirs.filter(|task| *task != id) {
+                return Err(EngineError::Refused(Refusal::AnotherTask(other)));
+            }
+            self.withdraw_request(request, "the task no longer asks", turn);
+        }
         Ok(Said::Now(Reply::Done))
     }
 
-    /// Closes the question that an operation asked, if it is still open.
-    pub(super) fn withdraw_asked(
-        &mut self,
-        operation: &OperationId,
-        why: &str,
-        turn: &mut Turn,
-    ) -> Result<(), EngineError> {
-        if let Some(OperationResult::Asked { request }) = self.operation(operation)? {
-            let closure = Closure::Withdrawn { why: why.to_owned(), at: turn.now };
-            self.close_request(request, closure, turn);
+    /// Closes a question that nobody waits for any more.
+    pub(super) fn withdraw_request(&mut self, request: RequestId, why: &str, turn: &mut Turn) {
+        let closure = Closure::Withdrawn { why: why.to_owned(), at: turn.now };
+        self.close_request(request, closure, turn);
+    }
+
+    /// Notes that one who asked is gone. It may be back in a moment, on another connection.
+    pub(super) fn asker_gone(&mut self, operation: &OperationId, turn: &Turn) {
+        match self.operation(operation) {
+            Ok(Some(OperationResult::Asked { request })) => {
+                self.orphans.entry(request).or_insert(turn.now.plus(ASKER_GRACE_MS));
+            }
+            Ok(_) => {}
+            // The question stays open until it expires or its task ends.
+            Err(error) => tracing::error!("failed to find a question: {error}"),
         }
-        Ok(())
+    }
+
+    /// Withdraws the questions that nobody has waited for long enough.
+    pub(super) fn withdraw_orphans(&mut self, turn: &mut Turn) {
+        let waiters = &self.waiters;
+        self.orphans.retain(|request, _| !waiters.has_asker(*request));
+        let due = |(request, at): (&RequestId, &Timestamp)| (*at <= turn.now).then_some(*request);
+        let due: Vec<_> = self.orphans.iter().filter_map(due).collect();
+        for request in due {
+            if turn.askers.iter().all(|(waiting, _)| *waiting != request) {
+                self.withdraw_request(request, "the process that asked is gone", turn);
+            }
+        }
     }
 
     /// Returns what an operation came to, if it was carried out before.
@@ -279,7 +325,7 @@ impl Dispatcher {
 }
 
 fn check_question(ask: &Ask) -> Result<(), EngineError> {
-    if ask.question.trim().is_empty() {
+    if !has_visible_text(&ask.question) {
         return Err(EngineError::Bad("the question is empty: say what is to be decided"));
     }
     if ask.question.len() > QUESTION_LIMIT {
@@ -289,6 +335,17 @@ fn check_question(ask: &Ask) -> Result<(), EngineError> {
         return Err(EngineError::TooLong { what: "the detail", limit: DETAIL_LIMIT });
     }
     Ok(())
+}
+
+/// Returns whether a person would see anything at all.
+fn has_visible_text(text: &str) -> bool {
+    let invisible = |c: char| {
+        c.is_whitespace()
+            || c.is_control()
+            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    !text.chars().all(invisible)
 }
 
 fn gate_request(live: &LiveTask, id: RequestId, digest: &str, turn: &Turn) -> Request {

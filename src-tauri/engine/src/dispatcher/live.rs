@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use nod_core::environment::Environment;
 use nod_core::ids::{EventNumber, OperationId, RequestId, TaskId, Timestamp};
+use nod_core::request::Origin;
 use nod_core::task::{QueueReason, Task, TaskState};
 
 use crate::store::{AttemptRow, OperationResult, RequestRow, TaskRow};
@@ -141,6 +142,12 @@ impl Live {
     /// Returns the open question that runs out first.
     pub(crate) fn first_expiry(&self) -> Option<(Timestamp, RequestId)> {
         self.expiries.first().copied()
+    }
+
+    /// Returns the open questions that running tasks asked.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = RequestId> {
+        let asked = self.requests.values().filter(|row| row.request.origin == Origin::Task);
+        asked.filter(|row| row.request.is_open()).map(|row| row.request.id)
     }
 
     pub(crate) fn last_event(&self) -> EventNumber {

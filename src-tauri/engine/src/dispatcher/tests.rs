@@ -3,7 +3,7 @@
 use nod_core::access::{Actor, Surface};
 use nod_core::command::CommandLine;
 use nod_core::environment::Environment;
-use nod_core::ids::{EventNumber, Timestamp};
+use nod_core::ids::{EventNumber, OperationId, Timestamp};
 use nod_core::protocol::{Ask, GiveAnswer};
 use nod_core::request::Request;
 use nod_core::shim::{ProcessIdentity, Report};
@@ -56,6 +56,8 @@ impl Table {
                 board: ProgressBoard::default(),
                 waiters: Waiters::default(),
                 again: vec![],
+                stuck: false,
+                orphans: HashMap::new(),
             },
             _folder: folder,
             _runtime: runtime,

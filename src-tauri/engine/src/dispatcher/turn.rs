@@ -23,6 +23,8 @@ pub(crate) struct Turn {
     pub(crate) effects: Vec<(TaskId, AttemptNumber, Effect)>,
     pub(crate) starts: Vec<Start>,
     pub(crate) closed: Vec<(RequestId, Closure)>,
+    /// New tasks, whose output can be waited for from now on.
+    pub(crate) begun: Vec<TaskId>,
     pub(crate) ended: Vec<TaskId>,
     environments: Vec<SealedEnvironment>,
     operations: Vec<(OperationId, Timestamp, OperationResult)>,
@@ -43,6 +45,7 @@ impl Turn {
             effects: Vec::new(),
             starts: Vec::new(),
             closed: Vec::new(),
+            begun: Vec::new(),
             ended: Vec::new(),
             environments: Vec::new(),
             operations: Vec::new(),

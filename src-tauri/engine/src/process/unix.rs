@@ -1,10 +1,11 @@
 //! Processes on Unix; what is read from /proc is Linux's.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::env;
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -109,13 +110,13 @@ pub(crate) fn connect_shim(folder: &Path) -> io::Result<UnixStream> {
 
 /// Claims an attempt, so that no shim starts it any more; returns whether nobody had.
 pub(crate) fn claim(folder: &Path) -> io::Result<bool> {
+    // A worker of the host before may be about to make it.
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let claimed =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(CLAIM_FILE));
     match claimed {
         Ok(_file) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        // Without its folder no shim can start it either.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(error),
     }
 }
@@ -191,9 +192,29 @@ fn is_alive(process: &Path) -> bool {
     !matches!(state, Some(Some('Z' | 'X') | None) | None)
 }
 
-/// Returns the environment that the person's login shell sets up.
-pub(crate) fn login_environment(shell: &Path) -> io::Result<Environment> {
+/// Returns what a login begins with: what the system knows of this user's account.
+pub(crate) fn account_environment() -> Environment {
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let uid = user_id().to_string();
+    // name:password:uid:gid:comment:home:shell, as passwd(5) has it.
+    let mut account = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let account = account.find(|fields| fields.len() == 7 && fields[2] == uid);
+    let field = |number: usize| account.as_ref().map(|fields| fields[number].to_owned());
+    let variables = [
+        ("HOME", field(5).or_else(|| env::var("HOME").ok())),
+        ("USER", field(0)),
+        ("LOGNAME", field(0)),
+        ("SHELL", field(6).filter(|shell| !shell.is_empty())),
+        ("PATH", Some("/usr/local/bin:/usr/bin:/bin".to_owned())),
+    ];
+    variables.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// Returns the environment that a login shell sets up from that of the account.
+pub(crate) fn login_environment(shell: &Path, account: &Environment) -> io::Result<Environment> {
     let mut child = Command::new(shell)
+        .env_clear()
+        .envs(account)
         .args(["-l", "-c", "env -0"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -268,7 +289,7 @@ mod tests {
 
     #[test]
     fn the_login_shell_says_its_environment() {
-        let environment = login_environment(Path::new("/bin/sh")).unwrap();
+        let environment = login_environment(Path::new("/bin/sh"), &account_environment()).unwrap();
         assert!(environment.contains_key("PATH"), "{environment:?}");
     }
 

@@ -83,9 +83,13 @@ impl Seal {
 fn create_key(path: &Path) -> io::Result<Vec<u8>> {
     let mut key = vec![0; KEY_LENGTH];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    // Whole or not at all: half a key would open nothing, ever.
+    let fresh = path.with_extension("new");
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
     file.write_all(&key)?;
     file.sync_all()?;
+    fs::rename(&fresh, path)?;
     Ok(key)
 }
 

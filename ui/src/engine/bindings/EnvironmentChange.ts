@@ -2,7 +2,7 @@
 import type { Change } from "./Change";
 
 /**
- * One difference between a task's environment and the host's.
+ * One difference between a task's environment and the usual one.
  */
 export type EnvironmentChange = { name: string, change: Change, 
 /**
