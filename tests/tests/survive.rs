@@ -154,7 +154,9 @@ fn the_output_of_a_settled_task_is_not_in_the_hosts_log() {
     std::fs::write(host.work().join("go"), "").unwrap();
     until("the report", || folder.join("exit.json").exists().then_some(()));
     // Gone, as it is by itself when no host comes for a while.
-    processes::with_mark(&folder.to_string_lossy()).into_iter().for_each(processes::kill_9);
+    let shims = || processes::with_mark(&folder.to_string_lossy());
+    shims().into_iter().for_each(processes::kill_9);
+    until("the shim to go", || shims().is_empty().then_some(()));
     host.restart();
     host.wait_for_end(id);
     let log = std::fs::read_to_string(host.data().join("host.log")).unwrap();
