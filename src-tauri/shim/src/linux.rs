@@ -9,6 +9,7 @@ mod exit_file;
 mod finish;
 mod ladder;
 mod output;
+mod own_programs;
 mod processes;
 mod stopping;
 mod supervise;

@@ -76,7 +76,7 @@ pub(crate) struct Supervisor {
     stopping: Option<Stopping>,
     /// Somebody wants the end more than the last of the output.
     asked_to_stop: bool,
-    /// What was found when the main process had ended, or could not be ended.
+    /// What was found when the main process had ended, or was not or could not be ended.
     pub(super) left: Vec<(Process, String)>,
     /// A host or another shim, or what could not be ended, may still hold the output open.
     has_survivors: bool,
@@ -339,6 +339,7 @@ impl Supervisor {
             // One look is no proof, as a process can be born behind the reader of /proc. And
             // a main process that was not reaped yet has an exit code to wait for.
             if self.main_end.is_some() && processes::descendants(main.pid).is_empty() {
+                self.leave_alone(&processes::spared(main.pid));
                 self.processes_are_gone();
             }
             return;
@@ -349,14 +350,20 @@ impl Supervisor {
                 self.stop(ShimStop::LeftProcesses, now);
             }
             Some(stopping) if stopping.gives_up_on(&remaining, now) => {
-                for process in &remaining {
-                    if !self.left.iter().any(|(known, _)| known.identity() == process.identity()) {
-                        self.left.push(with_name(process));
-                    }
-                }
+                self.leave_alone(&remaining);
+                self.leave_alone(&processes::spared(main.pid));
                 self.processes_are_gone();
             }
             Some(_) => {}
+        }
+    }
+
+    /// Notes processes that stay.
+    fn leave_alone(&mut self, processes: &[Process]) {
+        for process in processes {
+            if !self.left.iter().any(|(known, _)| known.identity() == process.identity()) {
+                self.left.push(with_name(process));
+            }
         }
     }
 
