@@ -3,7 +3,7 @@
 //! Nothing here polls: a task that does nothing costs its shim no wake-up.
 
 use std::io;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use nod_core::ids::Timestamp;
 use nod_core::shim::{
@@ -16,7 +16,7 @@ use super::ShimError;
 use super::attempt::{self, Attempt};
 use super::child;
 use super::clock::{self, Alarm, Moment};
-use super::connections::Connections;
+use super::connections::{Connections, Origin};
 use super::exit_file::ExitFile;
 use super::ladder::Ladder;
 use super::output::{Flow, Output};
@@ -117,9 +117,9 @@ impl Supervisor {
     }
 
     /// Takes a host in; the first thing it hears is where the attempt stands.
-    pub(crate) fn greet(&mut self, host: std::os::unix::net::UnixStream) {
+    pub(crate) fn greet(&mut self, host: UnixStream, origin: Origin) {
         let status = FromShim::Status(self.status());
-        self.connections.add(host, &status);
+        self.connections.add(host, origin, &status);
     }
 
     /// Starts the child, or notes why there is none.
@@ -248,7 +248,7 @@ impl Supervisor {
                 Ok((stream, _)) => {
                     let peer = rustix::net::sockopt::socket_peercred(&stream);
                     if peer.is_ok_and(|peer| peer.uid == rustix::process::getuid()) {
-                        self.greet(stream);
+                        self.greet(stream, Origin::Socket);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
