@@ -141,7 +141,7 @@ pub struct Report {
     pub peak_memory: Option<u64>,
     /// User and system time of the same, in milliseconds.
     pub cpu_ms: Option<u64>,
-    /// Processes that the main process left behind and that were ended.
+    /// Processes that the main process left behind, and those that no stop could or would end.
     pub left: Vec<LeftProcess>,
     /// The size of the log, in bytes.
     pub size: u64,
@@ -152,6 +152,7 @@ pub struct Report {
 pub struct LeftProcess {
     pub pid: i32,
     pub name: String,
-    /// Whether it is gone; Nod cannot end a process of another user.
+    /// Whether it is gone; Nod cannot end a process of another user, and does not end its own
+    /// hosts and other tasks' shims.
     pub ended: bool,
 }

@@ -1,5 +1,8 @@
 //! Processes and what only the system can do, with the same signatures on every platform.
 
+// One rule for what a ladder of the shim and a sweep of the host must not touch.
+#[path = "../../shim/src/linux/own_programs.rs"]
+mod own_programs;
 mod unix;
 
 use std::env;

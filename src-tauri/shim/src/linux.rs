@@ -9,6 +9,7 @@ mod exit_file;
 mod finish;
 mod ladder;
 mod output;
+mod own_programs;
 mod processes;
 mod stopping;
 mod supervise;
@@ -21,6 +22,7 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags};
 
 use attempt::Attempt;
+use connections::Origin;
 pub(crate) use error::ShimError;
 use supervise::Supervisor;
 
@@ -31,7 +33,7 @@ pub(crate) fn run(folder: &Path) -> Result<(), ShimError> {
     let attempt = Attempt::claim(folder)?;
     let mut supervisor = Supervisor::new(attempt, signals)?;
     if let Some(host) = host {
-        supervisor.greet(host);
+        supervisor.greet(host, Origin::Starter);
     }
     supervisor.start_child();
     supervisor.supervise();

@@ -23,6 +23,7 @@ use rustix::process::{
 };
 
 use super::StartedShim;
+use super::own_programs::OwnPrograms;
 
 /// How long a login shell may take to say its environment.
 const LOGIN_SHELL: Duration = Duration::from_secs(10);
@@ -172,17 +173,8 @@ fn processes_of(socket: &Path, id: TaskId, attempt: AttemptNumber) -> Vec<Pid> {
 
 /// Returns whether a process is a shim or a host, which nothing of a task's may end.
 fn is_ours(process: &Path) -> bool {
-    let Ok(program) = fs::read_link(process.join("exe")) else { return false };
-    let name = program.file_name().unwrap_or_default().to_string_lossy();
-    let serves = || {
-        fs::read(process.join("cmdline"))
-            .is_ok_and(|words| words.split(|byte| *byte == 0).any(|word| word == b"serve"))
-    };
-    match name.as_ref() {
-        "nod-shim" | "nod-desktop" | "nod-test-host" => true,
-        "nod" => serves(),
-        _ => false,
-    }
+    static OWN: OnceLock<OwnPrograms> = OnceLock::new();
+    OWN.get_or_init(|| OwnPrograms::beside(Path::new("/proc/self/exe"))).are_run_by(process)
 }
 
 /// Returns whether a process is more than a zombie: field 3 of proc(5) stat.
@@ -285,6 +277,25 @@ mod tests {
         assert!(other.try_wait().unwrap().is_none());
         other.kill().unwrap();
         other.wait().unwrap();
+    }
+
+    #[test]
+    fn a_name_of_nods_saves_no_process_that_a_lost_task_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("nod-shim");
+        fs::copy("/bin/sleep", &program).unwrap();
+        let mut lost = Command::new(program)
+            .arg("600")
+            .env("NOD_SOCKET", folder.path())
+            .env("NOD_TASK_ID", "8")
+            .env("NOD_ATTEMPT", "1")
+            .spawn()
+            .unwrap();
+        sweep(folder.path(), TaskId(8), AttemptNumber(1));
+        let ended = lost.try_wait().unwrap().is_some();
+        lost.kill().ok();
+        lost.wait().unwrap();
+        assert!(ended);
     }
 
     #[test]

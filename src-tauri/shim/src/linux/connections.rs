@@ -8,15 +8,30 @@ use std::os::unix::net::UnixStream;
 
 use nod_core::shim::{FromShim, ToShim};
 
+/// More would be of no use, but a newcomer is never the one to go: it may be the host.
 const MOST: usize = 16;
 const LONGEST_LINE: usize = 64 * 1024;
 const MOST_UNSENT: usize = 256 * 1024;
 
 pub(crate) struct Connections {
     all: Vec<Connection>,
+    /// Counts arrivals and what is heard, in their order.
+    clock: u64,
+}
+
+/// How a host came to be connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It started this shim.
+    Starter,
+    /// It came to the socket, as anyone of this user can.
+    Socket,
 }
 
 struct Connection {
+    origin: Origin,
+    /// When it came or was last heard.
+    heard_at: u64,
     stream: UnixStream,
     /// The beginning of a line whose end has not come.
     unread: Vec<u8>,
@@ -29,19 +44,26 @@ struct Connection {
 
 impl Connections {
     pub(crate) fn new() -> Self {
-        Self { all: Vec::new() }
+        Self { all: Vec::new(), clock: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// Takes a host in, with the message that must come first.
-    pub(crate) fn add(&mut self, stream: UnixStream, first: &FromShim) {
-        if self.all.len() >= MOST || stream.set_nonblocking(true).is_err() {
+    /// Takes a host in, with the message that must come first. Where there are too many, whoever
+    /// has been silent longest has to go, but not the host that started this shim.
+    pub(crate) fn add(&mut self, stream: UnixStream, origin: Origin, first: &FromShim) {
+        if stream.set_nonblocking(true).is_err() {
             return;
         }
+        if self.all.len() >= MOST {
+            self.drop_most_silent();
+        }
+        self.clock += 1;
         let mut connection = Connection {
+            origin,
+            heard_at: self.clock,
             stream,
             unread: Vec::new(),
             unsent: Vec::new(),
@@ -85,11 +107,21 @@ impl Connections {
         for (index, connection) in self.all.iter_mut().enumerate() {
             if ready & (1 << index) != 0 {
                 connection.flush();
-                connection.receive(&mut messages);
+                if connection.receive(&mut messages) {
+                    self.clock += 1;
+                    connection.heard_at = self.clock;
+                }
             }
         }
         self.drop_lost();
         messages
+    }
+
+    fn drop_most_silent(&mut self) {
+        let others = self.all.iter().enumerate().filter(|(_, it)| it.origin == Origin::Socket);
+        if let Some((index, _)) = others.min_by_key(|(_, connection)| connection.heard_at) {
+            self.all.remove(index);
+        }
     }
 
     fn drop_lost(&mut self) {
@@ -131,14 +163,16 @@ impl Connection {
         self.unsent.drain(..sent);
     }
 
-    /// Reads once: a host that talks without end must not keep the shim from its task.
-    fn receive(&mut self, messages: &mut Vec<ToShim>) {
+    /// Reads once: a host that talks without end must not keep the shim from its task. Returns
+    /// whether it said something.
+    fn receive(&mut self, messages: &mut Vec<ToShim>) -> bool {
         let mut bytes = [0; 4096];
         match self.stream.read(&mut bytes) {
             Ok(0) => self.lost = true,
             Ok(count) => {
                 self.unread.extend_from_slice(&bytes[..count]);
                 self.take_lines(messages);
+                return true;
             }
             Err(error) => {
                 let kind = error.kind();
@@ -146,6 +180,7 @@ impl Connection {
                     kind != io::ErrorKind::WouldBlock && kind != io::ErrorKind::Interrupted;
             }
         }
+        false
     }
 
     /// Whoever says something that is no message is no host of ours.

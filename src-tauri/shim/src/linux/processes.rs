@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
+use std::path::Path;
+use std::sync::OnceLock;
 
 use nod_core::shim::ProcessIdentity;
 use rustix::fd::AsFd;
@@ -13,12 +15,8 @@ use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+use super::own_programs::OwnPrograms;
 use super::system;
-
-/// The programs that a ladder never enters: they belong to Nod and not to the task.
-const GUARDED: [&[u8]; 3] = [b"nod-shim", b"nod-desktop", b"nod-test-host"];
-/// A host only when told to serve.
-const SERVING: &[u8] = b"nod";
 
 /// How many bytes of /proc's listing to take at once.
 const ENTRIES: usize = 8192;
@@ -60,22 +58,42 @@ pub(crate) fn read(pid: i32) -> Option<Process> {
 /// Leaves out hosts and other shims with everything below them, unless it is
 /// `main`: a person who runs a host as a task can also stop it.
 pub(crate) fn descendants(main: i32) -> Vec<Process> {
+    read_family(main).own
+}
+
+/// Returns the hosts and other shims that [`descendants`] leaves out, and not what is below them.
+pub(crate) fn spared(main: i32) -> Vec<Process> {
+    read_family(main).spared
+}
+
+struct Family {
+    own: Vec<Process>,
+    spared: Vec<Process>,
+}
+
+fn read_family(main: i32) -> Family {
     let mut all = read_all();
     all.sort_unstable_by_key(|process| process.parent);
     let children_of = |parent: i32| {
         let first = all.partition_point(|process| process.parent < parent);
         all[first..].iter().take_while(move |process| process.parent == parent)
     };
-    let may_enter = |process: &&Process| process.pid == main || !is_guarded(process.pid);
-    let own = rustix::process::getpid().as_raw_nonzero().get();
-    let mut found: Vec<Process> = children_of(own).filter(may_enter).copied().collect();
+    let mut own = Vec::new();
+    let mut spared = Vec::new();
+    let mut parent = rustix::process::getpid().as_raw_nonzero().get();
     let mut next = 0;
-    while next < found.len() {
-        found.extend(children_of(found[next].pid).filter(may_enter));
+    loop {
+        for child in children_of(parent) {
+            let is_own = child.pid == main || !is_guarded(child.pid);
+            if is_own { &mut own } else { &mut spared }.push(*child);
+        }
+        let Some(process) = own.get(next) else { break };
+        parent = process.pid;
         next += 1;
     }
-    found.retain(|process| process.alive);
-    found
+    own.retain(|process| process.alive);
+    spared.retain(|process| process.alive);
+    Family { own, spared }
 }
 
 /// Calls `visit` with each living descendant at the moment it is read.
@@ -127,20 +145,11 @@ pub(crate) fn for_each_with_group(mut visit: impl FnMut(i32, i32)) {
     });
 }
 
-/// Returns whether a process is a Nod host or a shim.
+/// Returns whether a process is a Nod host or a shim, which a ladder never enters.
 pub(crate) fn is_guarded(pid: i32) -> bool {
-    let Ok(path) = rustix::fs::readlink(format!("/proc/{pid}/exe"), Vec::new()) else {
-        return false;
-    };
-    let path = path.as_bytes();
-    let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-    GUARDED.contains(&name) || (name == SERVING && serves(pid))
-}
-
-fn serves(pid: i32) -> bool {
-    let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    arguments.split(|byte| *byte == 0).skip(1).any(|word| word == b"serve")
+    static OWN: OnceLock<OwnPrograms> = OnceLock::new();
+    let own = OWN.get_or_init(|| OwnPrograms::beside(Path::new("/proc/self/exe")));
+    own.are_run_by(Path::new(&format!("/proc/{pid}")))
 }
 
 /// Sends a signal to this very process. One that is gone is no error.

@@ -3,7 +3,7 @@
 //! Nothing here polls: a task that does nothing costs its shim no wake-up.
 
 use std::io;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use nod_core::ids::Timestamp;
 use nod_core::shim::{
@@ -16,7 +16,7 @@ use super::ShimError;
 use super::attempt::{self, Attempt};
 use super::child;
 use super::clock::{self, Alarm, Moment};
-use super::connections::Connections;
+use super::connections::{Connections, Origin};
 use super::exit_file::ExitFile;
 use super::ladder::Ladder;
 use super::output::{Flow, Output};
@@ -76,7 +76,7 @@ pub(crate) struct Supervisor {
     stopping: Option<Stopping>,
     /// Somebody wants the end more than the last of the output.
     asked_to_stop: bool,
-    /// What was found when the main process had ended, or could not be ended.
+    /// What was found when the main process had ended, or was not or could not be ended.
     pub(super) left: Vec<(Process, String)>,
     /// A host or another shim, or what could not be ended, may still hold the output open.
     has_survivors: bool,
@@ -117,9 +117,9 @@ impl Supervisor {
     }
 
     /// Takes a host in; the first thing it hears is where the attempt stands.
-    pub(crate) fn greet(&mut self, host: std::os::unix::net::UnixStream) {
+    pub(crate) fn greet(&mut self, host: UnixStream, origin: Origin) {
         let status = FromShim::Status(self.status());
-        self.connections.add(host, &status);
+        self.connections.add(host, origin, &status);
     }
 
     /// Starts the child, or notes why there is none.
@@ -248,7 +248,7 @@ impl Supervisor {
                 Ok((stream, _)) => {
                     let peer = rustix::net::sockopt::socket_peercred(&stream);
                     if peer.is_ok_and(|peer| peer.uid == rustix::process::getuid()) {
-                        self.greet(stream);
+                        self.greet(stream, Origin::Socket);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -339,6 +339,7 @@ impl Supervisor {
             // One look is no proof, as a process can be born behind the reader of /proc. And
             // a main process that was not reaped yet has an exit code to wait for.
             if self.main_end.is_some() && processes::descendants(main.pid).is_empty() {
+                self.leave_alone(&processes::spared(main.pid));
                 self.processes_are_gone();
             }
             return;
@@ -349,14 +350,20 @@ impl Supervisor {
                 self.stop(ShimStop::LeftProcesses, now);
             }
             Some(stopping) if stopping.gives_up_on(&remaining, now) => {
-                for process in &remaining {
-                    if !self.left.iter().any(|(known, _)| known.identity() == process.identity()) {
-                        self.left.push(with_name(process));
-                    }
-                }
+                self.leave_alone(&remaining);
+                self.leave_alone(&processes::spared(main.pid));
                 self.processes_are_gone();
             }
             Some(_) => {}
+        }
+    }
+
+    /// Notes processes that stay.
+    fn leave_alone(&mut self, processes: &[Process]) {
+        for process in processes {
+            if !self.left.iter().any(|(known, _)| known.identity() == process.identity()) {
+                self.left.push(with_name(process));
+            }
         }
     }
 

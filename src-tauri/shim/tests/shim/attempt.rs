@@ -247,13 +247,6 @@ impl Host {
         message
     }
 
-    /// Returns the next message, or nothing where the shim has hung up.
-    pub(crate) fn try_next(&mut self) -> Option<FromShim> {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).ok()?;
-        serde_json::from_str(&line).ok()
-    }
-
     /// Hears messages until one is what the caller looks for.
     pub(crate) fn until<T>(&mut self, mut pick: impl FnMut(FromShim) -> Option<T>) -> T {
         loop {

@@ -3,7 +3,7 @@
 use nod_core::shim::{EXIT_FILE, FromShim, ToShim};
 use nod_core::task::ExitStatus;
 
-use super::attempt::{Attempt, wait_until};
+use super::attempt::{Attempt, Host, wait_until};
 
 /// Runs until the file `go` appears.
 fn waiting(then: &str) -> Attempt {
@@ -113,24 +113,27 @@ fn a_message_may_come_in_pieces() {
 }
 
 #[test]
-fn a_seventeenth_host_is_turned_away() {
-    let (running, mut host) = waiting("exit 0").start();
-    host.started();
+fn a_seventeenth_host_takes_the_place_of_the_most_silent() {
+    let (running, mut starter) = waiting("exit 0").start();
+    starter.started();
     let mut others: Vec<_> = (0..15).map(|_| running.connect()).collect();
     for other in &mut others {
         other.status();
     }
-    assert!(running.connect().hung_up());
-    others.pop();
-    let mut status = None;
-    wait_until("there is room again", || {
-        let mut other = running.connect();
-        status = other.try_next();
-        status.is_some()
-    });
-    assert!(matches!(status, Some(FromShim::Status(_))));
+    // The shim listens to those it knows before it lets another in.
+    others[0].send(&ToShim::Acknowledge);
+    let mut newcomers = [running.connect(), running.connect()];
+    for newcomer in &mut newcomers {
+        newcomer.status();
+    }
+    let silent: Vec<_> = others.drain(1..3).collect();
+    assert!(silent.into_iter().all(Host::hung_up));
     std::fs::write(running.path("go"), "").unwrap();
-    running.finish(host);
+    let report = starter.ended();
+    for host in others.iter_mut().chain(&mut newcomers) {
+        assert_eq!(host.ended(), report);
+    }
+    running.finish(starter);
 }
 
 #[test]

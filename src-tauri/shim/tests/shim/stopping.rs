@@ -151,34 +151,55 @@ fn sigterm_to_the_shim_stops_its_task() {
     assert_eq!(finished.report.exit, Some(ExitStatus::Signal { signal: 2 }));
 }
 
+/// Shells stand in for the hosts in the folder of the shim.
 #[test]
 fn the_ladder_does_not_enter_another_shim_or_a_host() {
-    let script = "for it in nod-desktop nod-shim nod-test-host nod; do ./$it serve & done
-        ./nod work & echo ready; wait";
-    let attempt = Attempt::shell(script);
-    for name in ["nod-desktop", "nod-shim", "nod-test-host", "nod"] {
-        std::fs::copy("/bin/sh", attempt.folder().join(name)).unwrap();
-    }
+    let programs = tempfile::tempdir().unwrap();
+    let at = |name: &str| programs.path().join(name);
+    std::fs::copy(env!("CARGO_BIN_EXE_nod-shim"), at("nod-shim")).unwrap();
+    std::fs::copy("/bin/sh", at("nod")).unwrap();
+    std::fs::copy("/bin/sh", at("nod-desktop")).unwrap();
+    let other = Attempt::of(&["sleep", "77"]);
+    drop(other.command());
+    let script = "$P/nod serve & $P/nod-desktop work & $P/nod work & $P/nod-shim $OTHER & wait";
+    let attempt = Attempt::shell(script).grace(100);
     // Each has a process below it that is not to be touched either.
     for name in ["serve", "work"] {
         std::fs::write(attempt.folder().join(name), "sleep 77; exit").unwrap();
     }
-    let (running, mut host) = attempt.grace(100).start();
-    wait_until("all eleven run", || {
+    let usual = attempt.command();
+    let mut command = std::process::Command::new(at("nod-shim"));
+    command.args(usual.get_args()).env("P", programs.path()).env("OTHER", other.folder());
+    command.envs(usual.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let (running, mut host) = attempt.start_as(command);
+    wait_until("all nine run", || {
         let living = running.living();
-        living.len() == 11 && living.iter().filter(|line| line.starts_with("sleep")).count() == 5
+        living.len() == 9 && living.iter().filter(|line| line.starts_with("sleep")).count() == 4
     });
     host.send(&ToShim::Stop);
-    host.ended();
-    let mut living = running.living();
-    living.sort();
-    let sleep = "sleep 77 ";
-    let hosts =
-        ["./nod serve ", "./nod-desktop serve ", "./nod-shim serve ", "./nod-test-host serve "];
-    assert_eq!(living, [hosts.as_slice(), &[sleep; 4]].concat());
+    let report = host.ended();
+    let mut left: Vec<_> = report.left.iter().map(|it| (it.name.as_str(), it.ended)).collect();
+    left.sort_unstable();
+    assert_eq!(left, [("nod", false), ("nod-desktop", false), ("nod-shim", false)]);
+    let living = running.living();
+    let sleeping = living.iter().filter(|line| line.starts_with("sleep")).count();
+    assert_eq!((living.len(), sleeping), (6, 3), "{living:?}");
     running.kill_living();
-    let finished = running.finish(host);
-    assert!(finished.report.left.is_empty());
+    running.finish(host);
+}
+
+#[test]
+fn a_name_of_nods_protects_no_process_of_a_task() {
+    let script = "for it in nod-shim nod-desktop nod-test-host nod; do
+            cp /bin/sh $it; ./$it serve & done; sleep 77";
+    let attempt = Attempt::shell(script);
+    std::fs::write(attempt.folder().join("serve"), "sleep 77; exit").unwrap();
+    let (running, mut host) = attempt.grace(100).start();
+    wait_until("all ten run", || {
+        running.living().iter().filter(|line| line.starts_with("sleep")).count() == 5
+    });
+    host.send(&ToShim::Stop);
+    assert!(running.finish(host).report.left.is_empty());
 }
 
 #[test]
