@@ -76,7 +76,7 @@ fn put(door: &Door, ask: &Ask, deadline: Option<Instant>) -> Result<Option<Reply
     );
     match reply {
         Ok(reply) => Ok(Some(reply)),
-        Err(ClientError::Silent) => Ok(None),
+        Err(ClientError::Silent { .. }) => Ok(None),
         Err(error) if reached && error.is_passing() => Ok(None),
         Err(error) => Err(error),
     }
