@@ -43,6 +43,19 @@ pub(crate) enum Failure {
         socket.display(), log.display()
     )]
     HostUnreachable { socket: PathBuf, log: PathBuf },
+    #[error(
+        "the Nod host (process {pid}) did not answer in time{}: look into {}; if it hangs, end \
+         it with `kill -9 {pid}` (its tasks go on)",
+        if *taken { " and may have done this all the same (see `nod list`)" } else { "" },
+        log.as_ref().map_or_else(|| "its host.log".into(), |log| log.display().to_string())
+    )]
+    HostSilent {
+        pid: i32,
+        /// Unknown from inside a task.
+        log: Option<PathBuf>,
+        /// The call changes something.
+        taken: bool,
+    },
     #[error(transparent)]
     Serve(#[from] nod_engine::StartError),
     #[error("failed to write the output: {0}")]
@@ -69,7 +82,10 @@ impl Failure {
             | Self::NotUtf8 { .. }
             | Self::Read { .. }
             | Self::TooLong { .. } => exit::USAGE,
-            Self::StartHost { .. } | Self::HostUnreachable { .. } | Self::Serve(_) => exit::NO_HOST,
+            Self::StartHost { .. }
+            | Self::HostUnreachable { .. }
+            | Self::HostSilent { .. }
+            | Self::Serve(_) => exit::NO_HOST,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::CLOSED_PIPE,
             Self::Output(_) => exit::STORAGE,
         }
@@ -86,7 +102,7 @@ fn of_client(error: &ClientError) -> u8 {
         ClientError::NoHost { .. }
         | ClientError::Unreachable { .. }
         | ClientError::Lost { .. }
-        | ClientError::Silent => exit::NO_HOST,
+        | ClientError::Silent { .. } => exit::NO_HOST,
         ClientError::Foreign { .. } => exit::FORBIDDEN,
         ClientError::Version { .. } | ClientError::Protocol { .. } => exit::PROTOCOL,
         ClientError::TooLarge { .. } => exit::USAGE,

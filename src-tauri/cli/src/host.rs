@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nod_client::{
-    ClientError, Connection, Door, Next, TaskEnvironment, call_until, find_paths, persist,
-};
+use nod_client::{ClientError, Connection, Door, Next, TaskEnvironment, find_paths, persist};
 use nod_core::paths::Paths;
 use nod_core::protocol::{Call, ErrorCode, Reply};
 
@@ -14,6 +12,9 @@ use crate::{ancestors, output};
 
 /// How long an ordinary verb waits for a host.
 const WAIT_FOR_HOST: Duration = Duration::from_secs(10);
+
+/// How long a host may take to answer an ordinary verb.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// How long after its start a host that another process runs may take to listen.
 const WAIT_FOR_OTHER: Duration = Duration::from_secs(5);
@@ -67,21 +68,37 @@ impl Host {
 
     /// Asks the host, which is started if need be.
     pub(crate) fn call(&self, call: &Call) -> Result<Reply, Failure> {
-        self.ask(&self.door(), call)
+        self.ask(&self.door(), call, ANSWER)
     }
 
     /// Asks the host for the task that this process is in, if it is in one.
     pub(crate) fn call_for_task(&self, call: &Call) -> Result<Reply, Failure> {
         match self {
-            Self::OfTask(task) => self.ask(&task.door(), call),
+            Self::OfTask(task) => self.ask(&task.door(), call, ANSWER),
             Self::OfUser(_) => self.call(call),
         }
     }
 
-    fn ask(&self, door: &Door, call: &Call) -> Result<Reply, Failure> {
+    fn ask(&self, door: &Door, call: &Call, answer: Duration) -> Result<Reply, Failure> {
         let mut patience = Patience::new(self, Kind::Ordinary);
         let deadline = Some(Instant::now() + WAIT_FOR_HOST);
-        call_until(door, call, deadline, |error| patience.between(error))
+        let attempt = |connection: &mut Connection| connection.call_within(answer, call);
+        persist(door, deadline, attempt, |error| patience.between(error))
+            .map_err(|failure| self.about_silence(failure, call))
+    }
+
+    /// Says of a host that did not answer where its log is, and whether `call` may have been taken.
+    pub(crate) fn about_silence(&self, failure: Failure, call: &Call) -> Failure {
+        let Failure::Client(ClientError::Silent { pid }) = failure else { return failure };
+        let log = match self {
+            Self::OfUser(paths) => Some(paths.host_log()),
+            Self::OfTask(_) => None,
+        };
+        let taken = matches!(
+            call,
+            Call::Submit(_) | Call::RunAgain { .. } | Call::Cancel { .. } | Call::Answer(_)
+        );
+        Failure::HostSilent { pid, log, taken }
     }
 
     /// Does `attempt` until it succeeds, for as long as that takes and with as many hosts.
@@ -163,6 +180,37 @@ impl<'a> Patience<'a> {
         if self.kind == Kind::Waiting && !self.told {
             output::note("no host runs; waiting for the next one");
             self.told = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use nod_client::new_operation;
+    use nod_core::ids::TaskId;
+
+    use super::*;
+
+    #[test]
+    fn a_frozen_host_is_given_up_and_what_it_may_have_done_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let find = |name: &str| (name == "NOD_HOME").then(|| folder.path().to_owned());
+        let host = Host::OfUser(Paths::find(find, 0).unwrap());
+        let socket = folder.path().join("frozen.sock");
+        // It accepts nothing, as a host that was stopped with a signal.
+        let _listener = UnixListener::bind(&socket).unwrap();
+        let door = Door { socket, token: None };
+        let again = Call::RunAgain { operation: new_operation().unwrap(), id: TaskId(1) };
+        for (call, taken) in [(Call::Snapshot, false), (again, true)] {
+            let failure = host.ask(&door, &call, Duration::from_millis(20)).unwrap_err();
+            assert_eq!(failure.exit_code(), crate::exit::NO_HOST);
+            let text = failure.to_string();
+            let log = folder.path().join("host.log").display().to_string();
+            assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
+            assert!(text.contains(&log), "{text}");
+            assert_eq!(text.contains("may have done this"), taken, "{text}");
         }
     }
 }

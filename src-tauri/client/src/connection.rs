@@ -68,10 +68,14 @@ impl Connection {
     }
 
     /// Makes a reply that takes longer than `timeout` an error; without one, waits for ever.
+    ///
+    /// The same goes for a host that does not take what is sent.
     pub fn set_timeout(&self, timeout: Option<Duration>) -> Result<(), ClientError> {
         // The system refuses a timeout of zero, which would mean none.
         let timeout = timeout.map(|timeout| timeout.max(Duration::from_millis(1)));
-        self.stream.get_ref().set_read_timeout(timeout).map_err(lost)
+        let stream = self.stream.get_ref();
+        let set = stream.set_read_timeout(timeout).and_then(|()| stream.set_write_timeout(timeout));
+        set.map_err(|error| self.lost(error))
     }
 
     /// Returns who the host is, once it has answered anything.
@@ -91,6 +95,12 @@ impl Connection {
         }
     }
 
+    /// As [`Self::call`], with [`ClientError::Silent`] for a host that takes longer than `timeout`.
+    pub fn call_within(&mut self, timeout: Duration, call: &Call) -> Result<Reply, ClientError> {
+        self.set_timeout(Some(timeout))?;
+        self.call(call)
+    }
+
     /// Sends `call`; its notifications and its reply are then to be received.
     pub fn send(&mut self, call: &Call) -> Result<(), ClientError> {
         let mut bytes = Vec::new();
@@ -103,7 +113,7 @@ impl Connection {
             Ok(()) => {}
             // The host closed, and may have said why before.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-            Err(error) => return Err(lost(error)),
+            Err(error) => return Err(self.lost(error)),
         }
         if hello.is_some() {
             self.read_welcome()?;
@@ -155,7 +165,8 @@ impl Connection {
     }
 
     fn read_message(&mut self) -> Result<HostMessage, ClientError> {
-        match read_line(&mut self.stream, &mut self.line, MESSAGE_LIMIT).map_err(lost)? {
+        let read = read_line(&mut self.stream, &mut self.line, MESSAGE_LIMIT);
+        match read.map_err(|error| self.lost(error))? {
             Line::Whole => serde_json::from_slice(&self.line)
                 .map_err(|error| unexpected(&format!("no message: {error}"))),
             Line::TooLong => Err(unexpected("a message that is too long")),
@@ -169,14 +180,14 @@ impl Connection {
         }
         ClientError::Refused(error)
     }
-}
 
-fn lost(error: io::Error) -> ClientError {
-    // Which of the two a read timeout is, depends on the system.
-    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
-        return ClientError::Silent;
+    fn lost(&self, error: io::Error) -> ClientError {
+        // Which of the two a timeout is, depends on the system.
+        if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+            return ClientError::Silent { pid: self.peer };
+        }
+        ClientError::Lost { source: Some(error) }
     }
-    ClientError::Lost { source: Some(error) }
 }
 
 fn unexpected(what: &str) -> ClientError {

@@ -18,8 +18,11 @@ pub enum ClientError {
     Foreign { socket: PathBuf, uid: u32 },
     #[error("the Nod host closed the connection before it answered: try again")]
     Lost { source: Option<io::Error> },
-    #[error("the Nod host took the call but did not answer in time: look into its host.log")]
-    Silent,
+    #[error(
+        "the Nod host (process {pid}) did not answer in time: look into its host.log; \
+         if it hangs, end it with `kill -9 {pid}` (its tasks go on)"
+    )]
+    Silent { pid: i32 },
     #[error(transparent)]
     Refused(#[from] ErrorReply),
     #[error(
@@ -47,7 +50,7 @@ impl ClientError {
             Self::Refused(error) => error.code == ErrorCode::Stopping,
             Self::Unreachable { .. }
             | Self::Foreign { .. }
-            | Self::Silent
+            | Self::Silent { .. }
             | Self::Version { .. }
             | Self::Protocol { .. }
             | Self::TooLarge { .. }

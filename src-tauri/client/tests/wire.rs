@@ -270,16 +270,34 @@ fn notifications_come_before_the_reply() {
 }
 
 #[test]
-fn a_host_that_says_nothing_is_given_up() {
+fn a_host_that_says_nothing_is_given_up_and_named() {
     let (gone, wait) = std::sync::mpsc::channel::<()>();
     let peer = Peer::start(vec![Box::new(move |mut wire| {
         wire.greet();
         wait.recv().unwrap_err();
     })]);
     let mut connection = peer.door.open().unwrap();
-    connection.set_timeout(Some(Duration::from_millis(20))).unwrap();
-    let error = connection.call(&Call::Snapshot).unwrap_err();
-    assert!(matches!(error, ClientError::Silent), "{error:?}");
+    let error = connection.call_within(Duration::from_millis(20), &Call::Snapshot).unwrap_err();
+    let own = std::process::id().cast_signed();
+    assert!(matches!(error, ClientError::Silent { pid } if pid == own), "{error:?}");
     drop(gone);
     peer.finish();
+}
+
+#[test]
+fn a_host_that_does_not_even_read_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("host.sock");
+    // Accepts nothing, as a host that was stopped.
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let call = Call::Ask(Ask {
+        operation: new_operation().unwrap(),
+        // More than a socket holds.
+        question: "x".repeat(MESSAGE_LIMIT - 1000),
+        detail: None,
+        timeout_ms: None,
+    });
+    let mut connection = Connection::open(&socket, None).unwrap();
+    let error = connection.call_within(Duration::from_millis(20), &call).unwrap_err();
+    assert!(matches!(error, ClientError::Silent { .. }), "{error:?}");
 }

@@ -1,6 +1,7 @@
 //! Becoming the host of the data directory, and giving it back.
 
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,12 +33,17 @@ pub(crate) fn take(paths: &Paths, app: &RunningApp) -> anyhow::Result<Taken> {
             Err(StartError::Held(_)) => {}
             Err(error) => return Err(error).context("failed to start the engine"),
         }
-        match ask_for_it(paths) {
+        match ask_for_it(&nod_client::find_socket(paths), LETTING_GO) {
             Ok(HostKind::Desktop) => return Ok(Taken::ByAnotherWindow),
             Ok(HostKind::Headless) => {}
             // It is starting or ending just now.
             Err(error) if Instant::now() < deadline => tracing::debug!("not yet: {error}"),
-            Err(error) => return Err(error).context("another host does not let go"),
+            Err(error) => {
+                let log = paths.host_log();
+                return Err(error).with_context(|| {
+                    format!("another host does not let go (log: {})", log.display())
+                });
+            }
         }
         if Instant::now() >= deadline {
             bail!("another host does not let go of {}: end it first", paths.data.display());
@@ -57,12 +63,12 @@ fn options(paths: &Paths, app: &RunningApp) -> anyhow::Result<HostOptions> {
 }
 
 /// Asks the present host to make way; another window is asked to come to the front instead.
-fn ask_for_it(paths: &Paths) -> Result<HostKind, ClientError> {
-    let mut connection = Connection::open(&nod_client::find_socket(paths), None)?;
-    match connection.call(&Call::StopHost) {
+fn ask_for_it(socket: &Path, patience: Duration) -> Result<HostKind, ClientError> {
+    let mut connection = Connection::open(socket, None)?;
+    match connection.call_within(patience, &Call::StopHost) {
         Ok(_) => Ok(HostKind::Headless),
         Err(ClientError::Refused(error)) if error.code == ErrorCode::Conflict => {
-            connection.call(&Call::ShowWindow)?;
+            connection.call_within(patience, &Call::ShowWindow)?;
             Ok(HostKind::Desktop)
         }
         Err(error) => Err(error),
@@ -87,5 +93,24 @@ pub(crate) fn leave(host: Host) {
     });
     if let Err(error) = started {
         tracing::error!("failed to leave a host for the running tasks: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_frozen_host_is_not_waited_for_without_end() {
+        let name = format!("nod-frozen-{}.sock", std::process::id());
+        let socket = std::env::temp_dir().join(name);
+        // It accepts nothing, as a host that was stopped with a signal.
+        let _listener = UnixListener::bind(&socket).unwrap();
+        let asked = ask_for_it(&socket, Duration::from_millis(20));
+        std::fs::remove_file(&socket).unwrap();
+        let Err(error) = asked else { panic!("nobody answered") };
+        assert!(matches!(error, ClientError::Silent { .. }), "{error:?}");
     }
 }

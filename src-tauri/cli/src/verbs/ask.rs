@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use nod_client::{ClientError, Next, new_operation, persist};
+use nod_client::{ClientError, Door, Next, new_operation, persist};
 use nod_core::protocol::{Ask, Call, Reply};
 use nod_core::request::{Answer, Closure, DETAIL_LIMIT, QUESTION_LIMIT};
 
@@ -40,28 +40,45 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
     let question = arguments.question;
     check_question(&question)?;
     let door = Host::find()?.task("ask")?.door();
-    let call = Call::Ask(Ask {
+    let ask = Ask {
         operation: new_operation()?,
         question,
         detail: arguments.detail_file.as_deref().map(detail).transpose()?,
         timeout_ms: arguments.timeout.map(duration::in_milliseconds),
-    });
+    };
+    match put(&door, &ask, deadline) {
+        Ok(Some(Reply::Closed { closure, .. })) => closed(&closure),
+        Ok(Some(reply)) => Err(Failure::unexpected(&reply)),
+        Ok(None) => closed(&Closure::Expired { at: super::list::now() }),
+        Err(error) => not_asked(error),
+    }
+}
+
+/// Asks until there is a reply; nothing when the time passed with a host that was reached silent.
+///
+/// Each try has the time that is left then. The host that takes the question
+/// first fixes its end, and a later one goes by that.
+fn put(door: &Door, ask: &Ask, deadline: Option<Instant>) -> Result<Option<Reply>, ClientError> {
+    let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    let mut reached = false;
     let reply = persist(
-        &door,
+        door,
         deadline,
         |connection| {
-            if let Some(deadline) = deadline {
-                let left = deadline.saturating_duration_since(Instant::now());
-                connection.set_timeout(Some(left + GRACE))?;
-            }
-            connection.call(&call)
+            reached = true;
+            let left = left();
+            connection.set_timeout(left.map(|left| left + GRACE))?;
+            // Without a deadline it is what was asked for: none, or one beyond counting.
+            let timeout_ms = left.map(duration::in_milliseconds).or(ask.timeout_ms);
+            connection.call(&Call::Ask(Ask { timeout_ms, ..ask.clone() }))
         },
         |_| Ok::<_, ClientError>(Next::Later),
     );
     match reply {
-        Ok(Reply::Closed { closure, .. }) => closed(&closure),
-        Ok(reply) => Err(Failure::unexpected(&reply)),
-        Err(error) => not_asked(error),
+        Ok(reply) => Ok(Some(reply)),
+        Err(ClientError::Silent { .. }) => Ok(None),
+        Err(error) if reached && error.is_passing() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -144,9 +161,13 @@ fn whole_length(path: &Path) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
     use nod_core::access::{Actor, Surface};
     use nod_core::ids::Timestamp;
-    use nod_core::protocol::{ErrorCode, ErrorReply};
+    use nod_core::protocol::{CallMessage, ErrorCode, ErrorReply};
 
     use super::*;
 
@@ -180,6 +201,45 @@ mod tests {
     fn what_no_person_saw_is_not_denied() {
         let error = ClientError::Refused(ErrorReply::new(ErrorCode::Conflict, "the task ended"));
         assert_eq!(not_asked(error).unwrap(), exit::NO_ANSWER);
+    }
+
+    fn question(timeout: Duration) -> Ask {
+        let timeout_ms = Some(duration::in_milliseconds(timeout));
+        let operation = new_operation().unwrap();
+        Ask { operation, question: "Deploy?".into(), detail: None, timeout_ms }
+    }
+
+    #[test]
+    fn a_host_that_comes_late_is_given_the_time_that_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("host.sock");
+        let door = Door { socket: socket.clone(), token: None };
+        let timeout = Duration::from_millis(1500);
+        let late = Duration::from_millis(500);
+        // It takes the question, and dies with it for good.
+        let host = thread::spawn(move || {
+            thread::sleep(late);
+            let listener = UnixListener::bind(&socket).unwrap();
+            let (stream, _) = listener.accept().unwrap();
+            let line = BufReader::new(stream).lines().nth(1).unwrap().unwrap();
+            std::fs::remove_file(socket).unwrap();
+            serde_json::from_str::<CallMessage>(&line).unwrap().call
+        });
+        let ask = question(timeout);
+        let reply = put(&door, &ask, Some(Instant::now() + timeout)).unwrap();
+        assert_eq!(reply, None, "the host was reached, so the question has expired");
+        let Call::Ask(given) = host.join().unwrap() else { panic!("no question") };
+        assert_eq!(given.operation, ask.operation);
+        let left = given.timeout_ms.unwrap();
+        assert!(left <= duration::in_milliseconds(timeout - late), "{left} ms");
+    }
+
+    #[test]
+    fn without_any_host_a_question_has_not_expired() {
+        let door = Door { socket: "/nowhere/host.sock".into(), token: None };
+        let timeout = Duration::from_millis(50);
+        let error = put(&door, &question(timeout), Some(Instant::now() + timeout)).unwrap_err();
+        assert_eq!(Failure::from(error).exit_code(), exit::NO_HOST);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     match reply {
         Ok(Reply::Done) => Ok(exit::OK),
         Ok(reply) => Err(Failure::unexpected(&reply)),
-        Err(error) if error.is_passing() || matches!(error, ClientError::Silent) => {
+        Err(error) if error.is_passing() || matches!(error, ClientError::Silent { .. }) => {
             output::note(&format!("this progress is not shown: {error}"));
             Ok(exit::OK)
         }

@@ -18,25 +18,41 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Arguments {}
 
 pub(crate) fn run(_: &Arguments) -> Result<u8, Failure> {
-    let stopped = Host::find()?.door().open().and_then(|mut connection| stop(&mut connection));
-    match stopped {
+    let host = Host::find()?;
+    match host.door().open().and_then(|mut connection| stop(&mut connection, PATIENCE)) {
         Ok(true) => output::line("the host has ended; its tasks go on")?,
         Ok(false) => output::line("the host is ending; its tasks go on")?,
         Err(ClientError::NoHost { .. }) => output::line("no host runs; tasks go on without one")?,
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(host.about_silence(error.into(), &Call::StopHost)),
     }
     Ok(exit::OK)
 }
 
 /// Returns whether the host is gone; not when it only said that it goes.
-fn stop(connection: &mut Connection) -> Result<bool, ClientError> {
-    match connection.call(&Call::StopHost) {
+fn stop(connection: &mut Connection, patience: Duration) -> Result<bool, ClientError> {
+    match connection.call_within(patience, &Call::StopHost) {
         Ok(Reply::Done) => {}
         Ok(reply) => return Err(ClientError::Protocol { what: format!("{reply:?}") }),
         // It was on its way already.
         Err(error) if error.is_passing() => return Ok(matches!(error, ClientError::Lost { .. })),
         Err(error) => return Err(error),
     }
-    connection.set_timeout(Some(PATIENCE))?;
     Ok(matches!(connection.receive(), Err(ClientError::Lost { .. })))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_frozen_host_is_not_waited_for_without_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("host.sock");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        let mut connection = Connection::open(&socket, None).unwrap();
+        let error = stop(&mut connection, Duration::from_millis(20)).unwrap_err();
+        assert!(matches!(error, ClientError::Silent { .. }), "{error:?}");
+    }
 }
