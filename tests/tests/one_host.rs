@@ -183,3 +183,16 @@ fn a_connection_full_of_waiting_calls_says_so_and_half_a_close_loses_no_reply() 
     std::fs::write(host.work().join("go"), "").unwrap();
     host.wait_for_end(id);
 }
+
+#[test]
+fn a_host_whose_socket_vanished_makes_it_again() {
+    let host = TestHost::start();
+    let id = host.submit("while [ ! -e go ]; do sleep 0.02; done; nod progress 50; echo $?");
+    let folder = host.socket().parent().unwrap().to_owned();
+    std::fs::remove_dir_all(folder).unwrap();
+    until("the socket", || host.socket().exists().then_some(()));
+    assert_eq!(host.run(&["list"]).code, Some(0));
+    std::fs::write(host.work().join("go"), "").unwrap();
+    host.wait_for_end(id);
+    assert_eq!(host.task(id).progress.and_then(|progress| progress.percent), Some(50.0));
+}

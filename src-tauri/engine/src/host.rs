@@ -14,6 +14,7 @@ use nod_core::paths::Paths;
 use nod_core::protocol::HostKind;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use crate::clock;
 use crate::config::{Config, ConfigError};
@@ -53,6 +54,7 @@ pub struct Host {
     workers: Workers,
     runtime: Option<Runtime>,
     stop: watch::Receiver<bool>,
+    serving: AbortHandle,
     events: Option<Subscription>,
     socket: PathBuf,
     /// Held for as long as this host lives.
@@ -122,7 +124,7 @@ impl Host {
             socket::listen(&socket)
                 .map_err(|source| StartError::Socket { path: socket.clone(), source })?
         };
-        runtime.spawn(socket::serve(listener, handle.clone()));
+        let serving = runtime.spawn(socket::serve(socket.clone(), listener, handle.clone()));
         tracing::info!(data = %paths.data.display(), "the host serves");
         Ok(Self {
             handle,
@@ -131,6 +133,7 @@ impl Host {
             workers,
             runtime: Some(runtime),
             stop,
+            serving: serving.abort_handle(),
             events: Some(events),
             socket,
             _lock: lock,
@@ -169,6 +172,8 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        // Or the socket would be made again.
+        self.serving.abort();
         // First no new calls, then what was begun is stored, then the lock is free.
         if let Err(error) = fs::remove_file(&self.socket) {
             tracing::debug!("the socket was gone already: {error}");

@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::handle::Handle;
 use crate::process;
+use crate::vanishing::vanished;
 
 /// How many messages wait for a client that does not read.
 const BACKLOG: usize = 64;
@@ -32,6 +33,9 @@ const CALLS: usize = 64;
 
 /// How long the calls of a client that writes no more have to end.
 const LAST_REPLIES: Duration = Duration::from_millis(250);
+
+/// How often a socket that cannot be made is tried again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Makes the socket. The caller holds the host's lock, so an old one is nobody's.
 pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
@@ -57,8 +61,37 @@ pub(crate) fn make_folder(socket: &Path) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
 }
 
-/// Accepts connections for as long as the host runs.
-pub(crate) async fn serve(listener: UnixListener, handle: Handle) {
+/// Accepts connections for as long as the host runs, and listens anew where its socket vanished.
+pub(crate) async fn serve(path: PathBuf, mut listener: UnixListener, handle: Handle) {
+    loop {
+        tokio::select! {
+            () = accept_all(&listener, &handle) => {}
+            gone = vanished(&path) => match gone {
+                Ok(()) => {
+                    tracing::warn!("the socket vanished: it is made again");
+                    listener = listen_again(&path).await;
+                }
+                Err(error) => {
+                    tracing::warn!("failed to watch the socket: {error}");
+                    return accept_all(&listener, &handle).await;
+                }
+            },
+        }
+    }
+}
+
+async fn listen_again(path: &Path) -> UnixListener {
+    loop {
+        match listen(path) {
+            Ok(listener) => return listener,
+            // The folder of a session that has ended comes back with the next one.
+            Err(error) => tracing::debug!("not yet: {error}"),
+        }
+        tokio::time::sleep(LISTEN_AGAIN).await;
+    }
+}
+
+async fn accept_all(listener: &UnixListener, handle: &Handle) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
