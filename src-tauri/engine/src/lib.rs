@@ -21,7 +21,6 @@ mod shims;
 mod socket;
 mod store;
 mod tokens;
-mod vanishing;
 
 pub use diagnostics::write_to;
 pub use error::EngineError;

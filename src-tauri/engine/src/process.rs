@@ -4,6 +4,7 @@
 #[path = "../../shim/src/linux/own_programs.rs"]
 mod own_programs;
 mod unix;
+mod vanishing;
 
 use std::env;
 use std::io;
@@ -15,6 +16,8 @@ pub(crate) use unix::{
     account_environment, boot_id, claim, connect_shim, is_own_private_folder, lock,
     login_environment, raise_open_files, start_shim, strict_umask, sweep, user_id,
 };
+
+pub(crate) use vanishing::vanished;
 
 /// The programs of Nod, which lie in one folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use nod_core::ids::{AttemptNumber, TaskId};
@@ -19,9 +20,16 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::dispatcher::{Message, Said};
 use crate::logs::{self, Outputs, PIECE};
+use crate::process;
 
 /// How much of the end of the output is kept for the search.
 const TAIL: usize = 4096;
+
+/// How long a shim may take from the close of its connection to its end.
+const ENDING: Duration = Duration::from_millis(10);
+
+/// How soon a lost connection is made again.
+const BETWEEN_CONNECTIONS: Duration = Duration::from_millis(50);
 
 type Key = (TaskId, AttemptNumber);
 
@@ -72,11 +80,11 @@ impl Shims {
         let shims = self.clone();
         self.runtime.spawn(async move {
             let Link { id, attempt, folder, orders, child } = link;
-            let heard = Heard::new(id, attempt, folder, shims.clone());
+            let heard = Heard::new(id, attempt, folder, shims.clone(), child.is_some());
             heard.listen(socket, orders).await;
             shims.forget(id, attempt);
             if let Some(child) = child {
-                tokio::task::spawn_blocking(move || reap(child)).await.unwrap_or_default();
+                reap(child).await;
             }
         });
     }
@@ -87,8 +95,17 @@ impl Shims {
 }
 
 /// Waits for a shim that has closed its connection, so that it leaves no zombie.
-fn reap(mut child: Child) {
-    if let Err(error) = child.wait() {
+async fn reap(mut child: Child) {
+    // To close it was the last thing that it did: nearly always no thread has to wait for it.
+    tokio::time::sleep(ENDING).await;
+    let waited = match child.try_wait() {
+        Ok(None) => {
+            let waited = tokio::task::spawn_blocking(move || child.wait()).await;
+            waited.unwrap_or_else(|ended| Err(io::Error::other(ended))).map(drop)
+        }
+        waited => waited.map(drop),
+    };
+    if let Err(error) = waited {
         tracing::warn!("failed to wait for a shim: {error}");
     }
 }
@@ -99,6 +116,8 @@ struct Heard {
     attempt: AttemptNumber,
     folder: PathBuf,
     shims: Shims,
+    /// This host started it, so it has no past to tell of.
+    is_new: bool,
     scanner: TerminalProgress,
     /// How far the output was looked at for progress.
     scanned: u64,
@@ -106,19 +125,39 @@ struct Heard {
 }
 
 impl Heard {
-    fn new(id: TaskId, attempt: AttemptNumber, folder: PathBuf, shims: Shims) -> Self {
+    fn new(
+        id: TaskId,
+        attempt: AttemptNumber,
+        folder: PathBuf,
+        shims: Shims,
+        is_new: bool,
+    ) -> Self {
         let scanner = TerminalProgress::default();
-        Self { id, attempt, folder, shims, scanner, scanned: 0, ended: false }
+        Self { id, attempt, folder, shims, is_new, scanner, scanned: 0, ended: false }
     }
 
     async fn listen(mut self, socket: StdUnixStream, mut orders: UnboundedReceiver<ToShim>) {
-        if let Err(error) = self.exchange(socket, &mut orders).await {
-            tracing::warn!(task = self.id.0, "lost the connection to a shim: {error}");
+        let mut connected = Some(socket);
+        while let Some(socket) = connected.take() {
+            if let Err(error) = self.exchange(socket, &mut orders).await {
+                tracing::warn!(task = self.id.0, "lost the connection to a shim: {error}");
+            }
+            if !self.ended {
+                connected = self.connect_again().await;
+            }
         }
         if !self.ended {
             let said = last_word(&self.folder);
             self.say(said);
         }
+    }
+
+    /// Returns another connection to a shim that lives: it is not lost with one of them.
+    async fn connect_again(&mut self) -> Option<StdUnixStream> {
+        let socket = process::connect_shim(&self.folder).ok()?;
+        self.is_new = false;
+        tokio::time::sleep(BETWEEN_CONNECTIONS).await;
+        Some(socket)
     }
 
     /// Reads and writes until the shim closes its end.
@@ -134,7 +173,7 @@ impl Heard {
         loop {
             tokio::select! {
                 line = lines.next_line() => match line? {
-                    Some(line) => self.hear(&line)?,
+                    Some(line) => self.hear(&line),
                     None => return Ok(()),
                 },
                 order = orders.recv(), if ordering => match order {
@@ -150,11 +189,21 @@ impl Heard {
         }
     }
 
-    fn hear(&mut self, line: &str) -> io::Result<()> {
-        match serde_json::from_str(line)? {
+    fn hear(&mut self, line: &str) {
+        let said = match serde_json::from_str(line) {
+            Ok(said) => said,
+            Err(error) => {
+                // A newer shim may say more than this host knows of.
+                tracing::warn!(task = self.id.0, "skipped what a shim said: {error}");
+                return;
+            }
+        };
+        match said {
             FromShim::Status(status) => {
                 let size = status.size;
-                self.say(Said::Status(Box::new(status.clone())));
+                if !self.is_new || status.process.is_some() {
+                    self.say(Said::Status(Box::new(status.clone())));
+                }
                 self.grown(size);
                 if let Some(report) = status.report {
                     self.end(report);
@@ -169,7 +218,6 @@ impl Heard {
             }
             FromShim::Ended { report } => self.end(report),
         }
-        Ok(())
     }
 
     fn end(&mut self, report: Report) {
@@ -178,7 +226,7 @@ impl Heard {
         }
         self.grown(report.size);
         self.ended = true;
-        let tail = tail(&self.folder);
+        let tail = tail(&self.folder, report.size);
         self.say(Said::Ended { report: Box::new(report), tail });
     }
 
@@ -213,7 +261,10 @@ impl Heard {
 pub(crate) fn last_word(folder: &Path) -> Said {
     match fs::read(folder.join(EXIT_FILE)) {
         Ok(bytes) => match serde_json::from_slice::<Report>(&bytes) {
-            Ok(report) => Said::Ended { report: Box::new(report), tail: tail(folder) },
+            Ok(report) => {
+                let tail = tail(folder, report.size);
+                Said::Ended { report: Box::new(report), tail }
+            }
             Err(error) => Said::Gone { why: format!("the file {EXIT_FILE} is damaged: {error}") },
         },
         Err(_) => Said::Gone { why: "its shim ended without a report".to_owned() },
@@ -221,12 +272,68 @@ pub(crate) fn last_word(folder: &Path) -> Said {
 }
 
 /// Returns the end of an attempt's output as text without escape sequences.
-fn tail(folder: &Path) -> String {
+fn tail(folder: &Path, size: u64) -> String {
+    if size == 0 {
+        return String::new();
+    }
     match logs::read_tail(&folder.join(LOG_FILE), TAIL) {
         Ok((_, bytes)) => strip_ansi_escapes::strip_str(String::from_utf8_lossy(&bytes)),
         Err(error) => {
             tracing::debug!("no output to keep of {}: {error}", folder.display());
             String::new()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::net::UnixListener;
+
+    use nod_core::ids::Timestamp;
+    use nod_core::shim::{SHIM_PROTOCOL, SHIM_SOCKET};
+    use nod_core::task::ExitStatus;
+
+    use super::*;
+
+    fn report() -> Report {
+        Report {
+            protocol: SHIM_PROTOCOL,
+            task: TaskId(1),
+            attempt: AttemptNumber::FIRST,
+            process: None,
+            started_at: None,
+            exit: Some(ExitStatus::Code { code: 0 }),
+            exited_at: None,
+            ended_at: Timestamp(1),
+            spawn_error: None,
+            timed_out: false,
+            peak_memory: None,
+            cpu_ms: None,
+            left: vec![],
+            size: 0,
+        }
+    }
+
+    #[test]
+    fn a_shim_is_not_lost_with_one_connection_nor_with_a_word_that_is_not_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join(SHIM_SOCKET)).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let (inbox, messages) = crossbeam_channel::unbounded();
+        let shims = Shims::new(runtime.handle().clone(), inbox, Outputs::default());
+        let (socket, mut first) = StdUnixStream::pair().unwrap();
+        let (id, attempt) = (TaskId(1), AttemptNumber::FIRST);
+        let orders = shims.expect(id, attempt);
+        let link = Link { id, attempt, folder: folder.path().to_owned(), orders, child: None };
+        shims.link(link, socket);
+        first.write_all(b"{\"type\":\"memory\",\"bytes\":1}\n").unwrap();
+        drop(first);
+        // The shim lives, so the host comes back to it.
+        let (mut second, _) = listener.accept().unwrap();
+        let ended = serde_json::to_string(&FromShim::Ended { report: report() }).unwrap();
+        writeln!(second, "{ended}").unwrap();
+        let Message::Shim(_, _, said) = messages.recv().unwrap() else { panic!("no shim spoke") };
+        assert!(matches!(said, Said::Ended { .. }), "{said:?}");
     }
 }

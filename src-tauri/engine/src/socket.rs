@@ -23,12 +23,11 @@ use tokio::task::JoinSet;
 
 use crate::handle::Handle;
 use crate::process;
-use crate::vanishing::vanished;
 
 /// How many messages wait for a client that does not read.
 const BACKLOG: usize = 64;
 
-/// How many calls of one connection are carried out at once.
+/// How many calls of one connection are carried out, and how many wait, at once.
 const CALLS: usize = 64;
 
 /// How long the calls of a client that writes no more have to end.
@@ -66,7 +65,7 @@ pub(crate) async fn serve(path: PathBuf, mut listener: UnixListener, handle: Han
     loop {
         tokio::select! {
             () = accept_all(&listener, &handle) => {}
-            gone = vanished(&path) => match gone {
+            gone = process::vanished(&path) => match gone {
                 Ok(()) => {
                     tracing::warn!("the socket vanished: it is made again");
                     listener = listen_again(&path).await;
@@ -122,7 +121,7 @@ async fn connection(stream: UnixStream, handle: Handle) {
     let (read, write) = stream.into_split();
     let (out, outbox) = mpsc::channel(BACKLOG);
     let writer = tokio::spawn(write_all(write, outbox));
-    let mut connection = Connection { handle, out, calls: JoinSet::new() };
+    let mut connection = Connection { handle, out, short: JoinSet::new(), waiting: JoinSet::new() };
     connection.read_all(BufReader::new(read), actor).await;
     // One that only stopped writing may still read the replies to what it sent.
     let finished = connection.finish();
@@ -149,7 +148,15 @@ async fn write_all(mut write: OwnedWriteHalf, mut outbox: mpsc::Receiver<Vec<u8>
 struct Connection {
     handle: Handle,
     out: mpsc::Sender<Vec<u8>>,
-    calls: JoinSet<()>,
+    /// Calls that are done as soon as the dispatcher comes to them.
+    short: JoinSet<()>,
+    /// Calls that last until something happens.
+    waiting: JoinSet<()>,
+}
+
+/// Returns whether a call lasts until something happens.
+fn waits(call: &Call) -> bool {
+    matches!(call, Call::Wait { .. } | Call::Ask(_) | Call::Subscribe | Call::FollowLog { .. })
 }
 
 impl Connection {
@@ -208,13 +215,23 @@ impl Connection {
 
     /// Carries a call out beside the others of the connection.
     async fn begin(&mut self, id: u64, call: Call, actor: Actor) {
-        while self.calls.try_join_next().is_some() {}
-        if self.calls.len() >= CALLS {
-            let message = format!("{CALLS} calls of this connection are under way: open another");
-            return self.refuse(Some(id), ErrorReply::new(ErrorCode::Conflict, message)).await;
+        let waits = waits(&call);
+        if waits {
+            while self.waiting.try_join_next().is_some() {}
+            if self.waiting.len() >= CALLS {
+                let message =
+                    format!("{CALLS} calls of this connection wait already: open another");
+                let error = ErrorReply::new(ErrorCode::Conflict, message);
+                return self.refuse(Some(id), error).await;
+            }
+        }
+        // Who sends faster than it is decided is read from as fast as it is.
+        while self.short.len() >= CALLS {
+            self.short.join_next().await;
         }
         let (handle, out) = (self.handle.clone(), self.out.clone());
-        self.calls.spawn(async move {
+        let calls = if waits { &mut self.waiting } else { &mut self.short };
+        calls.spawn(async move {
             let result = if call == Call::Subscribe {
                 subscribe(id, &handle, &actor, &out).await
             } else if let Call::FollowLog { id, offset } = call {
@@ -227,7 +244,7 @@ impl Connection {
     }
 
     async fn finish(&mut self) {
-        while self.calls.join_next().await.is_some() {}
+        while self.short.join_next().await.is_some() {}
     }
 
     async fn refuse(&self, id: Option<u64>, error: ErrorReply) {

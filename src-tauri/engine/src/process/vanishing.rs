@@ -18,7 +18,12 @@ pub(crate) async fn vanished(path: &Path) -> io::Result<()> {
         | WatchFlags::MOVED_FROM
         | WatchFlags::MOVE_SELF;
     inotify::add_watch(&watch, folder, what)?;
-    let watch = AsyncFd::register(watch)?;
+    #[expect(
+        unsafe_code,
+        reason = "tokio cannot tell by itself that a descriptor stays what it is"
+    )]
+    // SAFETY: an OwnedFd is open until it is dropped, and always the same.
+    let watch = unsafe { AsyncFd::register(watch) }.map_err(io::Error::from)?;
     // Looked at after the watch began: what went before it is seen here.
     while path.exists() {
         let mut ready = watch.readable().await?;

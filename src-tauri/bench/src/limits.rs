@@ -1,0 +1,4 @@
+//! The least that any program would need for the same thing.
+
+pub(crate) mod commit;
+pub(crate) mod spawn_loop;
