@@ -267,3 +267,27 @@ fn a_question_without_visible_text_is_refused() {
     host.wait_for_end(id);
     assert_eq!(std::fs::read_to_string(host.work().join("code")).unwrap(), "2\n");
 }
+
+#[test]
+fn a_time_that_passes_tells_a_silent_host_from_none() {
+    let mut host = TestHost::start();
+    let ask = "nod ask 'Deploy?' --timeout 2s > answer; echo $? > code.new; mv code.new code";
+    let frozen = host.submit(ask);
+    let _request = host.wait_for_request(frozen);
+    let pid = rustix::process::Pid::from_raw(host.pid()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let code = host.work().join("code");
+    let read = || std::fs::read_to_string(&code).ok();
+    assert_eq!(until("the end of the question", read), "124\n");
+    let answer = std::fs::read_to_string(host.work().join("answer")).unwrap();
+    assert_eq!(answer, "{\"answer\":\"expired\"}\n");
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    host.wait_for_end(frozen);
+    std::fs::remove_file(&code).unwrap();
+
+    let without = host.submit(&format!("while [ ! -e gone ]; do sleep 0.02; done; {ask}"));
+    host.wait_for_state(without, StateName::Running);
+    host.kill();
+    std::fs::write(host.work().join("gone"), "").unwrap();
+    assert_eq!(until("the end of the tries", read), "69\n");
+}

@@ -61,6 +61,22 @@ fn raw_bytes_are_kept_and_plain_output_folds_carriage_returns() {
 }
 
 #[test]
+fn the_log_of_a_task_that_never_started_is_empty_once_it_has_ended() {
+    let host = TestHost::start();
+    let id = host.submit_with(&["--ask-first"], &["echo no"]);
+    let logs = || host.run(&["logs", &id.to_string()]);
+    let waiting = logs();
+    assert_eq!((waiting.code, waiting.out.as_str()), (Some(1), ""), "{waiting:?}");
+    assert!(waiting.err.contains("has not started"), "{waiting:?}");
+
+    assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
+    host.wait_for_end(id);
+    let ended = logs();
+    assert_eq!((ended.code, ended.out.as_str()), (Some(0), ""), "{ended:?}");
+    assert!(ended.err.contains("never started: Cancelled"), "{ended:?}");
+}
+
+#[test]
 fn logs_follow_until_the_end() {
     let host = TestHost::start();
     let id = host.submit("echo one; while [ ! -e go ]; do sleep 0.02; done; echo two");

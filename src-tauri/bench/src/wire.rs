@@ -83,10 +83,9 @@ impl Wire {
     fn reply(&mut self) -> anyhow::Result<Reply> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
-        match serde_json::from_str(&line)? {
-            HostMessage::Reply { result, .. } => Ok(result),
-            other => bail!("the host said {other:?}"),
-        }
+        let said: HostMessage = serde_json::from_str(&line)?;
+        let HostMessage::Reply { result, .. } = said else { bail!("the host said {said:?}") };
+        Ok(result)
     }
 }
 

@@ -126,19 +126,20 @@ struct Patience<'a> {
     lost_at: Option<Instant>,
     /// The host said that it goes, so somebody wants none to run.
     stopped: bool,
-    started_at: Option<Instant>,
+    /// What came of the last start, and when the first one was over.
+    started: Option<(Started, Instant)>,
     told: bool,
 }
 
 impl<'a> Patience<'a> {
     fn new(host: &'a Host, kind: Kind) -> Self {
-        Self { host, kind, lost_at: None, stopped: false, started_at: None, told: false }
+        Self { host, kind, lost_at: None, stopped: false, started: None, told: false }
     }
 
     fn between(&mut self, error: &ClientError) -> Result<Next, Failure> {
         if !matches!(error, ClientError::NoHost { .. }) {
             self.lost_at = Some(Instant::now());
-            self.started_at = None;
+            self.started = None;
             self.stopped =
                 matches!(error, ClientError::Refused(e) if e.code == ErrorCode::Stopping);
             return Ok(Next::Later);
@@ -151,13 +152,14 @@ impl<'a> Patience<'a> {
             self.tell();
             return Ok(Next::Later);
         };
-        match self.started_at {
-            Some(at) if at.elapsed() < WAIT_FOR_OTHER => Ok(Next::Later),
-            Some(_) => Err(Failure::HostUnreachable {
+        let (last, first_at) = self.started.unzip();
+        match after_start(last, first_at.map(|at| at.elapsed()).unwrap_or_default()) {
+            Step::Start => self.start(),
+            Step::Wait => Ok(Next::Later),
+            Step::GiveUp => Err(Failure::HostUnreachable {
                 socket: nod_client::find_socket(paths),
                 log: paths.host_log(),
             }),
-            None => self.start(),
         }
     }
 
@@ -169,11 +171,11 @@ impl<'a> Patience<'a> {
 
     fn start(&mut self) -> Result<Next, Failure> {
         let started = start_host()?;
-        self.started_at = Some(Instant::now());
-        match started {
-            Started::Ready => Ok(Next::Now),
-            Started::Gone => Ok(Next::Later),
-        }
+        let first_at = self.started.map(|(_, first_at)| first_at);
+        self.started = Some((started, first_at.unwrap_or_else(Instant::now)));
+        // A host that goes again and again is not started in a busy loop.
+        let is_first = first_at.is_none();
+        Ok(if started == Started::Ready && is_first { Next::Now } else { Next::Later })
     }
 
     fn tell(&mut self) {
@@ -181,6 +183,25 @@ impl<'a> Patience<'a> {
             output::note("no host runs; waiting for the next one");
             self.told = true;
         }
+    }
+}
+
+/// What to do where no host listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Start,
+    Wait,
+    GiveUp,
+}
+
+/// Returns what to do without a host, by what came of the last start and the time since the first.
+fn after_start(last: Option<Started>, since_first: Duration) -> Step {
+    match last {
+        None => Step::Start,
+        Some(_) if since_first >= WAIT_FOR_OTHER => Step::GiveUp,
+        // It listened, and somebody has stopped it since.
+        Some(Started::Ready) => Step::Start,
+        Some(Started::Gone) => Step::Wait,
     }
 }
 
@@ -211,6 +232,21 @@ mod tests {
             assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
             assert!(text.contains(&log), "{text}");
             assert_eq!(text.contains("may have done this"), taken, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_was_stopped_right_after_its_start_is_started_again() {
+        let soon = WAIT_FOR_OTHER / 2;
+        let cases = [
+            ("none was started", None, Duration::ZERO, Step::Start),
+            ("it listened, and has gone", Some(Started::Ready), soon, Step::Start),
+            ("it goes every time", Some(Started::Ready), WAIT_FOR_OTHER, Step::GiveUp),
+            ("another was first", Some(Started::Gone), soon, Step::Wait),
+            ("that other never listens", Some(Started::Gone), WAIT_FOR_OTHER, Step::GiveUp),
+        ];
+        for (name, last, since_first, expected) in cases {
+            assert_eq!(after_start(last, since_first), expected, "{name}");
         }
     }
 }

@@ -16,6 +16,9 @@ const GAP: &str = "  ";
 const NARROWEST_NAME: usize = 16;
 const WIDEST_PROGRESS: usize = 30;
 
+/// How wide a name may become where no terminal sets a limit: a command may have 131,000 bytes.
+const WIDEST_NAME: usize = 80;
+
 /// Returns the table of `tasks`, cut to the `columns` of a terminal if it is for one.
 pub(crate) fn render(tasks: &[Task], now: Timestamp, columns: Option<usize>) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
@@ -23,9 +26,7 @@ pub(crate) fn render(tasks: &[Task], now: Timestamp, columns: Option<usize>) -> 
     let widths = widths(&rows, columns);
     let mut text = String::new();
     for row in &rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| {
-            padded(&if columns.is_some() { fitted(cell, width) } else { cell.clone() }, width)
-        });
+        let cells = row.iter().zip(widths).map(|(cell, width)| padded(&fitted(cell, width), width));
         let line = cells.collect::<Vec<_>>().join(GAP);
         let line = line.trim_end();
         // On a terminal narrower than any table, a line is cut rather than folded.
@@ -74,6 +75,8 @@ fn widths(rows: &[[String; COLUMNS]], columns: Option<usize>) -> [usize; COLUMNS
         let others: usize = widths.iter().sum::<usize>() - widths[NAME];
         let room = columns.saturating_sub(others + GAP.len() * (COLUMNS - 1));
         widths[NAME] = widths[NAME].min(room.max(NARROWEST_NAME));
+    } else {
+        widths[NAME] = widths[NAME].min(WIDEST_NAME);
     }
     widths
 }
@@ -153,5 +156,17 @@ pub(crate) mod tests {
                 assert!(width(line) <= columns, "{columns}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn a_pipe_is_not_filled_with_spaces_by_one_long_command() {
+        let ran = task(1, "short", TaskState::Ended { outcome: Outcome::Succeeded });
+        let long = task(2, &"x".repeat(131_000), TaskState::Running);
+        let table = render(&[long, ran], Timestamp(15_250), None);
+        for line in table.lines() {
+            assert!(width(line) < 130, "{} columns", width(line));
+            assert_eq!(line.trim_end(), line);
+        }
+        assert!(table.contains(&format!("{}…", "x".repeat(WIDEST_NAME - 1))), "{table}");
     }
 }

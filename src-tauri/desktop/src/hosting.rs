@@ -75,8 +75,32 @@ fn ask_for_it(socket: &Path, patience: Duration) -> Result<HostKind, ClientError
     }
 }
 
+/// Being the host. Its end, of whatever kind, leaves a headless host where tasks go on.
+pub(crate) struct Hosting {
+    /// Taken at the end alone.
+    host: Option<Host>,
+}
+
+impl Hosting {
+    pub(crate) fn new(host: Host) -> Self {
+        Self { host: Some(host) }
+    }
+
+    pub(crate) fn host(&mut self) -> &mut Host {
+        self.host.as_mut().expect("the host is there until the end")
+    }
+}
+
+impl Drop for Hosting {
+    fn drop(&mut self) {
+        if let Some(host) = self.host.take() {
+            leave(host);
+        }
+    }
+}
+
 /// Lets go of the data directory. Where tasks go on, a headless host goes on with them.
-pub(crate) fn leave(host: Host) {
+fn leave(host: Host) {
     let unfinished = host.has_unfinished_tasks();
     drop(host);
     if !unfinished {

@@ -5,6 +5,7 @@
 
 mod automation;
 mod commands;
+mod display;
 mod hosting;
 mod notifications;
 
@@ -12,11 +13,10 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
-use nod_engine::Host;
-use tauri::{AppHandle, Manager as _, RunEvent};
+use tauri::{App, AppHandle, Manager as _, RunEvent};
 
 use crate::commands::Window;
-use crate::hosting::Taken;
+use crate::hosting::{Hosting, Taken};
 
 /// The running app, once there is one: another start asks it to come to the front.
 type RunningApp = Arc<OnceLock<AppHandle>>;
@@ -40,23 +40,23 @@ fn complain(error: &anyhow::Error) {
 }
 
 fn run() -> anyhow::Result<()> {
-    let app = RunningApp::default();
+    let running = RunningApp::default();
     let paths = nod_client::find_paths()?;
     nod_engine::write_to(&paths);
-    let host = match hosting::take(&paths, &app)? {
-        Taken::Here(host) => host,
+    // Before anybody is asked to let go: without a window we would not go on in their place.
+    display::check()?;
+    let app = build()?;
+    let hosting = match hosting::take(&paths, &running)? {
+        Taken::Here(host) => Hosting::new(*host),
         // The window of the other one is in front now.
         Taken::ByAnotherWindow => return Ok(()),
     };
-    open(*host, &app)
+    open(app, hosting, &running)
 }
 
 #[expect(clippy::exit, reason = "what tauri's macro makes of the context holds one")]
-fn open(mut host: Host, running: &RunningApp) -> anyhow::Result<()> {
-    let events = host.take_events().context("the events of a host are taken once")?;
-    notifications::begin(&host.runtime(), events)?;
-    let app = tauri::Builder::default()
-        .manage(Window::new(host.handle()))
+fn build() -> anyhow::Result<App> {
+    tauri::Builder::default()
         .invoke_handler(tauri::generate_handler![
             commands::rpc,
             commands::events,
@@ -64,14 +64,20 @@ fn open(mut host: Host, running: &RunningApp) -> anyhow::Result<()> {
             commands::unfollow_log,
         ])
         .build(tauri::generate_context!())
-        .context("failed to open the window")?;
+        .context("failed to open the window")
+}
+
+/// Runs the app; its window is made now, and closed when this returns.
+fn open(app: App, mut hosting: Hosting, running: &RunningApp) -> anyhow::Result<()> {
+    let host = hosting.host();
+    let events = host.take_events().context("the events of a host are taken once")?;
+    notifications::begin(&host.runtime(), events)?;
+    app.manage(Window::new(host.handle()));
     running.get_or_init(|| app.handle().clone());
-    let mut host = Some(host);
+    let mut hosting = Some(hosting);
     app.run(move |_app, event| {
-        if matches!(event, RunEvent::Exit)
-            && let Some(host) = host.take()
-        {
-            hosting::leave(host);
+        if matches!(event, RunEvent::Exit) {
+            hosting.take();
         }
     });
     Ok(())

@@ -1,9 +1,9 @@
 //! One app for a data directory, and what it takes over and leaves.
 
 use nod_core::task::StateName;
-use nod_tests::desktop::{AUTOMATED, TITLE};
+use nod_tests::desktop::{AUTOMATED, SHIPPED, TITLE};
 use nod_tests::home::program;
-use nod_tests::{Desktop, processes, until};
+use nod_tests::{Desktop, Ran, processes, until};
 
 use crate::{row, touch};
 
@@ -54,4 +54,25 @@ fn a_headless_host_hands_over_and_another_takes_over_what_is_left() {
     touch(&desktop, "end");
     assert_eq!(desktop.wait_for_end(id).state.words(), "Failed (exit 5)");
     assert_eq!(desktop.detail(id).attempts.len(), 1);
+}
+
+#[test]
+fn without_a_display_the_headless_host_stays() {
+    let desktop = Desktop::start();
+    let id = desktop.submit(UNTIL_THE_END);
+    desktop.wait_for_state(id, StateName::Running);
+    let before = headless(&desktop);
+
+    for display in [None, Some(":59999")] {
+        let mut command = desktop.command(program(SHIPPED));
+        command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+        command.envs(display.map(|name| ("DISPLAY", name)));
+        let ran = Ran::from(command.output().unwrap());
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.err.contains("no display: ") && !ran.err.contains("panicked"), "{ran:?}");
+        assert_eq!(headless(&desktop), before);
+        assert_eq!(desktop.state(id), StateName::Running);
+    }
+    touch(&desktop, "end");
+    desktop.wait_for_end(id);
 }

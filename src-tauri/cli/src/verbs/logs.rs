@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use nod_client::{ClientError, Connection, Incoming};
 use nod_core::ids::TaskId;
-use nod_core::protocol::{Call, LogPart, Notification, Reply};
+use nod_core::protocol::{Call, ErrorCode, LogPart, Notification, Reply};
 
 use crate::failure::Failure;
 use crate::host::Host;
@@ -46,7 +46,10 @@ fn read(host: &Host, id: TaskId, log: &mut Log) -> Result<(), Failure> {
     let mut size = None;
     loop {
         let call = Call::ReadLog { id, offset: log.offset, limit: PART };
-        let reply = host.call(&call)?;
+        let reply = match host.call(&call) {
+            Err(failure) if is_conflict(&failure) => return without_output(host, id, failure),
+            reply => reply?,
+        };
         let Reply::Log(part) = reply else { return Err(Failure::unexpected(&reply)) };
         let end = *size.get_or_insert(part.size);
         if part.data.is_empty() {
@@ -57,6 +60,22 @@ fn read(host: &Host, id: TaskId, log: &mut Log) -> Result<(), Failure> {
             return Ok(());
         }
     }
+}
+
+/// Returns whether the task has no output since it was never started.
+fn is_conflict(failure: &Failure) -> bool {
+    matches!(failure, Failure::Client(ClientError::Refused(e)) if e.code == ErrorCode::Conflict)
+}
+
+/// Says of a task that has ended that it never started; of another, `failure` says that it may yet.
+fn without_output(host: &Host, id: TaskId, failure: Failure) -> Result<(), Failure> {
+    let reply = host.call(&Call::Show { id })?;
+    let Reply::Task(detail) = reply else { return Err(Failure::unexpected(&reply)) };
+    if detail.task.state.outcome().is_none() {
+        return Err(failure);
+    }
+    output::note(&format!("task {id} never started: {}", detail.task.state.words()));
+    Ok(())
 }
 
 /// Prints the log until the task's end; goes on where it was when the host is lost.

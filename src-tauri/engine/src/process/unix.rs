@@ -7,10 +7,11 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nod_core::environment::Environment;
 use nod_core::ids::{AttemptNumber, TaskId};
@@ -18,8 +19,8 @@ use nod_core::shim::{CLAIM_FILE, SHIM_SOCKET};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, flock};
 use rustix::process::{
-    Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, getuid, kill_process, pidfd_open,
-    setrlimit,
+    Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, getuid, kill_process, kill_process_group,
+    pidfd_open, setrlimit,
 };
 
 use super::StartedShim;
@@ -205,26 +206,71 @@ pub(crate) fn account_environment() -> Environment {
 
 /// Returns the environment that a login shell sets up from that of the account.
 pub(crate) fn login_environment(shell: &Path, account: &Environment) -> io::Result<Environment> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let marker = format!("nod-{:032x}", u128::from_be_bytes(random));
+    login_environment_within((shell, account), LOGIN_SHELL, &marker)
+}
+
+/// Takes what the shell prints between two `marker`s: a profile may print text before, and after.
+fn login_environment_within(
+    (shell, account): (&Path, &Environment),
+    patience: Duration,
+    marker: &str,
+) -> io::Result<Environment> {
+    let deadline = Instant::now() + patience;
     let mut child = Command::new(shell)
         .env_clear()
         .envs(account)
-        .args(["-l", "-c", "env -0"])
+        .args(["-l", "-c", &format!("printf %s {marker}; env -0; printf %s {marker}")])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
+        .process_group(0)
         .spawn()?;
-    let mut output = child.stdout.take().expect("the output was asked for as a pipe");
-    let deadline = Timespec { tv_sec: LOGIN_SHELL.as_secs().cast_signed(), tv_nsec: 0 };
-    let ready = poll(&mut [PollFd::new(&output, PollFlags::IN)], Some(&deadline))?;
-    if ready == 0 {
-        child.kill()?;
-        child.wait()?;
-        return Err(io::Error::new(io::ErrorKind::TimedOut, "the shell says nothing"));
+    let output = child.stdout.take().expect("the output was asked for as a pipe");
+    let said = read_between(output, marker.as_bytes(), deadline);
+    // Whatever the profile left behind; the shell may be gone already, but is ours until the wait.
+    if let Err(error) = kill_process_group(Pid::from_child(&child), Signal::KILL) {
+        tracing::debug!("failed to end the login shell: {error}");
     }
-    let mut bytes = Vec::new();
-    output.read_to_end(&mut bytes)?;
     child.wait()?;
-    Ok(parse_environment(&bytes))
+    Ok(parse_environment(&said?))
+}
+
+/// Returns what lies between two `marker`s, as soon as the second is there: the end of the output
+/// may never come, since a daemon of the profile can hold it open.
+fn read_between(mut output: ChildStdout, marker: &[u8], deadline: Instant) -> io::Result<Vec<u8>> {
+    let mut said = Vec::new();
+    let mut part = vec![0; 64 * 1024];
+    loop {
+        let timed_out =
+            || io::Error::new(io::ErrorKind::TimedOut, "the shell did not get to its end in time");
+        // Checked here as well: a shell that prints without end always has something ready.
+        let left = deadline.checked_duration_since(Instant::now()).ok_or_else(timed_out)?;
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&output, PollFlags::IN)], Some(&left)) {
+            Ok(0) => return Err(timed_out()),
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        // Something is there, be it the end: this does not block.
+        let size = output.read(&mut part)?;
+        if size == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the shell ended too early"));
+        }
+        said.extend_from_slice(&part[..size]);
+        if let Some(between) = between(&said, marker) {
+            return Ok(between.to_vec());
+        }
+    }
+}
+
+fn between<'a>(said: &'a [u8], marker: &[u8]) -> Option<&'a [u8]> {
+    let find = |bytes: &[u8]| bytes.windows(marker.len()).position(|window| window == marker);
+    let rest = &said[find(said)? + marker.len()..];
+    Some(&rest[..find(rest)?])
 }
 
 fn parse_environment(bytes: &[u8]) -> Environment {
@@ -240,6 +286,8 @@ fn parse_environment(bytes: &[u8]) -> Environment {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -303,6 +351,54 @@ mod tests {
     fn the_login_shell_says_its_environment() {
         let environment = login_environment(Path::new("/bin/sh"), &account_environment()).unwrap();
         assert!(environment.contains_key("PATH"), "{environment:?}");
+    }
+
+    /// Reads the environment of a shell whose profile is `profile`.
+    fn with_profile(profile: &str, patience: Duration) -> io::Result<Environment> {
+        let folder = tempfile::tempdir().unwrap();
+        let shell = folder.path().join("shell");
+        // Called as a login shell is: `shell -l -c LINE`.
+        fs::write(&shell, format!("#!/bin/sh\n{profile}\neval \"$3\"\n")).unwrap();
+        fs::set_permissions(&shell, fs::Permissions::from_mode(0o700)).unwrap();
+        login_environment_within((&shell, &account_environment()), patience, "nod-0123456789abcdef")
+    }
+
+    #[test]
+    fn what_a_profile_prints_is_no_part_of_the_environment() {
+        let profile = "export NOD_FIRST=one; echo 'Welcome=back'; trap 'echo LAST=words' EXIT";
+        let environment = with_profile(profile, LOGIN_SHELL).unwrap();
+        assert_eq!(environment.get("NOD_FIRST").map(String::as_str), Some("one"));
+        assert!(environment.contains_key("PATH"), "{environment:?}");
+        for name in environment.keys() {
+            assert!(!name.contains("Welcome") && !name.contains("LAST"), "{environment:?}");
+        }
+    }
+
+    #[test]
+    fn a_profile_that_leaves_a_process_behind_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let profile = format!("sleep 600 & echo $! > {}", file.display());
+        let environment = with_profile(&profile, LOGIN_SHELL).unwrap();
+        assert!(environment.contains_key("PATH"), "{environment:?}");
+        let process = Path::new("/proc").join(fs::read_to_string(file).unwrap().trim());
+        let deadline = Instant::now() + LOGIN_SHELL;
+        while is_alive(&process) {
+            assert!(Instant::now() < deadline, "the process stays");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_profile_that_hangs_is_given_up_whatever_it_printed() {
+        for profile in
+            ["sleep 600", "echo hello; sleep 600", "while :; do echo x; sleep 0.01; done"]
+        {
+            let error = with_profile(profile, Duration::from_millis(300)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{profile}");
+        }
+        let error = with_profile("exit 3", LOGIN_SHELL).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
