@@ -241,22 +241,20 @@ impl Supervisor {
         self.main_end.is_none() && self.stopping.is_none()
     }
 
+    /// Lets one in, so that what the others said is heard before the next may take a place.
     fn accept(&mut self, now: Moment) {
         self.accept_again_at = None;
-        loop {
-            match self.listener.accept() {
-                Ok((stream, _)) => {
-                    let peer = rustix::net::sockopt::socket_peercred(&stream);
-                    if peer.is_ok_and(|peer| peer.uid == rustix::process::getuid()) {
-                        self.greet(stream, Origin::Socket);
-                    }
+        match self.listener.accept() {
+            Ok((stream, _)) => {
+                let peer = rustix::net::sockopt::socket_peercred(&stream);
+                if peer.is_ok_and(|peer| peer.uid == rustix::process::getuid()) {
+                    self.greet(stream, Origin::Socket);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.accept_again_at = Some(now.plus(ACCEPT_PAUSE_MS));
-                    return;
-                }
+            }
+            Err(error) => {
+                let is_over =
+                    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+                self.accept_again_at = (!is_over).then(|| now.plus(ACCEPT_PAUSE_MS));
             }
         }
     }
