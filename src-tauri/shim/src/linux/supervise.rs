@@ -148,7 +148,7 @@ impl Supervisor {
         let process = ProcessIdentity { pid: child.pid, start_time };
         self.exit_file = Some(exit_file);
         self.deadline = self.spec.timeout_ms.map(|timeout| now.plus(timeout));
-        self.output = Some(Output::new(child.output, log, now));
+        self.output = Some(Output::new(child.output, child.terminal, log, now));
         self.process = Some(process);
         self.started_at = Some(at);
         self.connections.send(&FromShim::Started { process, at });
