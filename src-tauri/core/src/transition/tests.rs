@@ -49,6 +49,7 @@ fn report(exit: Option<ExitStatus>, timed_out: bool) -> Box<Report> {
         ended_at: Timestamp(1),
         spawn_error: None,
         timed_out,
+        stopped: false,
         peak_memory: None,
         cpu_ms: None,
         left: vec![],
