@@ -137,6 +137,10 @@ pub struct Report {
     pub spawn_error: Option<SpawnError>,
     /// The time was up before the main process ended.
     pub timed_out: bool,
+    /// The shim sent a signal before the main process ended, whatever the cause. Without it the
+    /// exit is the task's own, even if a stop was asked for.
+    #[serde(default)]
+    pub stopped: bool,
     /// The largest resident set of the main process and those it waited for, in bytes.
     pub peak_memory: Option<u64>,
     /// User and system time of the same, in milliseconds.

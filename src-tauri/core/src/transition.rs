@@ -248,7 +248,9 @@ fn finished(
 
 /// Returns how a task ended, from why it was being ended and what its shim saw.
 fn outcome(cause: Option<&StopCause>, report: &Report) -> Outcome {
-    if let Some(StopCause::Cancelled { by }) = cause {
+    // One that had exited before the first signal was sent ended by itself.
+    let own_exit = !report.stopped && matches!(report.exit, Some(ExitStatus::Code { .. }));
+    if let Some(StopCause::Cancelled { by }) = cause.filter(|_| !own_exit) {
         return Outcome::Cancelled { by: by.clone() };
     }
     if report.timed_out {

@@ -308,6 +308,7 @@ mod tests {
             ended_at: Timestamp(1),
             spawn_error: None,
             timed_out: false,
+            stopped: false,
             peak_memory: None,
             cpu_ms: None,
             left: vec![],

@@ -49,6 +49,7 @@ fn report(exit: Option<ExitStatus>, timed_out: bool) -> Box<Report> {
         ended_at: Timestamp(1),
         spawn_error: None,
         timed_out,
+        stopped: timed_out,
         peak_memory: None,
         cpu_ms: None,
         left: vec![],
@@ -58,6 +59,12 @@ fn report(exit: Option<ExitStatus>, timed_out: bool) -> Box<Report> {
 
 fn exited(code: i32) -> Input {
     Input::Finished { report: report(Some(ExitStatus::Code { code }), false) }
+}
+
+fn stopped_with(code: i32) -> Input {
+    let mut report = report(Some(ExitStatus::Code { code }), false);
+    report.stopped = true;
+    Input::Finished { report }
 }
 
 fn denied() -> Denial {
@@ -101,8 +108,6 @@ fn every_way_to_end_has_its_outcome() {
     let cancelled = || ended(Outcome::Cancelled { by: PERSON });
     let killed = report(Some(ExitStatus::Signal { signal: 9 }), true);
     let failed = |failure| ended(Outcome::Failed { failure });
-    let lost = || ended(Outcome::Lost { why: "killed".into() });
-    let vanished = || Input::Vanished { why: "killed".into() };
     let cases = [
         ("a running task is cancelled", TaskState::Running, cancel(), cancelling()),
         ("exit 0 succeeds", TaskState::Running, exited(0), ended(Outcome::Succeeded)),
@@ -113,7 +118,13 @@ fn every_way_to_end_has_its_outcome() {
             exited(0),
             ended(Outcome::Succeeded),
         ),
-        ("exit after cancel is a cancellation", cancelling(), exited(0), cancelled()),
+        ("exit after cancel is a cancellation", cancelling(), stopped_with(0), cancelled()),
+        (
+            "an exit before the first signal is its own",
+            cancelling(),
+            exited(0),
+            ended(Outcome::Succeeded),
+        ),
         (
             "a timeout is a timeout",
             TaskState::Running,
@@ -138,6 +149,17 @@ fn every_way_to_end_has_its_outcome() {
             exited(0),
             ended(Outcome::Succeeded),
         ),
+    ];
+    check(cases);
+}
+
+#[test]
+fn an_end_without_a_report_has_its_outcome_too() {
+    let cancelled = || ended(Outcome::Cancelled { by: PERSON });
+    let failed = |failure| ended(Outcome::Failed { failure });
+    let lost = || ended(Outcome::Lost { why: "killed".into() });
+    let vanished = || Input::Vanished { why: "killed".into() };
+    let cases = [
         ("a shim that dies loses its task", TaskState::Running, vanished(), lost()),
         ("also while it is being cancelled", cancelling(), vanished(), lost()),
         ("a cancel that comes before the start", cancelling(), Input::NeverStarted, cancelled()),

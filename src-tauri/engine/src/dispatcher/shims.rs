@@ -131,7 +131,7 @@ fn apply_report(row: &mut AttemptRow, report: &Report) {
         .left
         .iter()
         .map(|left| {
-            let fate = if left.ended { "ended" } else { "could not be ended" };
+            let fate = if left.ended { "ended" } else { "left alone or could not be ended" };
             format!("{} ({}), {fate}", left.name, left.pid)
         })
         .collect();

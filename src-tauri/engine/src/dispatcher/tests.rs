@@ -183,6 +183,7 @@ fn ended(id: TaskId, code: i32) -> message::Said {
         ended_at: Timestamp(2),
         spawn_error: None,
         timed_out: false,
+        stopped: false,
         peak_memory: Some(1),
         cpu_ms: Some(1),
         left: vec![],

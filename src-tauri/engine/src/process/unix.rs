@@ -308,6 +308,13 @@ mod tests {
         assert!(lock(&path).unwrap().is_some());
     }
 
+    /// Waits until a process has its variables: a spawn returns in the middle of the exec.
+    fn until_seen(socket: &Path, id: TaskId, attempt: AttemptNumber) {
+        while processes_of(socket, id, attempt).is_empty() {
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn what_a_lost_task_left_is_found_by_its_environment_and_ended() {
         let socket = tempfile::tempdir().unwrap();
@@ -321,6 +328,7 @@ mod tests {
                 .unwrap()
         };
         let (mut lost, mut other) = (spawn("1"), spawn("2"));
+        until_seen(socket.path(), TaskId(7), AttemptNumber(1));
         sweep(socket.path(), TaskId(7), AttemptNumber(1));
         assert!(!lost.wait().unwrap().success());
         assert!(other.try_wait().unwrap().is_none());
@@ -340,6 +348,7 @@ mod tests {
             .env("NOD_ATTEMPT", "1")
             .spawn()
             .unwrap();
+        until_seen(folder.path(), TaskId(8), AttemptNumber(1));
         sweep(folder.path(), TaskId(8), AttemptNumber(1));
         let ended = lost.try_wait().unwrap().is_some();
         lost.kill().ok();

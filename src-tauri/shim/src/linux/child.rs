@@ -20,6 +20,9 @@ pub(crate) struct Child {
     pub(crate) pid: i32,
     /// Where its output can be read, without blocking.
     pub(crate) output: OwnedFd,
+    /// The child's end of the terminal: while it is held, whoever closes all of theirs can open
+    /// the terminal again by its name, and what they write there is read.
+    pub(crate) terminal: Option<OwnedFd>,
 }
 
 /// Starts the spec's program in a process group of its own.
@@ -29,6 +32,7 @@ pub(crate) fn start(spec: &Spec) -> Result<Child, SpawnError> {
     };
     let system = |error: io::Error| spawn_error(spec, error.to_string(), false);
     let (output, child_end) = open_output(spec.output).map_err(system)?;
+    let terminal = held_terminal(spec.output, &child_end).map_err(system)?;
     let mut command = Command::new(program);
     // No pre_exec and no current_dir: std then uses posix_spawn, which copies no page tables. For
     // a folder it would look posix_spawn up at run time, and a static program finds nothing so.
@@ -41,10 +45,10 @@ pub(crate) fn start(spec: &Spec) -> Result<Child, SpawnError> {
     let spawned = with_umask(spec.umask, || {
         with_open_files(spec.open_files, || in_folder(&spec.cwd, || command.spawn()))
     });
-    // The child's end must live in the child alone, or its closing would never show.
+    // A pipe's end must live in the child alone, or its closing would never show.
     drop(command);
     match spawned {
-        Ok(child) => Ok(Child { pid: i32::try_from(child.id()).unwrap_or(0), output }),
+        Ok(child) => Ok(Child { pid: i32::try_from(child.id()).unwrap_or(0), output, terminal }),
         Err(error) => Err(explain(spec, program, &error)),
     }
 }
@@ -60,6 +64,13 @@ fn open_output(mode: OutputMode) -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = rustix::fs::fcntl_getfl(&ours)?;
     rustix::fs::fcntl_setfl(&ours, flags | OFlags::NONBLOCK)?;
     Ok((ours, childs))
+}
+
+fn held_terminal(mode: OutputMode, child_end: &OwnedFd) -> io::Result<Option<OwnedFd>> {
+    match mode {
+        OutputMode::Terminal => child_end.try_clone().map(Some),
+        OutputMode::Pipe => Ok(None),
+    }
 }
 
 fn open_terminal() -> io::Result<(OwnedFd, OwnedFd)> {

@@ -56,6 +56,7 @@ impl Supervisor {
             ended_at: self.ended_at.unwrap_or_else(clock::now),
             spawn_error: self.spawn_error.clone(),
             timed_out: self.timed_out,
+            stopped: self.stopped,
             peak_memory: main_end.map(|end| end.usage.peak_memory),
             cpu_ms: main_end.map(|end| end.usage.cpu_ms),
             left,

@@ -30,6 +30,8 @@ pub(crate) enum Flow {
 /// The task's output on its way into the log.
 pub(crate) struct Output {
     source: OwnedFd,
+    /// The other end of a terminal, held so that the source does not close while the task lives.
+    terminal: Option<OwnedFd>,
     /// Nothing will come from the source any more.
     closed: bool,
     log: File,
@@ -44,10 +46,11 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn new(source: OwnedFd, log: File, now: Moment) -> Self {
+    pub(crate) fn new(source: OwnedFd, terminal: Option<OwnedFd>, log: File, now: Moment) -> Self {
         let size = log.metadata().map_or(0, |metadata| metadata.len());
         Self {
             source,
+            terminal,
             closed: false,
             log,
             // Reserved and not zeroed: a silent task's shim never touches these pages.
@@ -87,8 +90,9 @@ impl Output {
         if self.write_held(now) { flow } else { Flow::Full }
     }
 
-    /// Copies what is there, but not much more than `limit` bytes.
+    /// Copies what is there, but not much more than `limit` bytes, when the task is over.
     pub(crate) fn drain(&mut self, now: Moment, limit: u64) -> Flow {
+        self.terminal = None;
         let end = self.size.saturating_add(limit);
         loop {
             let flow = self.copy(now);

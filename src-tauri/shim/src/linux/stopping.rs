@@ -39,6 +39,11 @@ impl Stopping {
         self.stage.clone().map(|stage| (self.ladder.cause, stage))
     }
 
+    /// Returns whether the first signal was sent.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.stage.is_some()
+    }
+
     pub(crate) fn next_moment(&self) -> Moment {
         self.ladder.next_moment()
     }

@@ -71,6 +71,8 @@ pub(crate) struct Supervisor {
     pub(super) spawn_error: Option<SpawnError>,
     deadline: Option<Moment>,
     pub(super) timed_out: bool,
+    /// A signal was sent before the main process was known to have ended.
+    pub(super) stopped: bool,
     pub(super) main_end: Option<MainEnd>,
     pub(super) output: Option<Output>,
     stopping: Option<Stopping>,
@@ -103,6 +105,7 @@ impl Supervisor {
             spawn_error: None,
             deadline: None,
             timed_out: false,
+            stopped: false,
             main_end: None,
             output: None,
             stopping: None,
@@ -148,7 +151,7 @@ impl Supervisor {
         let process = ProcessIdentity { pid: child.pid, start_time };
         self.exit_file = Some(exit_file);
         self.deadline = self.spec.timeout_ms.map(|timeout| now.plus(timeout));
-        self.output = Some(Output::new(child.output, log, now));
+        self.output = Some(Output::new(child.output, child.terminal, log, now));
         self.process = Some(process);
         self.started_at = Some(at);
         self.connections.send(&FromShim::Started { process, at });
@@ -242,22 +245,20 @@ impl Supervisor {
         self.main_end.is_none() && self.stopping.is_none()
     }
 
+    /// Lets one in, so that what the others said is heard before the next may take a place.
     fn accept(&mut self, now: Moment) {
         self.accept_again_at = None;
-        loop {
-            match self.listener.accept() {
-                Ok((stream, _)) => {
-                    let peer = rustix::net::sockopt::socket_peercred(&stream);
-                    if peer.is_ok_and(|peer| peer.uid == rustix::process::getuid()) {
-                        self.greet(stream, Origin::Socket);
-                    }
+        match self.listener.accept() {
+            Ok((stream, _)) => {
+                let peer = rustix::net::sockopt::socket_peercred(&stream);
+                if peer.is_ok_and(|peer| peer.uid == rustix::process::getuid()) {
+                    self.greet(stream, Origin::Socket);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.accept_again_at = Some(now.plus(ACCEPT_PAUSE_MS));
-                    return;
-                }
+            }
+            Err(error) => {
+                let is_over =
+                    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+                self.accept_again_at = (!is_over).then(|| now.plus(ACCEPT_PAUSE_MS));
             }
         }
     }
@@ -285,8 +286,14 @@ impl Supervisor {
     }
 
     fn attend_processes(&mut self, child_ended: bool, now: Moment) {
+        // Whoever has ended by itself is taken in before anybody is made to.
+        let child_ended = child_ended || self.is_about_to_stop(now);
         let no_children = child_ended && self.reap();
-        if self.may_time_out() && self.deadline.is_some_and(|deadline| deadline <= now) {
+        if self.main_end.is_some() && self.is_about_to_stop(now) {
+            // What asked for it came too late; what is left is ended for its own reason.
+            self.stopping = None;
+        }
+        if self.deadline_has_come(now) {
             self.timed_out = true;
             self.stop(ShimStop::TimedOut, now);
         }
@@ -306,6 +313,7 @@ impl Supervisor {
             && let Some(stopping) = &mut self.stopping
         {
             if let Some(stage) = stopping.advance(now, main_ended) {
+                self.stopped |= !main_ended;
                 let cause = stopping.cause();
                 self.connections.send(&FromShim::Stopping { cause, stage });
             }
@@ -313,6 +321,16 @@ impl Supervisor {
                 self.look_for_the_rest(now);
             }
         }
+    }
+
+    fn deadline_has_come(&self, now: Moment) -> bool {
+        self.may_time_out() && self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Returns whether a ladder was begun, or must be, of which no signal was sent yet.
+    fn is_about_to_stop(&self, now: Moment) -> bool {
+        self.deadline_has_come(now)
+            || self.stopping.as_ref().is_some_and(|stopping| !stopping.has_begun())
     }
 
     /// Takes in who has ended, and returns whether nobody is left.

@@ -132,6 +132,7 @@ fn a_process_that_was_left_is_ended_and_named() {
     let finished = Attempt::shell(script).run();
     assert_eq!(exit(&finished), ExitStatus::Code { code: 0 });
     assert_eq!(finished.text(), "quick\n");
+    assert!(!finished.report.stopped);
     let left = finished.report.left;
     assert_eq!((left.len(), left[0].name.as_str(), left[0].ended), (1, "sleep", true));
     let stage = finished.heard.iter().find_map(|message| match message {
@@ -147,7 +148,7 @@ fn a_process_that_was_left_is_ended_and_named() {
 #[test]
 fn a_time_limit_keeps_the_output_so_far() {
     let finished = Attempt::shell("echo begun; exec sleep 60").timeout(300).run();
-    assert!(finished.report.timed_out);
+    assert!(finished.report.timed_out && finished.report.stopped);
     assert_eq!(exit(&finished), ExitStatus::Signal { signal: 2 });
     assert_eq!(finished.text(), "begun\n");
     let took = finished.report.exited_at.unwrap().since(finished.report.started_at.unwrap());

@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use nod_core::shim::{FromShim, LOG_FILE, ToShim};
+use nod_core::task::ExitStatus;
 use rustix::process::{Pid, Resource, Rlimit};
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, wait_until};
 
 const TEN_MIB: usize = 10 * 1024 * 1024;
 
@@ -37,6 +38,30 @@ fn ten_mebibytes_arrive_in_both_modes() {
         };
         assert!(finished.log.chunks(1024).enumerate().all(is_whole));
     }
+}
+
+/// Whoever closes all of a terminal may open it again by its name.
+#[test]
+fn a_terminal_that_is_closed_and_opened_again_keeps_every_byte() {
+    let script = "import os, time
+path = os.ttyname(1)
+print(*sorted(os.listdir('/proc/self/fd')), flush=True)
+for number in range(3): os.close(number)
+open('closed', 'w').close()
+while not os.path.exists('go'): time.sleep(0.01)
+terminal = os.open(path, os.O_RDWR | os.O_NOCTTY)
+rest = b'x' * 200_000
+while rest: rest = rest[os.write(terminal, rest):]";
+    let (running, mut host) = Attempt::python(script).in_terminal().timeout(30_000).start();
+    wait_until("it is closed", || running.path("closed").exists());
+    // A shim that has read all there is would have seen the terminal close.
+    host.output(9);
+    running.connect().status();
+    fs::write(running.path("go"), "").unwrap();
+    let finished = running.finish(host);
+    assert_eq!(finished.report.exit, Some(ExitStatus::Code { code: 0 }));
+    // The fourth is the list of files itself.
+    assert_eq!(finished.log, [b"0 1 2 3\r\n".as_slice(), &[b'x'; 200_000]].concat());
 }
 
 #[test]

@@ -25,6 +25,36 @@ fn a_polite_program_ends_at_the_first_signal() {
     let finished = running.finish(host);
     assert_eq!(finished.report.exit, Some(ExitStatus::Signal { signal: 2 }));
     assert!(finished.report.left.is_empty() && !finished.report.timed_out);
+    assert!(finished.report.stopped);
+}
+
+/// The shim hears of both at once, as it may on a busy machine.
+#[test]
+fn a_stop_that_comes_just_after_the_end_changes_nothing_about_it() {
+    let script = "sleep 77 & while ! grep -q sleep /proc/$!/comm; do :; done
+        echo ready; while ! test -e go; do sleep 0.01; done";
+    let (running, mut host) = Attempt::shell(script).start();
+    let main = host.started();
+    host.output(6);
+    let is = |pid: i32, state: &str| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.contains(state)
+    };
+    running.signal(Signal::STOP);
+    wait_until("the shim stands still", || is(running.shim.id() as i32, ") T "));
+    std::fs::write(running.path("go"), "").unwrap();
+    wait_until("the task has ended", || is(main, ") Z "));
+    host.send(&ToShim::Stop);
+    running.signal(Signal::CONT);
+    let finished = running.finish(host);
+    assert_eq!(finished.report.exit, Some(ExitStatus::Code { code: 0 }));
+    assert!(!finished.report.stopped);
+    let left: Vec<_> = finished.report.left.iter().map(|left| left.name.as_str()).collect();
+    assert_eq!(left, ["sleep"]);
+    let is_asked = |message: &FromShim| {
+        matches!(message, FromShim::Stopping { cause: ShimStop::Requested, .. })
+    };
+    assert!(!finished.heard.iter().any(is_asked));
 }
 
 #[test]
