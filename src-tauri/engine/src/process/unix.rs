@@ -85,11 +85,12 @@ pub(crate) fn start_shim(
     environment: &Environment,
 ) -> io::Result<StartedShim> {
     let (socket, theirs) = UnixStream::pair()?;
+    // No current_dir: a static program would then fork, which copies the host's page tables,
+    // where it can use posix_spawn. The shim goes to its folder by itself.
     let child = Command::new(program)
         .arg(folder)
         .env_clear()
         .envs(environment)
-        .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::null())

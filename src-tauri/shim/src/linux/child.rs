@@ -30,15 +30,17 @@ pub(crate) fn start(spec: &Spec) -> Result<Child, SpawnError> {
     let system = |error: io::Error| spawn_error(spec, error.to_string(), false);
     let (output, child_end) = open_output(spec.output).map_err(system)?;
     let mut command = Command::new(program);
-    // No pre_exec anywhere: std then uses posix_spawn, which copies no page tables.
+    // No pre_exec and no current_dir: std then uses posix_spawn, which copies no page tables. For
+    // a folder it would look posix_spawn up at run time, and a static program finds nothing so.
     command
         .args(arguments)
-        .current_dir(&spec.cwd)
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(child_end.try_clone().map_err(system)?)
         .stderr(child_end);
-    let spawned = with_umask(spec.umask, || with_open_files(spec.open_files, || command.spawn()));
+    let spawned = with_umask(spec.umask, || {
+        with_open_files(spec.open_files, || in_folder(&spec.cwd, || command.spawn()))
+    });
     // The child's end must live in the child alone, or its closing would never show.
     drop(command);
     match spawned {
@@ -69,6 +71,16 @@ fn open_terminal() -> io::Result<(OwnedFd, OwnedFd)> {
         Winsize { ws_row: TERMINAL_ROWS, ws_col: TERMINAL_COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
     rustix::termios::tcsetwinsize(&slave, size)?;
     Ok((master, slave))
+}
+
+/// Stands in a folder while `spawn` starts something: one thread runs, so nobody else sees it.
+fn in_folder<T>(folder: &str, spawn: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let own = rustix::fs::open(".", flags, Mode::empty())?;
+    rustix::process::chdir(folder)?;
+    let result = spawn();
+    rustix::process::fchdir(own).expect("the attempt's own folder can be entered again");
+    result
 }
 
 /// Gives what `spawn` starts the mask of permissions that the host had before it set its own.
