@@ -41,6 +41,10 @@ use turn::Turn;
 /// How much one turn takes in at the most.
 const TURN_LIMIT: usize = 512;
 
+/// How long what can wait is kept for something that cannot: a tiny task's end comes so soon after
+/// its start that one commit holds both.
+const LINGER: Duration = Duration::from_millis(3);
+
 /// How soon a turn that could not be stored is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -97,7 +101,7 @@ impl Dispatcher {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.finish(),
             }
-            messages.extend(inbox.try_iter().take(TURN_LIMIT));
+            gather(inbox, &mut messages);
             let stop = messages.iter().any(|message| matches!(message, Message::Stop));
             self.turn(messages);
             self.tell_progress(Instant::now());
@@ -391,6 +395,22 @@ impl Dispatcher {
             None => self.stored_request(id)?.closure,
         };
         closed.ok_or(EngineError::RequestNotFound(id))
+    }
+}
+
+/// Adds all that has arrived; and what arrives within a moment, while nobody waits for the first.
+fn gather(inbox: &Receiver<Message>, messages: &mut Vec<Message>) {
+    messages.extend(inbox.try_iter().take(TURN_LIMIT));
+    let until = Instant::now() + LINGER;
+    let mut seen = 0;
+    while !messages.is_empty()
+        && messages.len() < TURN_LIMIT
+        && messages[seen..].iter().all(Message::can_wait)
+    {
+        seen = messages.len();
+        let Ok(message) = inbox.recv_deadline(until) else { return };
+        messages.push(message);
+        messages.extend(inbox.try_iter().take(TURN_LIMIT));
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use nod_core::ids::{AttemptNumber, TaskId};
@@ -22,6 +23,9 @@ use crate::logs::{self, Outputs, PIECE};
 
 /// How much of the end of the output is kept for the search.
 const TAIL: usize = 4096;
+
+/// How long a shim may take from the close of its connection to its end.
+const ENDING: Duration = Duration::from_millis(10);
 
 type Key = (TaskId, AttemptNumber);
 
@@ -72,11 +76,11 @@ impl Shims {
         let shims = self.clone();
         self.runtime.spawn(async move {
             let Link { id, attempt, folder, orders, child } = link;
-            let heard = Heard::new(id, attempt, folder, shims.clone());
+            let heard = Heard::new(id, attempt, folder, shims.clone(), child.is_some());
             heard.listen(socket, orders).await;
             shims.forget(id, attempt);
             if let Some(child) = child {
-                tokio::task::spawn_blocking(move || reap(child)).await.unwrap_or_default();
+                reap(child).await;
             }
         });
     }
@@ -87,8 +91,17 @@ impl Shims {
 }
 
 /// Waits for a shim that has closed its connection, so that it leaves no zombie.
-fn reap(mut child: Child) {
-    if let Err(error) = child.wait() {
+async fn reap(mut child: Child) {
+    // To close it was the last thing that it did: nearly always no thread has to wait for it.
+    tokio::time::sleep(ENDING).await;
+    let waited = match child.try_wait() {
+        Ok(None) => {
+            let waited = tokio::task::spawn_blocking(move || child.wait()).await;
+            waited.unwrap_or_else(|ended| Err(io::Error::other(ended))).map(drop)
+        }
+        waited => waited.map(drop),
+    };
+    if let Err(error) = waited {
         tracing::warn!("failed to wait for a shim: {error}");
     }
 }
@@ -99,6 +112,8 @@ struct Heard {
     attempt: AttemptNumber,
     folder: PathBuf,
     shims: Shims,
+    /// This host started it, so it has no past to tell of.
+    is_new: bool,
     scanner: TerminalProgress,
     /// How far the output was looked at for progress.
     scanned: u64,
@@ -106,9 +121,15 @@ struct Heard {
 }
 
 impl Heard {
-    fn new(id: TaskId, attempt: AttemptNumber, folder: PathBuf, shims: Shims) -> Self {
+    fn new(
+        id: TaskId,
+        attempt: AttemptNumber,
+        folder: PathBuf,
+        shims: Shims,
+        is_new: bool,
+    ) -> Self {
         let scanner = TerminalProgress::default();
-        Self { id, attempt, folder, shims, scanner, scanned: 0, ended: false }
+        Self { id, attempt, folder, shims, is_new, scanner, scanned: 0, ended: false }
     }
 
     async fn listen(mut self, socket: StdUnixStream, mut orders: UnboundedReceiver<ToShim>) {
@@ -154,7 +175,9 @@ impl Heard {
         match serde_json::from_str(line)? {
             FromShim::Status(status) => {
                 let size = status.size;
-                self.say(Said::Status(Box::new(status.clone())));
+                if !self.is_new || status.process.is_some() {
+                    self.say(Said::Status(Box::new(status.clone())));
+                }
                 self.grown(size);
                 if let Some(report) = status.report {
                     self.end(report);
@@ -175,7 +198,7 @@ impl Heard {
     fn end(&mut self, report: Report) {
         self.grown(report.size);
         self.ended = true;
-        let tail = tail(&self.folder);
+        let tail = tail(&self.folder, report.size);
         self.say(Said::Ended { report: Box::new(report), tail });
     }
 
@@ -210,7 +233,10 @@ impl Heard {
 pub(crate) fn last_word(folder: &Path) -> Said {
     match fs::read(folder.join(EXIT_FILE)) {
         Ok(bytes) => match serde_json::from_slice::<Report>(&bytes) {
-            Ok(report) => Said::Ended { report: Box::new(report), tail: tail(folder) },
+            Ok(report) => {
+                let tail = tail(folder, report.size);
+                Said::Ended { report: Box::new(report), tail }
+            }
             Err(error) => Said::Gone { why: format!("the file {EXIT_FILE} is damaged: {error}") },
         },
         Err(_) => Said::Gone { why: "its shim ended without a report".to_owned() },
@@ -218,7 +244,10 @@ pub(crate) fn last_word(folder: &Path) -> Said {
 }
 
 /// Returns the end of an attempt's output as text without escape sequences.
-fn tail(folder: &Path) -> String {
+fn tail(folder: &Path, size: u64) -> String {
+    if size == 0 {
+        return String::new();
+    }
     match logs::read_tail(&folder.join(LOG_FILE), TAIL) {
         Ok((_, bytes)) => strip_ansi_escapes::strip_str(String::from_utf8_lossy(&bytes)),
         Err(error) => {

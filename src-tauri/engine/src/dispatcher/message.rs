@@ -26,6 +26,13 @@ pub(crate) enum Message {
     Stop,
 }
 
+impl Message {
+    /// Returns whether this may be stored a little later: a shim that goes on knows it as well.
+    pub(crate) fn can_wait(&self) -> bool {
+        matches!(self, Self::Shim(_, _, Said::Started { .. } | Said::Exited { .. }))
+    }
+}
+
 /// A call that changes something or waits, checked and ready to be decided.
 #[derive(Debug)]
 pub(crate) struct Incoming {

@@ -1,6 +1,7 @@
 //! The hosts that are connected: what each has sent in part, and what it has not read yet.
 //!
-//! A host that reads slowly or not at all never makes the shim wait.
+//! A host that reads slowly or not at all never makes the shim wait. What is
+//! said in one turn of the loop goes out together: the host wakes up once.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,6 +23,8 @@ struct Connection {
     unread: Vec<u8>,
     /// What the host has not taken yet.
     unsent: Vec<u8>,
+    /// The host did not take all that was written last.
+    behind: bool,
     /// A size that was left out while the host was behind.
     owed_size: Option<u64>,
     lost: bool,
@@ -45,18 +48,26 @@ impl Connections {
             stream,
             unread: Vec::new(),
             unsent: Vec::new(),
+            behind: false,
             owed_size: None,
             lost: false,
         };
         connection.send(&line_of(first));
         self.all.push(connection);
-        self.drop_lost();
     }
 
+    /// Says something to every host, with the next [`Self::flush`].
     pub(crate) fn send(&mut self, message: &FromShim) {
         let line = line_of(message);
         for connection in &mut self.all {
             connection.send(&line);
+        }
+    }
+
+    /// Writes what was said. To be called before anything is waited for.
+    pub(crate) fn flush(&mut self) {
+        for connection in &mut self.all {
+            connection.flush();
         }
         self.drop_lost();
     }
@@ -65,13 +76,12 @@ impl Connections {
     pub(crate) fn send_size(&mut self, size: u64) {
         let line = line_of(&FromShim::Output { size });
         for connection in &mut self.all {
-            if connection.unsent.is_empty() {
-                connection.send(&line);
-            } else {
+            if connection.behind {
                 connection.owed_size = Some(size);
+            } else {
+                connection.send(&line);
             }
         }
-        self.drop_lost();
     }
 
     /// Returns what to wait on, in a fixed order: a stream, and whether it has bytes to send.
@@ -104,15 +114,15 @@ impl Connection {
             return;
         }
         self.unsent.extend_from_slice(line);
-        self.write();
     }
 
     fn flush(&mut self) {
         self.write();
-        if self.unsent.is_empty()
+        if !self.behind
             && let Some(size) = self.owed_size.take()
         {
             self.send(&line_of(&FromShim::Output { size }));
+            self.write();
         }
     }
 
@@ -129,6 +139,7 @@ impl Connection {
             }
         }
         self.unsent.drain(..sent);
+        self.behind = !self.unsent.is_empty();
     }
 
     /// Reads once: a host that talks without end must not keep the shim from its task.

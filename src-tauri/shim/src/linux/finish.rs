@@ -23,6 +23,7 @@ impl Supervisor {
             self.connections.send_size(size);
         }
         self.connections.send(&FromShim::Ended { report: report.clone() });
+        self.connections.flush();
         self.report = Some(report.clone());
         let until = Moment::now().plus(ACKNOWLEDGE_MS);
         while !self.acknowledged {

@@ -196,6 +196,7 @@ impl Supervisor {
     }
 
     fn wait(&mut self) -> Ready {
+        self.connections.flush();
         // An alarm that cannot be set would be a mistake in the moment: the rest goes on.
         self.alarm.set(self.next_moment()).ok();
         let listener = self.accept_again_at.is_none().then_some(&self.listener);
