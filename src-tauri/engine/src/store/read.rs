@@ -78,9 +78,33 @@ impl Drop for Lent {
     }
 }
 
-const TASK: &str = "id, kind, label, command, cwd, output, session, parent, timeout_ms, ask_first,
-    attempt, state_json, progress, created_at, started_at, ended_at, environment,
-    environment_changes";
+const TASK: &str = "tasks.id, kind, tasks.label, tasks.command, cwd, output, session, parent,
+    timeout_ms, ask_first, attempt, state_json, progress, created_at, started_at, ended_at,
+    environment, environment_changes";
+
+/// Where a list looks. The search is read first, in the order of the ids that it finds, and only
+/// as far as the page goes: neither a sort nor a set of all that a common word is found in.
+#[derive(Clone, Copy)]
+enum Place {
+    Tasks,
+    Search,
+}
+
+impl Place {
+    fn tables(self) -> &'static str {
+        match self {
+            Self::Tasks => "tasks",
+            Self::Search => "task_search CROSS JOIN tasks ON tasks.id = task_search.rowid",
+        }
+    }
+
+    fn id(self) -> &'static str {
+        match self {
+            Self::Tasks => "tasks.id",
+            Self::Search => "task_search.rowid",
+        }
+    }
+}
 
 const ATTEMPT: &str = "task_id, number, folder, token_hash, boot_id, process, started_at,
     exited_at, ended_at, exit, peak_memory, cpu_ms, left_processes, size";
@@ -213,7 +237,7 @@ impl Reader {
         let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
         let search = query.search.as_deref().map(str::trim).filter(|text| !text.is_empty());
         let mut tasks = match search {
-            None => self.matching("1", vec![], query, limit + 1)?,
+            None => self.matching(Place::Tasks, ("1", vec![]), query, limit + 1)?,
             Some(text) => self.found(text, query, limit + 1)?,
         };
         let more = tasks.len() > limit as usize;
@@ -230,19 +254,17 @@ impl Reader {
         let fields = |columns: [&str; 3]| columns.map(like).join(" OR ");
         let condition = format!("{UNFINISHED} AND ({} OR {})", like("label"), like("command_text"));
         let patterns = |n: usize| vec![Value::Text(pattern.clone()); n];
-        let mut tasks = self.matching(&condition, patterns(2), query, limit)?;
+        let mut tasks = self.matching(Place::Tasks, (&condition, patterns(2)), query, limit)?;
         let ended = if text.chars().count() >= TRIGRAM {
             let phrase = format!("\"{}\"", text.replace('"', "\"\""));
-            let condition = "id IN (SELECT rowid FROM task_search WHERE task_search MATCH ?)";
-            self.matching(condition, vec![Value::Text(phrase)], query, limit)?
+            let condition = ("task_search MATCH ?", vec![Value::Text(phrase)]);
+            self.matching(Place::Search, condition, query, limit)?
         } else {
             let condition = format!(
-                "id IN (SELECT rowid FROM task_search
-                        WHERE rowid > (SELECT max(id) FROM tasks) - {SHORT_SEARCH_ROWS}
-                          AND ({}))",
-                fields(["label", "command", "tail"])
+                "task_search.rowid > (SELECT max(id) FROM tasks) - {SHORT_SEARCH_ROWS} AND ({})",
+                fields(["task_search.label", "task_search.command", "tail"])
             );
-            self.matching(&condition, patterns(3), query, limit)?
+            self.matching(Place::Search, (&condition, patterns(3)), query, limit)?
         };
         tasks.extend(ended);
         tasks.sort_by_key(|task| std::cmp::Reverse(task.id));
@@ -253,22 +275,23 @@ impl Reader {
 
     fn matching(
         &self,
-        condition: &str,
-        mut values: Vec<Value>,
+        place: Place,
+        (condition, mut values): (&str, Vec<Value>),
         query: &ListQuery,
         limit: u32,
     ) -> Result<Vec<Task>, StoreError> {
-        let mut sql = format!("SELECT {TASK} FROM tasks WHERE ({condition})");
+        let (tables, id) = (place.tables(), place.id());
+        let mut sql = format!("SELECT {TASK} FROM {tables} WHERE ({condition})");
         if !query.states.is_empty() {
             let marks = vec!["?"; query.states.len()].join(", ");
             sql.push_str(&format!(" AND state IN ({marks})"));
             values.extend(query.states.iter().map(|state| Value::Text(state.as_str().to_owned())));
         }
         if let Some(TaskId(before)) = query.before {
-            sql.push_str(" AND id < ?");
+            sql.push_str(&format!(" AND {id} < ?"));
             values.push(Value::Integer(before));
         }
-        sql.push_str(" ORDER BY id DESC LIMIT ?");
+        sql.push_str(&format!(" ORDER BY {id} DESC LIMIT ?"));
         values.push(Value::Integer(i64::from(limit)));
         let rows = self.rows(&sql, params_from_iter(values), task_row)?;
         Ok(rows.into_iter().map(|row| row.task).collect())
