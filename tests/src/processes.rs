@@ -1,5 +1,6 @@
 //! Looking at the system's processes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -40,17 +41,19 @@ pub fn kill_9(pid: i32) {
     Pid::from_raw(pid).and_then(|pid| kill_process(pid, Signal::KILL).ok());
 }
 
-/// Returns the sum of the times that the threads of a process gave up the processor by themselves.
+/// Returns how often each thread of a process has given up the processor by itself, by its id.
 #[must_use]
-pub fn voluntary_switches(pid: i32) -> u64 {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+pub fn voluntary_switches(pid: i32) -> BTreeMap<String, u64> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return BTreeMap::new() };
     threads
         .filter_map(|thread| {
-            let status = fs::read_to_string(thread.ok()?.path().join("status")).ok()?;
+            let thread = thread.ok()?;
+            let status = fs::read_to_string(thread.path().join("status")).ok()?;
             let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"))?;
-            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+            let switches = line.split_whitespace().nth(1)?.parse().ok()?;
+            Some((thread.file_name().to_string_lossy().into_owned(), switches))
         })
-        .sum()
+        .collect()
 }
 
 /// Ends every process that belongs to a folder of a test, shims last: they would end the rest slowly.
