@@ -57,6 +57,7 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     });
     let result = measured.try_for_each(|one| one);
     drop(measured);
+    place::clean_up();
     // What was measured before a failure counts all the same.
     output::say(&table.to_string());
     result

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use nod_core::environment::{Environment, LEAKS};
@@ -21,9 +22,24 @@ pub(crate) enum Medium {
     Memory,
 }
 
-/// Removed with all that is in it.
+/// A folder of this run.
+///
+/// It is removed when the run ends and not before: where ext4 has no journal, whoever creates a
+/// file passes over every inode that was deleted in the last minute, which then would be what the
+/// next measure measures.
+pub(crate) struct Folder {
+    folder: Option<TempDir>,
+}
+
+static USED: Mutex<Vec<TempDir>> = Mutex::new(Vec::new());
+
+/// Removes the folders that were used.
+pub(crate) fn clean_up() {
+    USED.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
 pub(crate) struct Place {
-    folder: TempDir,
+    folder: Folder,
 }
 
 impl Medium {
@@ -32,14 +48,26 @@ impl Medium {
         self == Self::Disk || Path::new("/dev/shm").is_dir()
     }
 
-    /// Makes a folder that goes when it is dropped.
-    pub(crate) fn folder(self) -> anyhow::Result<TempDir> {
+    pub(crate) fn folder(self) -> anyhow::Result<Folder> {
         let mut builder = tempfile::Builder::new();
         builder.prefix("nod-bench-");
-        Ok(match self {
+        let folder = match self {
             Self::Disk => builder.tempdir()?,
             Self::Memory => builder.tempdir_in("/dev/shm")?,
-        })
+        };
+        Ok(Folder { folder: Some(folder) })
+    }
+}
+
+impl Folder {
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.as_ref().expect("a folder is there until it is dropped").path()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        USED.lock().unwrap_or_else(PoisonError::into_inner).extend(self.folder.take());
     }
 }
 
@@ -71,6 +99,9 @@ impl Place {
     }
 
     /// Returns a command in this place, silent.
+    ///
+    /// It keeps the folder of this process: with another one, std would fork in place of
+    /// posix_spawn in a static program, which costs more than much of what is measured.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         for name in LEAKS {
@@ -79,7 +110,6 @@ impl Place {
         command
             .env("NOD_HOME", self.folder.path().join("data"))
             .env("XDG_RUNTIME_DIR", self.folder.path().join("run"))
-            .current_dir(self.work())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());

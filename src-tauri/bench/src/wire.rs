@@ -62,9 +62,9 @@ impl Wire {
             let submit = Submit { operation: new_operation()?, ..submit.clone() };
             calls.push(Call::Submit(Box::new(submit)));
         }
-        let id = |reply: Reply| match reply {
-            Reply::Submitted { id } => Ok(id),
-            other => bail!("the host said {other:?}"),
+        let id = |reply: Reply| {
+            let Reply::Submitted { id } = reply else { bail!("the host said {reply:?}") };
+            Ok(id)
         };
         self.all(calls)?.into_iter().map(id).collect()
     }
@@ -83,10 +83,9 @@ impl Wire {
     fn reply(&mut self) -> anyhow::Result<Reply> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
-        match serde_json::from_str(&line)? {
-            HostMessage::Reply { result, .. } => Ok(result),
-            other => bail!("the host said {other:?}"),
-        }
+        let message = serde_json::from_str(&line)?;
+        let HostMessage::Reply { result, .. } = message else { bail!("the host said {message:?}") };
+        Ok(result)
     }
 }
 
