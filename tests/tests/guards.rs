@@ -1,5 +1,4 @@
 //! What speed rests on, where no clock is needed to see it: statements, wake-ups, system calls.
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
 use std::fs;
 use std::thread;
@@ -42,14 +41,20 @@ fn a_task_from_submit_to_end_takes_few_statements() {
 #[test]
 fn an_answer_takes_few_statements() {
     let mut host = TestHost::start();
-    let id = host.submit("nod ask 'Go on?' && sleep 600");
-    let request = host.wait_for_request(id);
-    let count = statements(&mut host, |host| {
-        host.answer(&request, Answer::Approve);
-    });
+    let counts: Vec<u64> = (0..3)
+        .map(|_| {
+            let id = host.submit("nod ask 'Go on?' && sleep 600");
+            let request = host.wait_for_request(id);
+            host.wait_for_state(id, StateName::Waiting);
+            statements(&mut host, |host| {
+                host.answer(&request, Answer::Approve);
+            })
+        })
+        .collect();
     // One commit: the answer in the audit, the question, the task and its count, two events, and
-    // the operation.
-    assert!(count <= 11, "an answer took {count} statements");
+    // the operation. One more where the commit before it was of the kind that no fsync follows.
+    assert!(counts.iter().min() <= Some(&11), "{counts:?}");
+    assert!(counts.iter().max() <= Some(&12), "{counts:?}");
 }
 
 #[test]
@@ -81,9 +86,9 @@ fn system_calls(host: &TestHost, words: &[&str]) -> Vec<String> {
     let file = host.path().join("calls");
     let mut strace = host.command("strace");
     strace.args(["-f", "-qq", "-e", "signal=none", "-o"]).arg(&file).arg(program("nod"));
-    let output = strace.args(words).output().unwrap();
+    let output = strace.args(words).output().expect("strace is installed by make test");
     assert!(output.status.success(), "{output:?}");
-    let text = fs::read_to_string(file).unwrap();
+    let text = fs::read_to_string(file).expect("strace wrote its file");
     text.lines().map(str::to_owned).collect()
 }
 
@@ -101,6 +106,6 @@ fn a_submit_is_one_small_process_with_one_message() {
     assert_eq!(named(&["sendto(", "sendmsg("]), 1, "{all}");
     // The message goes out with sendto; what is written is the one line for the caller.
     assert_eq!(named(&["write(", "writev("]), 1, "{all}");
-    // 94 in a debug build, a third of which load its libraries; a static one has 60.
+    // 94 in a debug build, a third of which load its libraries; the static one has 59.
     assert!(calls.len() <= 104, "{} system calls:\n{all}", calls.len());
 }

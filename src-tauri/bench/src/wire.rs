@@ -83,8 +83,8 @@ impl Wire {
     fn reply(&mut self) -> anyhow::Result<Reply> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
-        let said: HostMessage = serde_json::from_str(&line)?;
-        let HostMessage::Reply { result, .. } = said else { bail!("the host said {said:?}") };
+        let message = serde_json::from_str(&line)?;
+        let HostMessage::Reply { result, .. } = message else { bail!("the host said {message:?}") };
         Ok(result)
     }
 }

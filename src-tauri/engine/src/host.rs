@@ -103,7 +103,9 @@ impl Host {
         let socket = choose_socket(&lock, &paths)?;
         let config = Config::load(&paths.config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            // One: every reply is a hop from the dispatcher, and a second thread adds hops of its own
+            // (about a tenth of what a tiny task costs here). What takes time runs in the pool.
+            .worker_threads(1)
             .thread_name("nod-io")
             .enable_all()
             .build()

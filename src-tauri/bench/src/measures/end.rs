@@ -26,7 +26,7 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     let mut bare = place.command(&bench);
     bare.arg("stamp").arg(&file).arg(RUNS);
     let (mut nod, mut limit) = (Samples::default(), Samples::default());
-    for n in 1..=options.pick(100, 400, 1_000) {
+    for n in 1..=options.pick(100, 300, 1_000) {
         submit.status()?;
         place.nod(&["wait", &n.to_string()])?.status()?;
         let returned = Moment::now();

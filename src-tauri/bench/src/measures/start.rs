@@ -25,7 +25,7 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     bare.arg("stamp").arg(&file);
     let (mut nod, mut limit, mut spawn) =
         (Samples::default(), Samples::default(), Samples::default());
-    for n in 1..=options.pick(100, 400, 1_000) {
+    for n in 1..=options.pick(100, 300, 1_000) {
         let before = Moment::now();
         submit.status()?;
         serving.wait_for(StateName::Succeeded, n, LOOK)?;
