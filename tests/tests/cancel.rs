@@ -121,3 +121,15 @@ fn what_a_task_leaves_behind_is_ended_and_reported() {
     assert!(attempt.left[0].starts_with("sleep ("), "{attempt:?}");
     assert!(processes::with_mark("sleep\u{0}6099").is_empty());
 }
+
+#[test]
+fn a_cancelled_question_makes_a_cancelled_task_however_quickly_it_gives_up() {
+    let host = TestHost::start();
+    for _ in 0..10 {
+        // Its question is withdrawn by the cancel, and it exits at once, by itself.
+        let id = host.submit("exec nod ask 'Deploy?'");
+        let _request = host.wait_for_request(id);
+        assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
+        assert_eq!(host.wait_for_end(id).state.name(), StateName::Cancelled);
+    }
+}

@@ -1,12 +1,11 @@
 //! Text from tasks, made safe for a terminal and cut to its columns.
 
+use nod_core::text;
 use unicode_width::UnicodeWidthStr;
 
 /// Returns whether a terminal would act on `c`, or show the text around it in another order.
 pub(crate) fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        || matches!(c, '\u{2028}' | '\u{2029}')
+    text::controls(c) || text::reorders(c)
 }
 
 /// Returns `text` on one line and with nothing that a terminal acts on.

@@ -15,6 +15,7 @@ pub mod request;
 pub mod schedule;
 pub mod shim;
 pub mod task;
+pub mod text;
 pub mod transition;
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+use crate::text::controls;
+
 /// The longest progress message, in characters.
 pub const MESSAGE_LIMIT: usize = 200;
 
@@ -77,7 +79,7 @@ fn clamped(percent: f64) -> f64 {
 
 /// Returns `text` as one line without control characters, cut to [`MESSAGE_LIMIT`].
 fn one_line(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String = text.chars().map(|c| if controls(c) { ' ' } else { c }).collect();
     let line = line.trim();
     if line.chars().count() <= MESSAGE_LIMIT {
         return line.to_owned();

@@ -248,9 +248,9 @@ fn finished(
 
 /// Returns how a task ended, from why it was being ended and what its shim saw.
 fn outcome(cause: Option<&StopCause>, report: &Report) -> Outcome {
-    // One that had exited before the first signal was sent ended by itself.
-    let own_exit = !report.stopped && matches!(report.exit, Some(ExitStatus::Code { .. }));
-    if let Some(StopCause::Cancelled { by }) = cause.filter(|_| !own_exit) {
+    // Also where it exited before the first signal: a cancel withdraws the task's questions, and
+    // that alone can make it give up.
+    if let Some(StopCause::Cancelled { by }) = cause {
         return Outcome::Cancelled { by: by.clone() };
     }
     if report.timed_out {

@@ -12,6 +12,7 @@ use nod_core::ids::RequestId;
 use nod_core::protocol::EventChange;
 use nod_core::request::Request;
 use nod_core::task::{Outcome, Task, TaskState};
+use nod_core::text::{controls, reorders};
 use nod_engine::Subscription;
 use notify_rust::{Notification, NotificationHandle, Urgency};
 use tokio::runtime::Handle;
@@ -137,10 +138,8 @@ fn duration(milliseconds: u64) -> String {
 
 /// Returns untrusted text as one line, cut in the middle, without what controls or reorders text.
 fn line(text: &str, limit: usize) -> String {
-    let reorders = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     let plain: String =
-        text.chars().filter(|c| !reorders(*c)).map(|c| if breaks(c) { ' ' } else { c }).collect();
+        text.chars().filter(|c| !reorders(*c)).map(|c| if controls(c) { ' ' } else { c }).collect();
     let plain = plain.trim();
     let length = plain.chars().count();
     if length <= limit {

@@ -119,12 +119,7 @@ fn every_way_to_end_has_its_outcome() {
             ended(Outcome::Succeeded),
         ),
         ("exit after cancel is a cancellation", cancelling(), stopped_with(0), cancelled()),
-        (
-            "an exit before the first signal is its own",
-            cancelling(),
-            exited(0),
-            ended(Outcome::Succeeded),
-        ),
+        ("also one before the first signal", cancelling(), exited(75), cancelled()),
         (
             "a timeout is a timeout",
             TaskState::Running,

@@ -6,6 +6,7 @@ use nod_core::progress::Progress;
 use nod_core::protocol::{Ask, EventChange, GiveAnswer, Reply};
 use nod_core::request::{Closure, DETAIL_LIMIT, Origin, QUESTION_LIMIT, Request, Shown};
 use nod_core::task::{PLAIN_KIND, QueueReason, Task, TaskState};
+use nod_core::text::is_visible;
 use nod_core::transition::Input;
 
 use super::live::LiveTask;
@@ -325,7 +326,7 @@ impl Dispatcher {
 }
 
 fn check_question(ask: &Ask) -> Result<(), EngineError> {
-    if !has_visible_text(&ask.question) {
+    if !is_visible(&ask.question) {
         return Err(EngineError::Bad("the question is empty: say what is to be decided"));
     }
     if ask.question.len() > QUESTION_LIMIT {
@@ -335,17 +336,6 @@ fn check_question(ask: &Ask) -> Result<(), EngineError> {
         return Err(EngineError::TooLong { what: "the detail", limit: DETAIL_LIMIT });
     }
     Ok(())
-}
-
-/// Returns whether a person would see anything at all.
-fn has_visible_text(text: &str) -> bool {
-    let invisible = |c: char| {
-        c.is_whitespace()
-            || c.is_control()
-            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    !text.chars().all(invisible)
 }
 
 fn gate_request(live: &LiveTask, id: RequestId, digest: &str, turn: &Turn) -> Request {
