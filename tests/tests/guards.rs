@@ -46,6 +46,8 @@ fn an_answer_takes_few_statements() {
             let id = host.submit("nod ask 'Go on?' && sleep 600");
             let request = host.wait_for_request(id);
             host.wait_for_state(id, StateName::Waiting);
+            // A task may ask before its start is known; that is stored by itself.
+            nod_tests::until("the start", || host.detail(id).attempts.first()?.process);
             statements(&mut host, |host| {
                 host.answer(&request, Answer::Approve);
             })

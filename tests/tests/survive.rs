@@ -116,7 +116,7 @@ fn a_killed_shim_loses_its_task_and_its_processes_and_nothing_else() {
     let ended = host.wait_for_end(lost);
     assert_eq!(ended.state.name(), StateName::Lost);
     until("the sweep", || processes::with_mark("sleep\u{0}6101").is_empty().then_some(()));
-    assert_eq!(host.state(other), StateName::Running);
+    host.wait_for_state(other, StateName::Running);
     std::fs::write(host.work().join("go"), "").unwrap();
     assert_eq!(host.wait_for_end(other).state.name(), StateName::Succeeded);
 }

@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use nod_core::paths::Paths;
@@ -32,6 +33,10 @@ use crate::tokens::Tokens;
 
 /// How long the askers of an earlier host have to find this one, in milliseconds.
 const COMING_BACK_MS: u64 = 10_000;
+
+/// How often a lock that is taken is tried again, and how soon.
+const LOCK_TRIES: u32 = 5;
+const BETWEEN_LOCKS: Duration = Duration::from_millis(20);
 
 /// How long an operation may be sent again, in milliseconds.
 const OPERATIONS_KEPT: i64 = 24 * 60 * 60 * 1000;
@@ -214,10 +219,25 @@ fn prepare(paths: &Paths, programs: &Programs) -> Result<File, StartError> {
     }
     // It may have been there before, open to others.
     fs::set_permissions(&paths.data, Permissions::from_mode(0o700)).map_err(failed(&paths.data))?;
-    let lock = process::lock(&paths.host_lock()).map_err(failed(&paths.host_lock()))?;
+    let lock = lock(&paths.host_lock()).map_err(failed(&paths.host_lock()))?;
     let lock = lock.ok_or_else(|| StartError::Held(paths.data.clone()))?;
     link_program(&paths.bin().join("nod"), &programs.nod).map_err(failed(&paths.bin()))?;
     Ok(lock)
+}
+
+/// Takes the lock; returns nothing when another host has it.
+///
+/// A host that was killed in the middle of starting a process leaves its lock
+/// with that process for the instant until it runs its own program.
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    for _ in 0..LOCK_TRIES {
+        let lock = process::lock(path)?;
+        if lock.is_some() {
+            return Ok(lock);
+        }
+        thread::sleep(BETWEEN_LOCKS);
+    }
+    process::lock(path)
 }
 
 /// Returns where to listen, and writes it into the lock file for those who look for a host.
