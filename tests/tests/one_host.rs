@@ -196,3 +196,29 @@ fn a_host_whose_socket_vanished_makes_it_again() {
     host.wait_for_end(id);
     assert_eq!(host.task(id).progress.and_then(|progress| progress.percent), Some(50.0));
 }
+
+#[test]
+fn a_killed_nod_serve_loses_no_question_and_no_line() {
+    let home = Home::new();
+    let id = home.submit("nod ask 'Deploy?'; echo $?");
+    let printing =
+        home.submit("i=0; while [ ! -e go ]; do i=$((i+1)); echo $i; sleep 0.01; done; exit 7");
+    let request = home.wait_for_request(id);
+    home.wait_for_state(printing, StateName::Running);
+    let killed = hosts(&home);
+    assert_eq!(killed.len(), 1);
+    killed.iter().copied().for_each(processes::kill_9);
+    until("the host to go", || hosts(&home).is_empty().then_some(()));
+    // The next command finds no host and starts one, which adopts both.
+    assert_eq!(home.run(&["list"]).code, Some(0));
+    assert_eq!(home.request(id, request.id), request);
+    assert_eq!(home.state(id), StateName::Waiting);
+    std::fs::write(home.work().join("go"), "").unwrap();
+    assert_eq!(home.wait_for_end(printing).state.words(), "Failed (exit 7)");
+    let log = home.plain_log(printing);
+    let numbers: Vec<usize> = log.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
+    assert_eq!(home.run(&["cancel", &id.to_string()]).code, Some(0));
+    home.wait_for_end(id);
+    assert_eq!(home.run(&["stop"]).code, Some(0));
+}
