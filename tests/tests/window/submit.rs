@@ -1,5 +1,6 @@
 //! Running a command from the window.
 
+use nod_core::ids::TaskId;
 use nod_core::task::StateName;
 use nod_tests::{Desktop, by_name};
 
@@ -32,4 +33,37 @@ fn a_task_of_the_dialog_runs_and_its_output_is_shown() {
     assert_eq!(ended.state.name(), StateName::Succeeded);
     assert_eq!(ended.cwd, desktop.work().to_string_lossy());
     desktop.picture("output");
+}
+
+#[test]
+fn a_task_of_the_dialog_can_ask_first_and_is_drawn_as_a_terminal_draws() {
+    let desktop = Desktop::start();
+    let window = desktop.open();
+    window.click(&by_name("new-task"));
+    let line =
+        r"printf '\033[31mred\033[0m\n10%%\r100%%\n'; while [ ! -e go ]; do sleep 0.05; done";
+    window.fill(&by_name("submit-command"), line);
+    window.fill(&by_name("submit-folder"), desktop.work().to_str().unwrap());
+    window.click(&by_name("submit-ask-first"));
+    window.click(&by_name("submit-go"));
+    window.wait_until_gone("dialog");
+    let id = TaskId(1);
+    desktop.wait_for_request(id);
+    assert_eq!(desktop.state(id), StateName::Queued);
+    assert!(desktop.detail(id).attempts.is_empty(), "it has no process yet");
+
+    let approve = by_name("approve");
+    window.wait_for(&format!("{approve}:enabled"));
+    window.click(&approve);
+    // The carriage return was obeyed: what came before it is drawn over.
+    let drawn = window.wait_for_text(".xterm-rows", "100%");
+    assert!(!drawn.contains("10%\n") && drawn.contains("red"), "{drawn}");
+    assert_eq!(window.count(".xterm-rows [class*='xterm-fg-1']"), 1, "red is red");
+    // The time in the row goes on by itself while the task runs.
+    let row = format!("{}[data-task-id='1']", by_name("task-row"));
+    let first = window.text(&row);
+    window.wait_until("the time to go on", || window.text(&row) != first);
+    desktop.picture("drawn");
+    std::fs::write(desktop.work().join("go"), "").unwrap();
+    window.wait_for_attribute(&row, "data-state", "succeeded");
 }
