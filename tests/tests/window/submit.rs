@@ -48,7 +48,8 @@ fn a_task_of_the_dialog_can_ask_first_and_is_drawn_as_a_terminal_draws() {
     window.click(&by_name("submit-go"));
     window.wait_until_gone("dialog");
     let id = TaskId(1);
-    desktop.wait_for_request(id);
+    let gate = desktop.wait_for_request(id);
+    assert_eq!(gate.shown.argv[2], line);
     assert_eq!(desktop.state(id), StateName::Queued);
     assert!(desktop.detail(id).attempts.is_empty(), "it has no process yet");
 
