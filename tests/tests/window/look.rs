@@ -39,6 +39,21 @@ fn one_of_each(desktop: &Desktop) {
     }
     let gate = desktop.submit_with(&["--ask-first", "--env", "COLOUR=blue"], &["make install"]);
     desktop.wait_for_state(gate, StateName::Queued);
+    // The ends that are no exit of the command's own.
+    let unknown = desktop.submit_with(&["--label", "Unknown program"], &["no-such-program", "x"]);
+    let late = desktop.submit_with(&["--timeout", "200ms", "--label", "Too slow"], &["sleep 6106"]);
+    let killed = desktop.submit_with(&["--label", "Killed"], &["kill -9 $$"]);
+    let lost = desktop.submit_with(&["--label", "Lost"], &["kill -9 $PPID; sleep 6107"]);
+    let ends = [
+        (unknown, StateName::Failed),
+        (late, StateName::TimedOut),
+        (killed, StateName::Failed),
+        (lost, StateName::Lost),
+    ];
+    for (id, state) in ends {
+        desktop.wait_for_end(id);
+        assert_eq!(desktop.state(id), state);
+    }
 }
 
 fn look_around(desktop: &Desktop, window: &Window, theme: &str) {
