@@ -1,0 +1,39 @@
+//! What went wrong, as clients are told.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// An error as clients see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS, thiserror::Error)]
+#[error("{message}")]
+pub struct ErrorReply {
+    pub code: ErrorCode,
+    /// A sentence for a person: what is wrong, and what to do.
+    pub message: String,
+}
+
+/// The part of an error that a client may branch on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// The message is no valid call.
+    BadRequest,
+    /// The protocol's version is not spoken here.
+    Version,
+    NotFound,
+    /// Too late, or in another state.
+    Conflict,
+    Forbidden,
+    /// The disk is full or cannot be written.
+    Storage,
+    /// The host is going; try again with the next one.
+    Stopping,
+    Internal,
+}
+
+impl ErrorReply {
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}

@@ -1,0 +1,163 @@
+//! What a host says: the replies to calls, and the events.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use crate::environment::EnvironmentChange;
+use crate::ids::{AttemptNumber, EventNumber, RequestId, TaskId, Timestamp};
+use crate::progress::Progress;
+use crate::request::{Closure, Request};
+use crate::task::{ExitStatus, StateName, Task};
+
+/// What a host replies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Reply {
+    Welcome(Welcome),
+    Submitted {
+        id: TaskId,
+    },
+    Tasks(Page),
+    Task(Box<TaskDetail>),
+    Snapshot(Box<Snapshot>),
+    Subscribed {
+        epoch: String,
+        seq: EventNumber,
+    },
+    Log(LogPart),
+    /// The log was followed to its end.
+    LogEnded {
+        size: u64,
+    },
+    Ended {
+        task: Box<Task>,
+    },
+    /// The task as it is after the cancel was taken.
+    Cancelling {
+        task: Box<Task>,
+    },
+    Closed {
+        request: RequestId,
+        closure: Closure,
+    },
+    Done,
+}
+
+/// Who the host is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Welcome {
+    pub protocol: u32,
+    pub version: String,
+    /// Names this run of the host; another one means that events were missed.
+    pub epoch: String,
+    pub host: HostKind,
+    pub pid: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum HostKind {
+    /// The desktop app.
+    Desktop,
+    /// `nod serve`.
+    Headless,
+}
+
+/// Some tasks, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct Page {
+    pub tasks: Vec<Task>,
+    /// What to give as `before` for the next page; nothing on the last one.
+    pub next: Option<TaskId>,
+}
+
+/// All there is to know of one task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct TaskDetail {
+    pub task: Task,
+    /// The words that are executed.
+    pub argv: Vec<String>,
+    pub environment: Vec<EnvironmentChange>,
+    pub attempts: Vec<Attempt>,
+    pub requests: Vec<Request>,
+    pub events: Vec<StoredEvent>,
+    /// The full log of the last attempt.
+    pub log_path: Option<String>,
+}
+
+/// One try of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Attempt {
+    pub number: AttemptNumber,
+    pub process: Option<i32>,
+    pub started_at: Option<Timestamp>,
+    pub exited_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub exit: Option<ExitStatus>,
+    /// In bytes.
+    pub peak_memory: Option<u64>,
+    pub cpu_ms: Option<u64>,
+    /// Processes that were left behind, and what became of them.
+    pub left: Vec<String>,
+}
+
+/// An event as the history keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct StoredEvent {
+    pub seq: EventNumber,
+    pub at: Timestamp,
+    /// What happened, such as `submitted`, `running` or `request_opened`.
+    pub what: String,
+    /// More of it, for a person.
+    pub detail: Option<String>,
+}
+
+/// Everything a window shows at first, at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct Snapshot {
+    pub epoch: String,
+    /// The last event that is part of it.
+    pub seq: EventNumber,
+    /// Every unfinished task, and the last ones that ended; newest first.
+    pub tasks: Vec<Task>,
+    /// Every open request, oldest first.
+    pub requests: Vec<Request>,
+    /// How many tasks there are in each state.
+    pub counts: std::collections::BTreeMap<StateName, u64>,
+    /// Where a new task of the window runs.
+    pub home: String,
+    /// How far the clock of the host is: countdowns are counted from here.
+    pub now: Timestamp,
+}
+
+/// A part of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct LogPart {
+    pub offset: u64,
+    /// The bytes, in base64.
+    pub data: String,
+    /// How long the log is now, in bytes.
+    pub size: u64,
+}
+
+/// Something that changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct Event {
+    /// The number of this event; of the last stored one, where the change is not stored.
+    pub seq: EventNumber,
+    pub at: Timestamp,
+    pub change: EventChange,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EventChange {
+    /// The task is new or has another state.
+    Task { task: Box<Task> },
+    /// A request was opened or closed.
+    Request { request: Box<Request> },
+    /// Takes no number: it is not stored as an event.
+    Progress { id: TaskId, progress: Option<Progress> },
+    /// Events were dropped because this subscriber was too slow: ask for a snapshot.
+    Lagged,
+}
