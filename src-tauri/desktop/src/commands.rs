@@ -4,7 +4,6 @@
     reason = "what tauri's macro makes of a command does it"
 )]
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +14,8 @@ use nod_engine::{Handle, Subscription};
 use tauri::State;
 use tauri::async_runtime::JoinHandle;
 use tauri::ipc::{Channel, InvokeResponseBody};
-use tokio::sync::oneshot;
+
+use crate::follows::Follows;
 
 const PERSON: Actor = Actor::Person { surface: Surface::Window };
 
@@ -24,13 +24,12 @@ pub(crate) struct Window {
     handle: Handle,
     /// Sends events; a reloaded page begins a new one in its place.
     events: Mutex<Option<JoinHandle<()>>>,
-    /// What ends each following of a log.
-    follows: Mutex<HashMap<u64, oneshot::Sender<()>>>,
+    follows: Follows,
 }
 
 impl Window {
     pub(crate) fn new(handle: Handle) -> Self {
-        Self { handle, events: Mutex::default(), follows: Mutex::default() }
+        Self { handle, events: Mutex::default(), follows: Follows::default() }
     }
 }
 
@@ -74,8 +73,7 @@ pub(crate) async fn follow_log(
     channel: Channel<InvokeResponseBody>,
 ) -> Result<(), ErrorReply> {
     let mut log = window.handle.follow_log(&PERSON, id, offset)?;
-    let (stop, mut stopped) = oneshot::channel();
-    lock(&window.follows).insert(follow, stop);
+    let Some(mut stopped) = window.follows.begin(follow) else { return Ok(()) };
     let followed = loop {
         tokio::select! {
             // An error says that its sender is gone, which is how a following is ended.
@@ -92,7 +90,7 @@ pub(crate) async fn follow_log(
             },
         }
     };
-    lock(&window.follows).remove(&follow);
+    window.follows.end(follow);
     followed
 }
 
@@ -100,13 +98,7 @@ pub(crate) async fn follow_log(
 #[tauri::command]
 #[expect(clippy::needless_pass_by_value, reason = "tauri hands its state over by value")]
 pub(crate) fn unfollow_log(window: State<'_, Window>, follow: u64) {
-    drop(lock(&window.follows).remove(&follow));
-}
-
-fn lock(
-    follows: &Mutex<HashMap<u64, oneshot::Sender<()>>>,
-) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<()>>> {
-    follows.lock().unwrap_or_else(PoisonError::into_inner)
+    window.follows.end(follow);
 }
 
 fn unreadable(id: TaskId, error: &io::Error) -> ErrorReply {

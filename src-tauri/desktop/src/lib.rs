@@ -6,6 +6,7 @@
 mod automation;
 mod commands;
 mod display;
+mod follows;
 mod hosting;
 mod notifications;
 

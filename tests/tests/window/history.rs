@@ -30,8 +30,10 @@ fn the_history_is_searched_filtered_and_run_again() {
     let lint = desktop.submit("echo clean; exit 2");
     desktop.wait_for_end(build);
     desktop.wait_for_end(lint);
-    let running = desktop.submit("while [ ! -e end ]; do sleep 0.02; done");
     window.click(&by_name("nav-history"));
+    wait_for_rows(&window, &[lint, build]);
+    // What comes while the history is looked at is part of it.
+    let running = desktop.submit("while [ ! -e end ]; do sleep 0.02; done");
     wait_for_rows(&window, &[running, lint, build]);
     let of_lint = format!("{}[data-task-id='{lint}']", by_name("history-row"));
     window.wait_for_text(&of_lint, "Failed (exit 2)");

@@ -3,7 +3,8 @@ import { Channel, invoke } from '@tauri-apps/api/core';
 import { EngineError, expectReply, type Follow, type Transport } from './transport';
 import type { Call, Event, Reply, TaskId } from './types';
 
-let follows = 0;
+// Upwards from the page before this one, whose numbers the host may still hold.
+let follows = Date.now();
 
 async function call<T>(command: string, parameters: Record<string, unknown>): Promise<T> {
   try {

@@ -27,6 +27,7 @@ export class TaskStore {
   #progressTimer: ReturnType<typeof setTimeout> | undefined;
   #home = $state('');
   #seq = 0;
+  #version = $state(0);
 
   readonly #sorted = $derived([...this.#tasks.values()].sort((a, b) => b.id - a.id));
   /** Every task that has not ended, newest first. */
@@ -51,6 +52,11 @@ export class TaskStore {
     return this.#seq;
   }
 
+  /** Grows whenever a task came or has another state: what was asked of the engine before is old. */
+  get version(): number {
+    return this.#version;
+  }
+
   task(id: TaskId): Task | undefined {
     return this.#tasks.get(id);
   }
@@ -72,6 +78,7 @@ export class TaskStore {
     replaceAll(this.#requests, snapshot.requests);
     this.#home = snapshot.home;
     this.#seq = snapshot.seq;
+    this.#version += 1;
   }
 
   /** Takes one event. Says whether events before it were missed; then nothing has changed. */
@@ -94,6 +101,7 @@ export class TaskStore {
 
   #applyTask(task: Task): void {
     this.#tasks.set(task.id, task);
+    this.#version += 1;
     this.#lateProgress.delete(task.id);
     this.#progress.delete(task.id);
     if (task.state.name === 'ended') this.#forgetOldTasks();

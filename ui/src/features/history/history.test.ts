@@ -100,6 +100,39 @@ describe('the history', () => {
     await expect.poll(() => row.dataset.state).toBe('timed_out');
   });
 
+  it('takes in what is new, and keeps the pages after it', async () => {
+    window = await openView('history', past(230));
+    await window.find('history-row');
+    await user.click(button('Load more'));
+    await expect.poll(() => window.all('history-row').length).toBe(200);
+    window.host.setTask(aTask(231, { label: 'a new one' }));
+    await expect.poll(() => window.get('history-row').dataset.taskId).toBe('231');
+    const ids = window.all('history-row').map((row) => Number(row.dataset.taskId));
+    expect(ids).toEqual(Array.from({ length: 201 }, (_, n) => 231 - n));
+    await user.click(button('Load more'));
+    await expect.poll(() => window.all('history-row').length).toBe(231);
+  });
+
+  it('shows no gap where more is new than one page holds', async () => {
+    window = await openView('history', past(3));
+    await window.find('history-row');
+    for (let id = 4; id <= 203; id += 1) window.host.setTask(aTask(id));
+    await expect.poll(() => window.get('history-row').dataset.taskId).toBe('203');
+    await user.click(button('Load more'));
+    await user.click(button('Load more'));
+    await expect.poll(() => window.all('history-row').length).toBe(203);
+  });
+
+  it('finds what comes to match the filter', async () => {
+    window = await openView('history', { tasks: [aTask(1)], requests: [] });
+    await window.find('history-row');
+    window.get('history-state-filter').querySelector<HTMLElement>('[data-state=failed]')?.click();
+    await expect.poll(() => document.body.textContent).toContain('No tasks match');
+    const failure = { type: 'exit', code: 2 } as const;
+    window.host.setState(1, { name: 'ended', outcome: { type: 'failed', failure } });
+    await window.find('history-row');
+  });
+
   it('runs a task again once, and shows the new one', async () => {
     window = await openView('history', past(2));
     await window.find('history-row');
