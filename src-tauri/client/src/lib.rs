@@ -19,7 +19,7 @@ pub use connection::{Connection, Incoming};
 pub use error::ClientError;
 pub use in_task::TaskEnvironment;
 pub use operation::new_operation;
-pub use retrying::{Door, Next, call_until, persist};
+pub use retrying::{Door, Next, persist};
 
 /// Returns where this user's host and its data lie, from the environment of this process.
 pub fn find_paths() -> Result<Paths, PathsError> {

@@ -4,8 +4,6 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nod_core::protocol::{Call, Reply};
-
 use crate::connection::Connection;
 use crate::error::ClientError;
 
@@ -37,20 +35,10 @@ impl Door {
     }
 }
 
-/// Sends the same `call` until a host replies to it; the last error when `deadline` passes first.
-///
-/// The call carries the operation that names it, so a host that took it before
-/// it died replies with the first result.
-pub fn call_until<E: From<ClientError>>(
-    door: &Door,
-    call: &Call,
-    deadline: Option<Instant>,
-    between: impl FnMut(&ClientError) -> Result<Next, E>,
-) -> Result<Reply, E> {
-    persist(door, deadline, |connection| connection.call(call), between)
-}
-
 /// Does `attempt` on new connections until it succeeds or fails for good.
+///
+/// A call that is sent again carries the operation that names it, so a host
+/// that took it before it died replies with the first result.
 ///
 /// A first try is made even when the deadline has passed. `between` is told
 /// each passing failure and may end the tries with an error of its own.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use nod_client::{ClientError, Connection, Door, Incoming, Next, call_until, new_operation};
+use nod_client::{ClientError, Connection, Door, Incoming, Next, new_operation, persist};
 use nod_core::ids::{OperationId, TaskId};
 use nod_core::protocol::{
     Ask, Call, CallMessage, ErrorCode, ErrorReply, HostKind, HostMessage, LogPart, MESSAGE_LIMIT,
@@ -210,10 +210,14 @@ fn a_lost_call_is_sent_again_under_the_same_operation() {
         }),
     ]);
     let call = ask();
-    assert_eq!(call_until(&peer.door, &call, None, later).unwrap(), Reply::Done);
+    assert_eq!(persist(&peer.door, None, |host| host.call(&call), later).unwrap(), Reply::Done);
     peer.finish();
     let expected = operation_of(&CallMessage::new(0, call));
     assert_eq!(operations.iter().collect::<Vec<_>>(), vec![expected; 3]);
+}
+
+fn snapshot(host: &mut Connection) -> Result<Reply, ClientError> {
+    host.call(&Call::Snapshot)
 }
 
 #[test]
@@ -221,7 +225,7 @@ fn without_a_host_the_deadline_ends_the_tries() {
     let door = Door { socket: PathBuf::from("/nowhere/host.sock"), token: None };
     let mut failures = 0;
     let deadline = Instant::now() + Duration::from_millis(70);
-    let result = call_until(&door, &Call::Snapshot, Some(deadline), |error| {
+    let result = persist(&door, Some(deadline), snapshot, |error| {
         assert!(matches!(error, ClientError::NoHost { .. }));
         failures += 1;
         Ok::<_, ClientError>(Next::Later)
@@ -237,7 +241,7 @@ fn a_host_that_comes_late_is_found() {
     let socket = folder.path().join("host.sock");
     let door = Door { socket: socket.clone(), token: None };
     let mut host = None;
-    let reply = call_until(&door, &Call::Snapshot, None, |_| {
+    let reply = persist(&door, None, snapshot, |_| {
         let listener = UnixListener::bind(&socket).unwrap();
         host = Some(thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();

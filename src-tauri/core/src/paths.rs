@@ -26,6 +26,12 @@ pub enum PathsError {
     NoHome,
     #[error("NOD_HOME must be an absolute path, it is `{}`", .0.display())]
     Relative(PathBuf),
+    #[error(
+        "tasks could not be told where `{}` is: set NOD_HOME to a folder whose path is UTF-8 and \
+         has no colon",
+        .0.display()
+    )]
+    Untellable(PathBuf),
 }
 
 impl Paths {
@@ -38,6 +44,7 @@ impl Paths {
                 return Err(PathsError::Relative(data));
             }
             let config = data.join("config.toml");
+            check(&data)?;
             return Ok(Self { runtime: runtime(&data, set("XDG_RUNTIME_DIR"), uid), data, config });
         }
         let absolute = |name: &str| set(name).filter(|path| path.is_absolute());
@@ -45,6 +52,7 @@ impl Paths {
             Some(base) => base.join("nod"),
             None => home()?.join(".local/share/nod"),
         };
+        check(&data)?;
         let config = match absolute("XDG_CONFIG_HOME") {
             Some(base) => base.join("nod/config.toml"),
             None => home()?.join(".config/nod/config.toml"),
@@ -90,12 +98,20 @@ impl Paths {
     }
 }
 
+/// Refuses a data directory that fits neither into a variable nor into PATH.
+fn check(data: &Path) -> Result<(), PathsError> {
+    match data.to_str() {
+        Some(text) if !text.contains(':') => Ok(()),
+        Some(_) | None => Err(PathsError::Untellable(data.to_owned())),
+    }
+}
+
 /// Returns a folder for sockets that is short enough for any data directory.
 fn runtime(data: &Path, base: Option<PathBuf>, uid: u32) -> PathBuf {
     let digest = Sha256::digest(data.as_os_str().as_encoded_bytes());
     let name: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     let longest = Path::new("/host.sock").as_os_str().len();
-    if let Some(base) = base.filter(|base| base.is_absolute()) {
+    if let Some(base) = base.filter(|base| base.is_absolute() && base.to_str().is_some()) {
         let runtime = base.join(format!("nod-{name}"));
         if runtime.as_os_str().len() + longest <= SOCKET_PATH_LIMIT {
             return runtime;
@@ -153,5 +169,23 @@ mod tests {
     fn a_missing_or_relative_home_is_explained() {
         assert_eq!(paths(&[]), Err(PathsError::NoHome));
         assert_eq!(paths(&[("NOD_HOME", "here")]), Err(PathsError::Relative("here".into())));
+    }
+
+    #[test]
+    fn what_no_variable_can_carry_is_refused_or_gone_around() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt as _;
+
+        let strange = PathBuf::from(OsStr::from_bytes(b"/da\xffta"));
+        for home in [strange.clone(), PathBuf::from("/da:ta")] {
+            let find = |name: &str| (name == "NOD_HOME").then(|| home.clone());
+            assert_eq!(Paths::find(find, 1), Err(PathsError::Untellable(home.clone())));
+        }
+        let find = |name: &str| match name {
+            "NOD_HOME" => Some(PathBuf::from("/data")),
+            "XDG_RUNTIME_DIR" => Some(strange.clone()),
+            _ => None,
+        };
+        assert!(Paths::find(find, 1).unwrap().socket().starts_with("/tmp"));
     }
 }
