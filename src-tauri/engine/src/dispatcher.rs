@@ -17,12 +17,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use nod_core::access::Actor;
 use nod_core::ids::{AttemptNumber, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{Event, EventChange, Reply};
 use nod_core::request::{APPROVAL_KEY, Answer, Closure, Origin};
 use nod_core::schedule;
 use nod_core::shim::{LOG_FILE, SHIM_PROTOCOL, Spec};
-use nod_core::task::{Denial, Task, TaskState};
+use nod_core::task::{Denial, StateName, StopCause, Task, TaskState};
 use nod_core::transition::{Effect, Input, transition};
 
 pub(crate) use live::{Live, LiveTask, Numbers};
@@ -64,6 +65,8 @@ pub(crate) struct Dispatcher {
     pub(crate) again: Vec<(TaskId, AttemptNumber, Said)>,
     /// The last turn could not be stored.
     pub(crate) stuck: bool,
+    /// Tasks that are being ended though their cancel could not be stored yet, and who wanted it.
+    pub(crate) unstored_cancels: HashMap<TaskId, Actor>,
     /// Questions whose askers are gone, and until when they may come back.
     pub(crate) orphans: HashMap<RequestId, Timestamp>,
 }
@@ -146,6 +149,7 @@ impl Dispatcher {
     /// Decides, stores, publishes and acts, once.
     pub(crate) fn turn(&mut self, messages: Vec<Message>) {
         let mut turn = Turn::new(clock::now());
+        self.cancel_again(&mut turn);
         let mut heard = std::mem::take(&mut self.again);
         for (id, attempt, said) in heard.clone() {
             self.decide_shim(id, attempt, said, &mut turn);
@@ -177,6 +181,7 @@ impl Dispatcher {
         match self.store.write(&commit) {
             Ok(()) => {
                 self.stuck = false;
+                self.unstored_cancels.clear();
                 self.live.keep();
                 self.act(turn, events);
             }
@@ -184,9 +189,37 @@ impl Dispatcher {
                 if !std::mem::replace(&mut self.stuck, true) {
                     tracing::error!("failed to store a turn, and will try again: {error}");
                 }
+                self.stop_unstored(&turn);
                 self.live.undo();
                 self.again = heard;
                 refuse(turn, error);
+            }
+        }
+    }
+
+    /// Tells shims to end what was cancelled in a turn that could not be stored.
+    ///
+    /// The one thing that is done before it is stored: what fills the disk may
+    /// be the very task that is to end. A host that dies meanwhile leaves a shim
+    /// that says it was asked to.
+    fn stop_unstored(&mut self, turn: &Turn) {
+        let stops = turn.effects.iter().filter(|(_, _, effect)| *effect == Effect::Stop);
+        for (id, attempt, effect) in stops {
+            let state = self.live.task(*id).map(|live| &live.task().state);
+            if let Some(TaskState::Stopping { cause: StopCause::Cancelled { by }, .. }) = state
+                && self.unstored_cancels.insert(*id, by.clone()).is_none()
+            {
+                self.effects.carry_out(*id, *attempt, effect);
+            }
+        }
+    }
+
+    /// Decides anew on the cancels that could not be stored.
+    fn cancel_again(&mut self, turn: &mut Turn) {
+        for (id, by) in self.unstored_cancels.clone() {
+            turn.durable = true;
+            if let Err(rejected) = self.advance(id, Input::CancelRequested { by }, turn) {
+                tracing::debug!(task = id.0, "a cancel comes to nothing: {rejected}");
             }
         }
     }
@@ -480,8 +513,19 @@ fn described(task: &Task) -> (&'static str, Option<String>) {
 /// Tells every caller of a turn that nothing of it happened.
 fn refuse(turn: Turn, error: StoreError) {
     let error = Arc::new(error);
-    let replies = turn.replies.into_iter().map(|(reply, _)| reply);
-    for reply in replies.chain(turn.askers.into_iter().map(|(_, reply)| reply)) {
+    for (reply, said) in turn.replies {
+        let error = Arc::clone(&error);
+        answer(
+            reply,
+            Err(match said {
+                Ok(Reply::Cancelling { task }) if task.state.name() == StateName::Stopping => {
+                    EngineError::StopNotStored(error)
+                }
+                Ok(_) | Err(_) => EngineError::NotStored(error),
+            }),
+        );
+    }
+    for (_, reply) in turn.askers {
         answer(reply, Err(EngineError::NotStored(Arc::clone(&error))));
     }
 }

@@ -47,6 +47,8 @@ pub enum EngineError {
     /// Nothing of the call happened.
     #[error("{0}")]
     NotStored(std::sync::Arc<StoreError>),
+    #[error("the task is being ended, but that cannot be recorded yet: {0}")]
+    StopNotStored(std::sync::Arc<StoreError>),
     #[error("failed to read the environment of your login shell: {0}")]
     LoginShell(String),
     #[error("{0}")]
@@ -69,7 +71,7 @@ impl EngineError {
             | Self::OperationReused(_)
             | Self::Bad(_) => ErrorCode::BadRequest,
             Self::Stopping => ErrorCode::Stopping,
-            Self::Store(_) | Self::NotStored(_) => ErrorCode::Storage,
+            Self::Store(_) | Self::NotStored(_) | Self::StopNotStored(_) => ErrorCode::Storage,
             Self::Log { .. } | Self::LoginShell(_) => ErrorCode::Internal,
         }
     }

@@ -352,6 +352,7 @@ fn dispatcher(
         board: Default::default(),
         waiters: Waiters::default(),
         again: vec![],
+        unstored_cancels: Default::default(),
     };
     Ok((dispatcher, first, workers))
 }

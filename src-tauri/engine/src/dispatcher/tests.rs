@@ -6,7 +6,7 @@ use nod_core::environment::Environment;
 use nod_core::ids::{EventNumber, OperationId, Timestamp};
 use nod_core::protocol::{Ask, GiveAnswer};
 use nod_core::request::Request;
-use nod_core::shim::{ProcessIdentity, Report};
+use nod_core::shim::{ProcessIdentity, Report, ToShim};
 use nod_core::task::{ExitStatus, Outcome, OutputMode, QueueReason, StateName};
 use tokio::sync::oneshot;
 
@@ -20,6 +20,7 @@ struct Table {
     seal: Seal,
     subscription: crate::events::Subscription,
     operations: u32,
+    shims: crate::shims::Shims,
     _folder: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
@@ -44,6 +45,7 @@ impl Table {
             seal: Seal::load(&folder.path().join("seal.key")).unwrap(),
             subscription: events.subscribe(),
             operations: 0,
+            shims: shims.clone(),
             dispatcher: Dispatcher {
                 live: Live::new(numbers, []),
                 store,
@@ -56,6 +58,7 @@ impl Table {
                 board: ProgressBoard::default(),
                 waiters: Waiters::default(),
                 again: vec![],
+                unstored_cancels: HashMap::new(),
                 stuck: false,
                 orphans: HashMap::new(),
             },
@@ -239,6 +242,30 @@ fn what_a_shim_said_while_the_disk_was_full_is_taken_in_later() {
     table.fill_the_disk(false);
     table.dispatcher.turn(vec![]);
     assert_eq!(table.stored(id).state.words(), "Failed (exit 3)");
+}
+
+#[test]
+fn a_cancel_that_cannot_be_stored_ends_the_task_and_is_stored_later() {
+    let mut table = Table::with_slots(10);
+    let id = table.submit();
+    table.run(id);
+    let mut orders = table.shims.expect(id, AttemptNumber::FIRST);
+    table.dispatcher.store.refuse_writes(true);
+    let operation = table.operation();
+    let refused = table.call(&PERSON, Change::Cancel { operation, id }).unwrap_err();
+    assert!(refused.to_string().starts_with("the task is being ended, but"), "{refused}");
+    assert_eq!(orders.try_recv().unwrap(), ToShim::Stop);
+    assert_eq!(table.stored(id).state.name(), StateName::Running);
+    // Tried again, and told once.
+    table.dispatcher.turn(vec![]);
+    assert!(orders.try_recv().is_err());
+    table.dispatcher.store.refuse_writes(false);
+    table.dispatcher.turn(vec![]);
+    assert_eq!(table.stored(id).state.name(), StateName::Stopping);
+    table.end(id, 130);
+    let ended = table.stored(id);
+    assert_eq!(ended.state.outcome(), Some(&Outcome::Cancelled { by: PERSON }));
+    assert!(table.dispatcher.unstored_cancels.is_empty());
 }
 
 #[test]

@@ -98,6 +98,13 @@ impl Store {
         set.expect("the number of pages can be bounded");
     }
 
+    /// Takes no change at all, as a disk without a free byte does.
+    #[cfg(test)]
+    pub(crate) fn refuse_writes(&self, refuse: bool) {
+        let set = self.connection.pragma_update(None, "query_only", refuse);
+        set.expect("writes can be refused");
+    }
+
     /// Forgets operations that nobody will send again.
     pub(crate) fn forget_operations(&mut self, before: Timestamp) -> Result<(), StoreError> {
         self.connection.execute("DELETE FROM operations WHERE at < ?1", [before.0])?;
