@@ -53,9 +53,9 @@ pub fn without_leaks(given: &Environment) -> Environment {
         .collect()
 }
 
-/// Returns what a task's environment has otherwise than what a person is used to, by name.
+/// Returns what a task's environment has otherwise than what a person is used to.
 ///
-/// What was `given` by name is always among it.
+/// What was `given` by name is always among it, and comes first: somebody chose it for this task.
 #[must_use]
 pub fn changes(
     usual: &Environment,
@@ -78,7 +78,7 @@ pub fn changes(
     changes.retain(|change| {
         given.contains_key(&change.name) || !uninteresting.contains(&change.name.as_str())
     });
-    changes.sort_by(|a, b| a.name.cmp(&b.name));
+    changes.sort_by_key(|change| (!given.contains_key(&change.name), change.name.clone()));
     changes
 }
 
@@ -184,6 +184,11 @@ mod tests {
         let names: Vec<_> =
             changes(&usual, &given, &given).into_iter().map(|change| change.name).collect();
         assert_eq!(names, ["CLAUDECODE", "LANG", "PWD"]);
+        let task = environment(&[("LANG", "C"), ("AAA", "1"), ("ZZZ", "2")]);
+        let given = environment(&[("ZZZ", "2")]);
+        let names: Vec<_> =
+            changes(&usual, &task, &given).into_iter().map(|change| change.name).collect();
+        assert_eq!(names, ["ZZZ", "AAA"], "what was given by name comes first");
     }
 
     #[test]
