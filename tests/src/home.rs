@@ -214,6 +214,15 @@ impl Home {
         page.tasks
     }
 
+    /// Returns how many tasks there are in all.
+    #[must_use]
+    #[track_caller]
+    pub fn count_of_tasks(&self) -> usize {
+        let Reply::Snapshot(snapshot) = self.call(&Call::Snapshot) else { panic!("no snapshot") };
+        let count: u64 = snapshot.counts.values().sum();
+        usize::try_from(count).expect("fewer tasks than memory")
+    }
+
     /// Returns the first open question of a task, as soon as there is one.
     #[must_use]
     #[track_caller]

@@ -100,6 +100,17 @@ impl TestHost {
         reply
     }
 
+    /// Says a call as the person, and does not wait for what becomes of it.
+    ///
+    /// The host is to be killed next: its reply would be taken for that of another call.
+    ///
+    /// # Panics
+    /// When no host runs.
+    pub fn say_as_person(&mut self, call: &Call) {
+        let running = self.running.as_mut().expect("a host runs");
+        running.say(&serde_json::to_string(call).unwrap());
+    }
+
     /// Answers a question as the person, bound to what was shown.
     ///
     /// # Panics

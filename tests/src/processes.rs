@@ -35,6 +35,17 @@ pub fn is_alive(pid: i32) -> bool {
     state.is_some_and(|state| !"ZX".contains(state))
 }
 
+/// Returns the parent of a process.
+///
+/// # Panics
+/// When the process is gone.
+#[must_use]
+pub fn parent(pid: i32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
+    parent.expect("a process has a parent").parse().unwrap()
+}
+
 /// Ends a process at once, as `kill -9` does.
 pub fn kill_9(pid: i32) {
     // One that is gone already is what was wanted.

@@ -120,9 +120,7 @@ fn a_killed_shim_loses_its_task_and_its_processes_and_nothing_else() {
     let lost = host.submit("sleep 6101");
     let other = host.submit("while [ ! -e go ]; do sleep 0.02; done");
     let process = until("the process", || host.detail(lost).attempts.first()?.process);
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    let parent = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap();
-    processes::kill_9(parent.parse().unwrap());
+    processes::kill_9(processes::parent(process));
     let ended = host.wait_for_end(lost);
     assert_eq!(ended.state.name(), StateName::Lost);
     until("the sweep", || processes::with_mark("sleep\u{0}6101").is_empty().then_some(()));

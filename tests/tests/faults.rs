@@ -1,0 +1,310 @@
+//! Faults at random moments: what was promised before them holds after them.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
+#![expect(clippy::print_stdout, reason = "a failure shows how it is repeated")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use fastrand::Rng;
+use nod_client::{ClientError, Door, Next, new_operation, persist};
+use nod_core::ids::{RequestId, TaskId};
+use nod_core::protocol::{Call, GiveAnswer, Reply, Submit};
+use nod_core::request::{Answer, Closure, Request};
+use nod_core::task::{Outcome, StateName};
+use nod_tests::{Home, TestHost, processes, until};
+
+const ROUNDS: u32 = 50;
+const WORKERS: u64 = 3;
+
+/// What a task of the load does, and so how it must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    Exit(i32),
+    Ask,
+    Cancel,
+}
+
+/// A task whose submit was acknowledged.
+#[derive(Debug, Clone)]
+struct Promised {
+    id: TaskId,
+    key: String,
+    plan: Plan,
+}
+
+/// What the workers share.
+struct Load {
+    door: Door,
+    work: PathBuf,
+    template: Submit,
+    stop: AtomicBool,
+    promised: Mutex<Vec<Promised>>,
+}
+
+impl Load {
+    /// Carries out a call, however many hosts that takes.
+    fn call(&self, call: &Call) -> Reply {
+        // At once, since the next host does not live long.
+        let again = |_: &ClientError| {
+            thread::sleep(Duration::from_millis(2));
+            Ok::<_, ClientError>(Next::Now)
+        };
+        persist(&self.door, None, |host| host.call(call), again).unwrap()
+    }
+
+    fn run(&self, worker: u64, seed: u64) {
+        let mut random = Rng::with_seed(seed ^ (worker << 32));
+        let mut number = 0;
+        while !self.stop.load(Ordering::Relaxed) {
+            number += 1;
+            let key = format!("{worker}-{number}");
+            let (plan, line) = match random.u32(0..10) {
+                0..5 => {
+                    let code = random.i32(0..3);
+                    (Plan::Exit(code), format!("nod progress 30 begun; echo done; exit {code}"))
+                }
+                5..8 => {
+                    (Plan::Ask, format!("nod ask 'Go {key}?' >> said-{key}; echo $? >> code-{key}"))
+                }
+                _ => (Plan::Cancel, "sleep 6108".to_owned()),
+            };
+            // Each start leaves a line, so that one too many is seen.
+            let line = format!("echo $NOD_ATTEMPT $$ >> runs-{key}; {line}");
+            let submit = Submit {
+                operation: new_operation().unwrap(),
+                command: nod_core::command::CommandLine::Shell { line },
+                label: Some(key.clone()),
+                ..self.template.clone()
+            };
+            let reply = self.call(&Call::Submit(Box::new(submit)));
+            let Reply::Submitted { id } = reply else { panic!("{reply:?}") };
+            self.promised.lock().unwrap().push(Promised { id, key, plan });
+            if plan == Plan::Cancel {
+                thread::sleep(Duration::from_millis(random.u64(0..30)));
+                self.call(&Call::Cancel { operation: new_operation().unwrap(), id });
+            }
+            thread::sleep(Duration::from_millis(random.u64(0..20)));
+        }
+    }
+
+    fn read(&self, name: &str, key: &str) -> String {
+        fs::read_to_string(self.work.join(format!("{name}-{key}"))).unwrap_or_default()
+    }
+}
+
+fn open_requests(host: &mut TestHost) -> Vec<Request> {
+    let reply = host.person(&Call::Snapshot).unwrap();
+    let Reply::Snapshot(snapshot) = reply else { panic!("{reply:?}") };
+    snapshot.requests
+}
+
+fn answer_to(request: &Request) -> Answer {
+    if request.id.0 % 3 == 0 {
+        Answer::Deny { reason: Some(format!("no {}", request.id)) }
+    } else {
+        Answer::Approve
+    }
+}
+
+/// Answers some of what is open, and does not wait to hear whether that was taken.
+fn answer_some(host: &mut TestHost, random: &mut Rng) {
+    for request in open_requests(host) {
+        if random.bool() {
+            host.say_as_person(&Call::Answer(GiveAnswer {
+                operation: new_operation().unwrap(),
+                request: request.id,
+                answer: answer_to(&request),
+                shown: request.hash.clone(),
+            }));
+        }
+    }
+}
+
+fn check(host: &TestHost, load: &Load, promised: &Promised) {
+    let Promised { id, key, plan } = promised;
+    let detail = host.detail(*id);
+    let what = format!("task {id} ({key}, {plan:?}): {detail:#?}");
+    assert_eq!(detail.task.label.as_ref(), Some(key), "{what}");
+    let outcome = detail.task.state.outcome().unwrap_or_else(|| panic!("not ended: {what}"));
+    let ends = detail
+        .events
+        .iter()
+        .filter(|event| StateName::parse(&event.what).is_some_and(StateName::is_terminal));
+    assert_eq!(ends.count(), 1, "one end each: {what}");
+    let runs = load.read("runs", key);
+    match plan {
+        Plan::Exit(0) => assert_eq!(*outcome, Outcome::Succeeded, "{what}"),
+        Plan::Exit(code) => assert_eq!(outcome.words(), format!("Failed (exit {code})"), "{what}"),
+        Plan::Ask => {
+            assert_eq!(*outcome, Outcome::Succeeded, "{what}");
+            let [request] = detail.requests.as_slice() else { panic!("one question each: {what}") };
+            let Some(Closure::Answered { answer, .. }) = &request.closure else { panic!("{what}") };
+            assert_eq!(*answer, answer_to(request), "{what}");
+            let code = if *answer == Answer::Approve { "0\n" } else { "1\n" };
+            assert_eq!(load.read("code", key), code, "{what}");
+            let said = load.read("said", key);
+            assert!(said.lines().count() <= 1, "an answer came twice: {said} {what}");
+        }
+        Plan::Cancel => assert_eq!(outcome.name(), StateName::Cancelled, "{what}"),
+    }
+    // One that was cancelled may never have started.
+    let expected = if *plan == Plan::Cancel { 0..=1 } else { 1..=1 };
+    assert!(expected.contains(&runs.lines().count()), "started more than once: {runs} {what}");
+}
+
+#[test]
+fn a_host_that_is_killed_at_random_moments_keeps_every_promise() {
+    let seed = std::env::var("NOD_TEST_SEED").map_or(1, |seed| seed.parse().unwrap());
+    println!("NOD_TEST_SEED={seed} repeats this");
+    let mut random = Rng::with_seed(seed);
+    let mut host = TestHost::start();
+    let load = Arc::new(Load {
+        door: Door { socket: host.socket(), token: None },
+        work: host.work(),
+        template: Submit {
+            // That of a login shell takes longer to read than most of these hosts live.
+            environment: Some([("PATH".into(), std::env::var("PATH").unwrap())].into()),
+            ..host.shell_submit("true")
+        },
+        stop: AtomicBool::new(false),
+        promised: Mutex::default(),
+    });
+    let workers: Vec<_> = (0..WORKERS)
+        .map(|worker| {
+            let load = Arc::clone(&load);
+            thread::spawn(move || load.run(worker, seed))
+        })
+        .collect();
+    for _ in 0..ROUNDS {
+        // Not to wait for anything: a random moment is what this is about.
+        thread::sleep(Duration::from_millis(random.u64(5..120)));
+        answer_some(&mut host, &mut random);
+        thread::sleep(Duration::from_micros(random.u64(0..4_000)));
+        host.kill();
+        host.restart();
+    }
+    load.stop.store(true, Ordering::Relaxed);
+    for worker in workers {
+        worker.join().unwrap();
+    }
+    let promised = load.promised.lock().unwrap().clone();
+    until("every end", || {
+        for request in open_requests(&mut host) {
+            host.answer(&request, answer_to(&request));
+        }
+        host.tasks().iter().all(|task| task.state.outcome().is_some()).then_some(())
+    });
+    for promised in &promised {
+        check(&host, &load, promised);
+    }
+    let mut ids: Vec<TaskId> = promised.iter().map(|promised| promised.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), promised.len(), "an id was given twice");
+    assert_eq!(host.count_of_tasks(), promised.len(), "a submit was carried out twice");
+    let own = host.pid();
+    until("all processes but the host to be gone", || {
+        let left = processes::with_mark(&host.path().to_string_lossy());
+        left.iter().all(|pid| *pid == own).then_some(())
+    });
+    println!("{} tasks, {ROUNDS} kills", promised.len());
+}
+
+#[test]
+fn a_task_that_ends_after_it_spoke_to_a_dead_host_harms_no_other() {
+    let mut host = TestHost::start();
+    let speaks = host.submit("touch one; while [ ! -e go ]; do sleep 0.02; done; nod progress 50");
+    let other = host.submit("touch two; while [ ! -e end ]; do sleep 0.02; done");
+    for name in ["one", "two"] {
+        until(name, || host.work().join(name).exists().then_some(()));
+    }
+    let process_of = |id| until("a process", || host.detail(id).attempts.first()?.process);
+    let (process, ends) = (process_of(other), process_of(speaks));
+    host.kill();
+    fs::write(host.work().join("go"), "").unwrap();
+    until("the end of the first", || (!processes::is_alive(ends)).then_some(()));
+    assert!(processes::is_alive(process));
+    host.restart();
+    assert_eq!(host.wait_for_end(speaks).state.outcome(), Some(&Outcome::Succeeded));
+    assert_eq!(host.state(other), StateName::Running);
+    assert_eq!(host.detail(other).attempts[0].process, Some(process));
+    fs::write(host.work().join("end"), "").unwrap();
+    assert_eq!(host.wait_for_end(other).state.outcome(), Some(&Outcome::Succeeded));
+}
+
+#[test]
+fn a_hundred_submits_and_cancels_at_once_end_a_hundred_times() {
+    // A shell that is interrupted just as it starts a program waits for that: SIGTERM ends both.
+    let mut host = TestHost::start_in(Home::new().with_config("[cancel]\ngrace_ms = 300\n"));
+    let door = Door { socket: host.socket(), token: None };
+    let template = host.shell_submit("sleep 6109");
+    let both: Vec<_> = (0..10)
+        .map(|_| {
+            let (door, template) = (door.clone(), template.clone());
+            thread::spawn(move || {
+                let mut ids = vec![];
+                for _ in 0..10 {
+                    let operation = new_operation().unwrap();
+                    let submit = Submit { operation, ..template.clone() };
+                    let mut connection = door.open().unwrap();
+                    let reply = connection.call(&Call::Submit(Box::new(submit))).unwrap();
+                    let Reply::Submitted { id } = reply else { panic!("{reply:?}") };
+                    let operation = new_operation().unwrap();
+                    connection.call(&Call::Cancel { operation, id }).unwrap();
+                    ids.push(id);
+                }
+                ids
+            })
+        })
+        .collect();
+    let ids: Vec<TaskId> = both.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+    for id in &ids {
+        assert_eq!(host.wait_for_end(*id).state.name(), StateName::Cancelled);
+        let events = host.detail(*id).events;
+        let ends = events.iter().filter(|event| event.what == "cancelled");
+        assert_eq!(ends.count(), 1, "{events:?}");
+    }
+    let Reply::Snapshot(snapshot) = host.person(&Call::Snapshot).unwrap() else { panic!() };
+    let active = snapshot.counts.iter().filter(|(name, n)| !name.is_terminal() && **n > 0);
+    assert_eq!(active.collect::<Vec<_>>(), []);
+    assert_eq!(snapshot.counts[&StateName::Cancelled], 100);
+    until("no process", || processes::with_mark("sleep\u{0}6109").is_empty().then_some(()));
+}
+
+#[test]
+fn a_shim_that_is_killed_while_no_host_runs_loses_its_task_alone() {
+    let mut host = TestHost::start();
+    let lost = host.submit("sleep 6110");
+    let other = host.submit("touch two; while [ ! -e end ]; do sleep 0.02; done");
+    until("the other", || host.work().join("two").exists().then_some(()));
+    let process = until("the process", || host.detail(lost).attempts.first()?.process);
+    host.kill();
+    processes::kill_9(processes::parent(process));
+    host.restart();
+    let ended = host.wait_for_end(lost);
+    let Some(Outcome::Lost { why }) = ended.state.outcome() else { panic!("{ended:?}") };
+    assert!(why.contains("shim"), "{why}");
+    until("the sweep", || processes::with_mark("sleep\u{0}6110").is_empty().then_some(()));
+    assert_eq!(host.state(other), StateName::Running);
+    fs::write(host.work().join("end"), "").unwrap();
+    assert_eq!(host.wait_for_end(other).state.outcome(), Some(&Outcome::Succeeded));
+}
+
+#[test]
+fn a_number_of_a_request_is_not_used_for_another_after_a_kill() {
+    let mut host = TestHost::start();
+    let mut seen: Vec<RequestId> = vec![];
+    for _ in 0..3 {
+        let id = host.submit("nod ask 'Go?'");
+        let request = host.wait_for_request(id);
+        assert!(!seen.contains(&request.id), "{seen:?}");
+        seen.push(request.id);
+        host.kill();
+        host.restart();
+    }
+    assert_eq!(open_requests(&mut host).len(), 3);
+}
