@@ -129,6 +129,7 @@ impl TestHost {
             operation: new_operation().unwrap(),
             request: request.id,
             answer,
+            comment: None,
             shown: request.hash.clone(),
         }))
     }

@@ -98,6 +98,7 @@ fn the_same_click_sent_twice_is_one_answer() {
         operation: nod_client::new_operation().unwrap(),
         request: request.id,
         answer: Answer::Approve,
+        comment: None,
         shown: request.hash,
     });
     assert_eq!(host.person(&click), host.person(&click));
@@ -187,14 +188,6 @@ fn a_question_closes_when_its_task_ends_or_its_asker_dies() {
     std::fs::write(host.work().join("go"), "").unwrap();
     host.wait_for_end(asking);
     host.wait_for_end(killed);
-}
-
-#[test]
-fn asking_outside_a_task_says_what_to_do() {
-    let host = TestHost::start();
-    let ran = host.run(&["ask", "Deploy?"]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.err.contains("task"), "{ran:?}");
 }
 
 #[test]

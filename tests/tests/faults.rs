@@ -118,6 +118,7 @@ fn answer_some(host: &mut TestHost, random: &mut Rng) {
                 operation: new_operation().unwrap(),
                 request: request.id,
                 answer: answer_to(&request),
+                comment: None,
                 shown: request.hash.clone(),
             }));
         }

@@ -47,6 +47,7 @@ async fn approve(handle: &Handle, request: &Request) -> anyhow::Result<()> {
         operation: new_operation()?,
         request: request.id,
         answer: Answer::Approve,
+        comment: None,
         shown: request.hash.clone(),
     });
     let before = Moment::now();

@@ -7,6 +7,7 @@ use nod_client::ClientError;
 use nod_core::command::CommandError;
 use nod_core::paths::PathsError;
 use nod_core::protocol::{ErrorCode, Reply};
+use nod_core::question::QuestionError;
 
 use crate::exit;
 
@@ -33,6 +34,10 @@ pub(crate) enum Failure {
     NotUtf8 { what: &'static str, shown: String },
     #[error("failed to read {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("{} is no JSON: {source}", path.display())]
+    Json { path: PathBuf, source: serde_json::Error },
+    #[error(transparent)]
+    Question(#[from] QuestionError),
     #[error("{what} has {size} bytes, and a person is shown at most {limit}: make it shorter")]
     TooLong { what: &'static str, size: usize, limit: usize },
     #[error("failed to start a host with {}: {source}", program.display())]
@@ -81,6 +86,8 @@ impl Failure {
             | Self::NotAFolder { .. }
             | Self::NotUtf8 { .. }
             | Self::Read { .. }
+            | Self::Json { .. }
+            | Self::Question(_)
             | Self::TooLong { .. } => exit::USAGE,
             Self::StartHost { .. }
             | Self::HostUnreachable { .. }
@@ -117,6 +124,8 @@ fn of_reply(code: ErrorCode) -> u8 {
         ErrorCode::Version => exit::PROTOCOL,
         ErrorCode::NotFound | ErrorCode::Conflict => exit::FAILED,
         ErrorCode::Forbidden => exit::FORBIDDEN,
+        ErrorCode::Invalid => exit::USAGE,
+        ErrorCode::Busy => exit::NO_ANSWER,
         ErrorCode::Storage => exit::STORAGE,
         ErrorCode::Stopping => exit::NO_HOST,
         ErrorCode::Internal => exit::INTERNAL,
@@ -137,6 +146,8 @@ mod tests {
             (ErrorCode::NotFound, 1),
             (ErrorCode::Conflict, 1),
             (ErrorCode::Forbidden, 77),
+            (ErrorCode::Invalid, 2),
+            (ErrorCode::Busy, 75),
             (ErrorCode::Storage, 74),
             (ErrorCode::Stopping, 69),
             (ErrorCode::Internal, 70),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nod_client::{ClientError, Connection, Door, Next, TaskEnvironment, find_paths, persist};
 use nod_core::paths::Paths;
-use nod_core::protocol::{Call, ErrorCode, Reply};
+use nod_core::protocol::{Call, ErrorCode, ListQuery, Reply};
 
 use crate::failure::Failure;
 use crate::start::{Started, start_host};
@@ -69,6 +69,19 @@ impl Host {
     /// Asks the host, which is started if need be.
     pub(crate) fn call(&self, call: &Call) -> Result<Reply, Failure> {
         self.ask(&self.door(), call, ANSWER)
+    }
+
+    /// Returns the way to ask a person: for the task that this process is in, or else for itself.
+    ///
+    /// The host of a user is started if need be; that of a task is waited for.
+    pub(crate) fn door_to_ask(&self) -> Result<Door, Failure> {
+        match self {
+            Self::OfTask(task) => Ok(task.door()),
+            Self::OfUser(_) => {
+                self.call(&Call::List(ListQuery { limit: Some(1), ..ListQuery::default() }))?;
+                Ok(self.door())
+            }
+        }
     }
 
     /// Asks the host for the task that this process is in, if it is in one.

@@ -81,7 +81,7 @@ fn welcome(protocol: u32) -> Reply {
 
 fn ask() -> Call {
     let operation = new_operation().unwrap();
-    Call::Ask(Ask { operation, question: "Deploy?".into(), detail: None, timeout_ms: None })
+    Call::Ask(Ask::approval(operation, "Deploy?"))
 }
 
 fn operation_of(message: &CallMessage) -> OperationId {
@@ -178,12 +178,7 @@ fn a_call_that_is_too_large_is_never_sent() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("host.sock");
     let _listener = UnixListener::bind(&socket).unwrap();
-    let call = Call::Ask(Ask {
-        operation: new_operation().unwrap(),
-        question: "x".repeat(MESSAGE_LIMIT),
-        detail: None,
-        timeout_ms: None,
-    });
+    let call = Call::Ask(Ask::approval(new_operation().unwrap(), "x".repeat(MESSAGE_LIMIT)));
     let error = Connection::open(&socket, None).unwrap().call(&call).unwrap_err();
     assert!(matches!(error, ClientError::TooLarge { size } if size > MESSAGE_LIMIT), "{error:?}");
 }
@@ -294,13 +289,9 @@ fn a_host_that_does_not_even_read_is_given_up() {
     let socket = folder.path().join("host.sock");
     // Accepts nothing, as a host that was stopped.
     let _listener = UnixListener::bind(&socket).unwrap();
-    let call = Call::Ask(Ask {
-        operation: new_operation().unwrap(),
-        // More than a socket holds.
-        question: "x".repeat(MESSAGE_LIMIT - 1000),
-        detail: None,
-        timeout_ms: None,
-    });
+    // More than a socket holds.
+    let question = "x".repeat(MESSAGE_LIMIT - 1000);
+    let call = Call::Ask(Ask::approval(new_operation().unwrap(), question));
     let mut connection = Connection::open(&socket, None).unwrap();
     let error = connection.call_within(Duration::from_millis(20), &call).unwrap_err();
     assert!(matches!(error, ClientError::Silent { .. }), "{error:?}");

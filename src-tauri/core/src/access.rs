@@ -24,6 +24,8 @@ pub enum Actor {
 #[serde(rename_all = "snake_case")]
 pub enum Surface {
     Window,
+    /// `nod approve` and `nod deny` in a terminal, where the person has turned that on.
+    Terminal,
 }
 
 /// Everything that can be asked of a host.
@@ -45,12 +47,13 @@ pub enum Verb {
     Ask,
     Withdraw,
     Answer,
+    Audit,
     ShowWindow,
     StopHost,
 }
 
 impl Verb {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Hello,
         Self::Submit,
         Self::RunAgain,
@@ -66,6 +69,7 @@ impl Verb {
         Self::Ask,
         Self::Withdraw,
         Self::Answer,
+        Self::Audit,
         Self::ShowWindow,
         Self::StopHost,
     ];
@@ -88,6 +92,7 @@ impl Verb {
             Self::Ask => "ask",
             Self::Withdraw => "withdraw",
             Self::Answer => "answer",
+            Self::Audit => "audit",
             Self::ShowWindow => "show_window",
             Self::StopHost => "stop_host",
         }
@@ -107,66 +112,30 @@ pub enum Refusal {
     AnotherTask(TaskId),
     #[error("a person does not `{}`", .0.as_str())]
     NotForPeople(Verb),
+    #[error("`{}` is for a person in Nod's window alone", .0.as_str())]
+    OnlyInWindow(Verb),
 }
 
-/// Returns whether `actor` may do `verb` to `target`, the task it concerns, if it concerns one.
-pub fn allowed(actor: &Actor, verb: Verb, target: Option<TaskId>) -> Result<(), Refusal> {
-    match actor {
-        Actor::Host => Ok(()),
-        Actor::Person { .. } => person(verb),
-        Actor::Peer { .. } => peer(verb),
-        Actor::Task { id } => task(*id, verb, target),
-    }
+/// A row of the table: for whom a verb is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    Everyone,
+    /// Whoever asks people: a task for itself, and a program that is no task. Never a person.
+    Askers,
+    /// A running task, about itself.
+    TaskItself,
+    /// The person in the window, and the programs of the same user. No task: it would reach others.
+    PersonAndPrograms,
+    /// A person, in the window or in a terminal that is known to be theirs.
+    Person,
 }
 
-fn person(verb: Verb) -> Result<(), Refusal> {
+/// The table.
+fn row(verb: Verb) -> For {
     match verb {
-        Verb::Progress | Verb::Ask | Verb::Withdraw => Err(Refusal::NotForPeople(verb)),
-        Verb::Hello
-        | Verb::Submit
-        | Verb::RunAgain
-        | Verb::List
-        | Verb::Show
-        | Verb::Snapshot
-        | Verb::Subscribe
-        | Verb::ReadLog
-        | Verb::FollowLog
-        | Verb::Wait
-        | Verb::Cancel
-        | Verb::Answer
-        | Verb::ShowWindow
-        | Verb::StopHost => Ok(()),
-    }
-}
-
-fn peer(verb: Verb) -> Result<(), Refusal> {
-    match verb {
-        Verb::Answer => Err(Refusal::AnswerIsForPeople),
-        Verb::Progress | Verb::Ask | Verb::Withdraw => Err(Refusal::OnlyForTasks(verb)),
-        Verb::Hello
-        | Verb::Submit
-        | Verb::RunAgain
-        | Verb::List
-        | Verb::Show
-        | Verb::Snapshot
-        | Verb::Subscribe
-        | Verb::ReadLog
-        | Verb::FollowLog
-        | Verb::Wait
-        | Verb::Cancel
-        | Verb::ShowWindow
-        | Verb::StopHost => Ok(()),
-    }
-}
-
-fn task(id: TaskId, verb: Verb, target: Option<TaskId>) -> Result<(), Refusal> {
-    match verb {
-        Verb::Hello | Verb::Submit => Ok(()),
-        Verb::Progress | Verb::Ask | Verb::Withdraw => match target {
-            Some(other) if other != id => Err(Refusal::AnotherTask(other)),
-            Some(_) | None => Ok(()),
-        },
-        Verb::Answer => Err(Refusal::AnswerIsForPeople),
+        Verb::Hello | Verb::Submit => For::Everyone,
+        Verb::Ask | Verb::Withdraw => For::Askers,
+        Verb::Progress => For::TaskItself,
         Verb::RunAgain
         | Verb::List
         | Verb::Show
@@ -176,8 +145,58 @@ fn task(id: TaskId, verb: Verb, target: Option<TaskId>) -> Result<(), Refusal> {
         | Verb::FollowLog
         | Verb::Wait
         | Verb::Cancel
+        | Verb::Audit
         | Verb::ShowWindow
-        | Verb::StopHost => Err(Refusal::NotForTasks(verb)),
+        | Verb::StopHost => For::PersonAndPrograms,
+        Verb::Answer => For::Person,
+    }
+}
+
+/// Returns whether `actor` may do `verb` to `target`, the task it concerns, if it concerns one.
+pub fn allowed(actor: &Actor, verb: Verb, target: Option<TaskId>) -> Result<(), Refusal> {
+    match actor {
+        Actor::Host => Ok(()),
+        Actor::Person { surface: Surface::Window } => in_window(verb),
+        Actor::Person { surface: Surface::Terminal } => in_terminal(verb),
+        Actor::Peer { .. } => program(verb),
+        Actor::Task { id } => task(*id, verb, target),
+    }
+}
+
+fn in_window(verb: Verb) -> Result<(), Refusal> {
+    match row(verb) {
+        For::Everyone | For::PersonAndPrograms | For::Person => Ok(()),
+        For::Askers | For::TaskItself => Err(Refusal::NotForPeople(verb)),
+    }
+}
+
+/// A terminal is believed for as little as possible.
+fn in_terminal(verb: Verb) -> Result<(), Refusal> {
+    match row(verb) {
+        For::Person => Ok(()),
+        For::Everyone | For::PersonAndPrograms | For::Askers | For::TaskItself => {
+            Err(Refusal::OnlyInWindow(verb))
+        }
+    }
+}
+
+fn program(verb: Verb) -> Result<(), Refusal> {
+    match row(verb) {
+        For::Everyone | For::Askers | For::PersonAndPrograms => Ok(()),
+        For::TaskItself => Err(Refusal::OnlyForTasks(verb)),
+        For::Person => Err(Refusal::AnswerIsForPeople),
+    }
+}
+
+fn task(id: TaskId, verb: Verb, target: Option<TaskId>) -> Result<(), Refusal> {
+    match row(verb) {
+        For::Everyone => Ok(()),
+        For::Askers | For::TaskItself => match target {
+            Some(other) if other != id => Err(Refusal::AnotherTask(other)),
+            Some(_) | None => Ok(()),
+        },
+        For::Person => Err(Refusal::AnswerIsForPeople),
+        For::PersonAndPrograms => Err(Refusal::NotForTasks(verb)),
     }
 }
 
@@ -187,6 +206,7 @@ impl Actor {
     pub fn words(&self) -> String {
         match self {
             Self::Person { surface: Surface::Window } => "a person in the window".to_owned(),
+            Self::Person { surface: Surface::Terminal } => "a person in a terminal".to_owned(),
             Self::Peer { pid, .. } => format!("the command line (process {pid})"),
             Self::Task { id } => format!("task {id}"),
             Self::Host => "Nod".to_owned(),
@@ -199,16 +219,18 @@ mod tests {
     use super::*;
 
     const PERSON: Actor = Actor::Person { surface: Surface::Window };
+    const TERMINAL: Actor = Actor::Person { surface: Surface::Terminal };
     const PEER: Actor = Actor::Peer { uid: 1000, pid: 7 };
     const TASK: Actor = Actor::Task { id: TaskId(1) };
 
-    /// The whole table: person, peer, a task on itself, a task on another.
+    /// The full product: window, terminal, program, a task on itself, a task on another, the host.
     #[test]
     fn every_actor_may_do_what_the_table_says() {
         let table = |verb| match verb {
-            Verb::Hello | Verb::Submit => [true, true, true, true],
-            Verb::Answer => [true, false, false, false],
-            Verb::Progress | Verb::Ask | Verb::Withdraw => [false, false, true, false],
+            Verb::Hello | Verb::Submit => [true, false, true, true, true],
+            Verb::Answer => [true, true, false, false, false],
+            Verb::Progress => [false, false, false, true, false],
+            Verb::Ask | Verb::Withdraw => [false, false, true, true, false],
             Verb::RunAgain
             | Verb::List
             | Verb::Show
@@ -218,17 +240,20 @@ mod tests {
             | Verb::FollowLog
             | Verb::Wait
             | Verb::Cancel
+            | Verb::Audit
             | Verb::ShowWindow
-            | Verb::StopHost => [true, true, false, false],
+            | Verb::StopHost => [true, false, true, false, false],
         };
         for verb in Verb::ALL {
             let actual = [
                 allowed(&PERSON, verb, Some(TaskId(1))).is_ok(),
+                allowed(&TERMINAL, verb, Some(TaskId(1))).is_ok(),
                 allowed(&PEER, verb, Some(TaskId(1))).is_ok(),
                 allowed(&TASK, verb, Some(TaskId(1))).is_ok(),
                 allowed(&TASK, verb, Some(TaskId(2))).is_ok(),
             ];
             assert_eq!(actual, table(verb), "{verb:?}");
+            assert!(allowed(&Actor::Host, verb, None).is_ok());
         }
     }
 

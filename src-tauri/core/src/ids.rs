@@ -57,6 +57,20 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// Returns this moment in UTC, to the second, for a person.
+    #[must_use]
+    pub fn utc(self) -> String {
+        let seconds = self.0.div_euclid(1000);
+        let Ok(moment) = time::OffsetDateTime::from_unix_timestamp(seconds) else {
+            return format!("{} ms after 1970", self.0);
+        };
+        let (year, month, day) = (moment.year(), u8::from(moment.month()), moment.day());
+        let (hour, minute, second) = moment.to_hms();
+        format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    }
+}
+
 impl AttemptNumber {
     /// The first try.
     pub const FIRST: Self = Self(1);
@@ -73,3 +87,21 @@ macro_rules! display_as_inner {
 }
 
 display_as_inner!(TaskId, AttemptNumber, RequestId, SessionId, OperationId, EventNumber);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_shown_in_utc() {
+        let cases = [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_400_000, "2000-02-29 00:00:00 UTC"),
+            (1_795_276_873_999, "2026-11-21 16:01:13 UTC"),
+            (-1, "1969-12-31 23:59:59 UTC"),
+        ];
+        for (at, expected) in cases {
+            assert_eq!(Timestamp(at).utc(), expected);
+        }
+    }
+}

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod paths;
 pub mod progress;
 pub mod protocol;
+pub mod question;
 pub mod request;
 pub mod schedule;
 pub mod shim;

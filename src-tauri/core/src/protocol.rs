@@ -15,8 +15,8 @@ mod wire;
 
 pub use error::{ErrorCode, ErrorReply};
 pub use reply::{
-    Attempt, Event, EventChange, HostKind, LogPart, Page, Reply, Snapshot, StoredEvent, TaskDetail,
-    Welcome,
+    Attempt, AuditPage, AuditRow, AuditWhat, Event, EventChange, HostKind, LogPart, Page, Reply,
+    Snapshot, StoredEvent, TaskDetail, Welcome,
 };
 pub use wire::{CallMessage, HostMessage, Notification, Version, WireError, WireErrorData};
 
@@ -27,8 +27,11 @@ use crate::access::Verb;
 use crate::command::CommandLine;
 use crate::environment::Environment;
 use crate::ids::{OperationId, RequestId, SessionId, TaskId};
-use crate::request::Answer;
+use crate::question::{
+    Answer, DETAIL_LIMIT, DIFF_LIMIT, OnTimeout, QUESTION_LIMIT, QuestionError, Wants, fits,
+};
 use crate::task::{OutputMode, StateName};
+use crate::text::is_visible;
 
 /// The version of everything on this page.
 pub const PROTOCOL: u32 = 1;
@@ -80,6 +83,8 @@ pub enum Call {
         operation: OperationId,
     },
     Answer(GiveAnswer),
+    /// Asks who answered what, and what they had been shown.
+    Audit(AuditQuery),
     /// Brings the window to the front.
     ShowWindow,
     /// Asks a headless host to end; its tasks go on.
@@ -140,14 +145,37 @@ pub struct ReportProgress {
     pub message: Option<String>,
 }
 
-/// A question of the calling task.
+/// A question of the calling task, or of a program that is no task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Ask {
     pub operation: OperationId,
     pub question: String,
     pub detail: Option<String>,
+    /// Changes to files, as `diff -u` writes them.
+    #[serde(default)]
+    pub diff: Option<String>,
+    #[serde(default)]
+    pub wants: Wants,
     /// How long a person has, in milliseconds from the first time it was asked.
     pub timeout_ms: Option<u64>,
+    #[serde(default)]
+    pub on_timeout: OnTimeout,
+    /// How often the person is reminded, in milliseconds.
+    #[serde(default)]
+    pub remind_ms: Option<u64>,
+}
+
+/// Which rows of the audit, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
+pub struct AuditQuery {
+    /// Of one task; of everything where it is missing.
+    #[serde(default)]
+    pub task: Option<TaskId>,
+    /// Only rows older than this one: where the last page ended.
+    #[serde(default)]
+    pub before: Option<i64>,
+    #[serde(default)]
+    pub limit: Option<u32>,
 }
 
 /// A person's answer.
@@ -156,8 +184,52 @@ pub struct GiveAnswer {
     pub operation: OperationId,
     pub request: RequestId,
     pub answer: Answer,
+    /// Words beside the answer, for whoever asked.
+    #[serde(default)]
+    pub comment: Option<String>,
     /// The hash of what the person saw.
     pub shown: String,
+}
+
+impl Ask {
+    /// Returns a plain question for an approval, without a time limit.
+    #[must_use]
+    pub fn approval(operation: OperationId, question: impl Into<String>) -> Self {
+        Self {
+            operation,
+            question: question.into(),
+            detail: None,
+            diff: None,
+            wants: Wants::Approval,
+            timeout_ms: None,
+            on_timeout: OnTimeout::Deny,
+            remind_ms: None,
+        }
+    }
+
+    /// Returns whether this can be put to a person, as far as that is known without its schema.
+    pub fn check(&self) -> Result<(), QuestionError> {
+        if !is_visible(&self.question) {
+            return Err(QuestionError::Empty);
+        }
+        fits("the question", &self.question, QUESTION_LIMIT)?;
+        fits("the detail", self.detail.as_deref().unwrap_or_default(), DETAIL_LIMIT)?;
+        fits("the diff", self.diff.as_deref().unwrap_or_default(), DIFF_LIMIT)?;
+        self.wants.check()?;
+        if self.remind_ms.is_some_and(|every| every < 1_000) {
+            return Err(QuestionError::RemindsTooOften);
+        }
+        if self.on_timeout == OnTimeout::Deny {
+            return Ok(());
+        }
+        if self.wants == Wants::Approval {
+            return Err(QuestionError::ApprovalByDefault);
+        }
+        if self.timeout_ms.is_none() {
+            return Err(QuestionError::NoTimeout);
+        }
+        self.wants.default_answer().map(|_answer| ()).ok_or(QuestionError::NoDefault)
+    }
 }
 
 impl Call {
@@ -180,8 +252,53 @@ impl Call {
             Self::Ask(_) => Verb::Ask,
             Self::Withdraw { .. } => Verb::Withdraw,
             Self::Answer(_) => Verb::Answer,
+            Self::Audit(_) => Verb::Audit,
             Self::ShowWindow => Verb::ShowWindow,
             Self::StopHost => Verb::StopHost,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Slip = fn(&mut Ask);
+
+    #[test]
+    fn only_what_can_be_shown_whole_and_answered_is_asked() {
+        let ask = |change: Slip| {
+            let mut ask = Ask::approval(OperationId("o".into()), "Deploy?");
+            change(&mut ask);
+            ask.check().map_err(|error| error.to_string())
+        };
+        let cases: [(Slip, &str); 8] = [
+            (|ask| ask.question = "\u{202e}".into(), "empty"),
+            (|ask| ask.question = "x".repeat(QUESTION_LIMIT + 1), "the question is too long"),
+            (|ask| ask.detail = Some("x".repeat(DETAIL_LIMIT + 1)), "the detail is too long"),
+            (|ask| ask.diff = Some("x".repeat(DIFF_LIMIT + 1)), "the diff is too long"),
+            (|ask| ask.on_timeout = OnTimeout::Default, "only a person says yes"),
+            (|ask| ask.remind_ms = Some(999), "once a second"),
+            (
+                |ask| {
+                    ask.wants = Wants::Text { default: Some("x".into()) };
+                    ask.on_timeout = OnTimeout::Default;
+                },
+                "give a timeout",
+            ),
+            (
+                |ask| {
+                    ask.wants = Wants::Text { default: None };
+                    ask.on_timeout = OnTimeout::Default;
+                    ask.timeout_ms = Some(1);
+                },
+                "there is no default",
+            ),
+        ];
+        assert_eq!(ask(|_| {}), Ok(()));
+        for (change, expected) in cases {
+            let error = ask(change).unwrap_err();
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

@@ -7,26 +7,32 @@ use ts_rs::TS;
 use crate::access::Actor;
 use crate::environment::EnvironmentChange;
 use crate::ids::{AttemptNumber, RequestId, TaskId, Timestamp};
+pub use crate::question::{
+    Answer, COMMENT_LIMIT, DETAIL_LIMIT, DIFF_LIMIT, FieldError, OnTimeout, QUESTION_LIMIT,
+    QuestionError, Wants,
+};
 
 /// The key of the signal that an approval is.
 pub const APPROVAL_KEY: &str = "approval";
-
-/// The longest question and the longest detail, in bytes.
-pub const QUESTION_LIMIT: usize = 2_000;
-pub const DETAIL_LIMIT: usize = 64 * 1024;
 
 /// A question to a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Request {
     pub id: RequestId,
-    pub task: TaskId,
+    /// Nothing where a program asks that is no task.
+    pub task: Option<TaskId>,
     pub attempt: AttemptNumber,
     pub origin: Origin,
+    /// Who put the question; unknown of the oldest ones.
+    pub asked_by: Option<Actor>,
     pub shown: Shown,
     /// Names exactly what was shown; an answer carries it back.
     pub hash: String,
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
+    pub on_timeout: OnTimeout,
+    /// How often the person is reminded, in milliseconds.
+    pub remind_ms: Option<u64>,
     /// Nothing while the question is open.
     pub closure: Option<Closure>,
 }
@@ -39,6 +45,8 @@ pub enum Origin {
     Gate,
     /// The running task.
     Task,
+    /// A program of the same user that is no task, such as an agent.
+    Program,
 }
 
 /// Everything a person sees before answering.
@@ -47,6 +55,11 @@ pub struct Shown {
     pub task_name: String,
     pub question: String,
     pub detail: Option<String>,
+    /// Changes to files, as `diff -u` writes them.
+    #[serde(default)]
+    pub diff: Option<String>,
+    #[serde(default)]
+    pub wants: Wants,
     /// The words that are, or will be, executed.
     pub argv: Vec<String>,
     pub cwd: String,
@@ -67,30 +80,52 @@ impl Shown {
     }
 }
 
-/// What a person says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Answer {
-    Approve,
-    Deny { reason: Option<String> },
-}
-
 /// How a question was closed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Closure {
-    Answered { answer: Answer, by: Actor, at: Timestamp },
-    Expired { at: Timestamp },
-    Withdrawn { why: String, at: Timestamp },
+    Answered {
+        answer: Answer,
+        #[serde(default)]
+        comment: Option<String>,
+        by: Actor,
+        at: Timestamp,
+    },
+    Expired {
+        at: Timestamp,
+    },
+    /// Nobody answered in time, so what was given as the default is the answer.
+    Defaulted {
+        answer: Answer,
+        at: Timestamp,
+    },
+    Withdrawn {
+        why: String,
+        at: Timestamp,
+    },
 }
 
 /// Why an answer was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
-    #[error("request {request} is closed: {}", closure.words())]
-    Closed { request: RequestId, closure: Closure },
+    #[error("request {request} is closed: {} at {}", closure.words(), closure.at().utc())]
+    Closed { request: RequestId, closure: Box<Closure> },
     #[error("request {0} is not what was shown: look at it again")]
     Changed(RequestId),
+    #[error("request {request} wants {}", wants.words())]
+    OfAnotherSort { request: RequestId, wants: Box<Wants> },
+    #[error("the comment is too long: {COMMENT_LIMIT} bytes at most")]
+    LongComment,
+}
+
+/// A person's answer to what was shown, as it reaches the rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    pub answer: Answer,
+    pub comment: Option<String>,
+    /// The hash of what was shown.
+    pub shown: String,
+    pub by: Actor,
 }
 
 impl Request {
@@ -99,25 +134,47 @@ impl Request {
         self.closure.is_none()
     }
 
-    /// Returns how `answer` closes this question.
-    pub fn answered(
-        &self,
-        answer: Answer,
-        shown_hash: &str,
-        by: Actor,
-        now: Timestamp,
-    ) -> Result<Closure, AnswerError> {
+    /// Returns how `given` closes this question.
+    pub fn answered(&self, given: Given, now: Timestamp) -> Result<Closure, AnswerError> {
         if let Some(closure) = &self.closure {
-            return Err(AnswerError::Closed { request: self.id, closure: closure.clone() });
-        }
-        if let Some(at) = self.expires_at.filter(|at| *at <= now) {
-            let closure = Closure::Expired { at };
+            let closure = Box::new(closure.clone());
             return Err(AnswerError::Closed { request: self.id, closure });
         }
-        if shown_hash != self.hash {
+        if self.expires_at.is_some_and(|at| at <= now) {
+            let closure = Box::new(self.unanswered());
+            return Err(AnswerError::Closed { request: self.id, closure });
+        }
+        if given.shown != self.hash {
             return Err(AnswerError::Changed(self.id));
         }
-        Ok(Closure::Answered { answer, by, at: now })
+        if !self.shown.wants.takes(&given.answer) {
+            let wants = Box::new(self.shown.wants.clone());
+            return Err(AnswerError::OfAnotherSort { request: self.id, wants });
+        }
+        let Given { answer, comment, by, .. } = given;
+        let comment = comment.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        if comment.as_ref().is_some_and(|comment| comment.len() > COMMENT_LIMIT) {
+            return Err(AnswerError::LongComment);
+        }
+        Ok(Closure::Answered { answer, comment, by, at: now })
+    }
+
+    /// Returns how this question is closed when its time is up.
+    #[must_use]
+    pub fn unanswered(&self) -> Closure {
+        let at = self.expires_at.unwrap_or(self.created_at);
+        match (self.on_timeout, self.shown.wants.default_answer()) {
+            (OnTimeout::Default, Some(answer)) => Closure::Defaulted { answer, at },
+            (OnTimeout::Default, None) | (OnTimeout::Deny, _) => Closure::Expired { at },
+        }
+    }
+
+    /// Returns when the person is reminded next, after `now`.
+    #[must_use]
+    pub fn next_reminder(&self, now: Timestamp) -> Option<Timestamp> {
+        let every = self.remind_ms.filter(|every| *every > 0 && self.is_open())?;
+        let passed = now.since(self.created_at) / every;
+        Some(self.created_at.plus(every.saturating_mul(passed + 1)))
     }
 }
 
@@ -126,14 +183,20 @@ impl Closure {
     #[must_use]
     pub fn words(&self) -> String {
         match self {
-            Self::Answered { answer: Answer::Approve, by, .. } => {
-                format!("approved by {}", by.words())
-            }
-            Self::Answered { answer: Answer::Deny { .. }, by, .. } => {
-                format!("denied by {}", by.words())
-            }
+            Self::Answered { answer, by, .. } => format!("{} by {}", answer.words(), by.words()),
             Self::Expired { .. } => "it expired".to_owned(),
+            Self::Defaulted { .. } => "nobody answered in time, and it has a default".to_owned(),
             Self::Withdrawn { why, .. } => format!("withdrawn, {why}"),
+        }
+    }
+
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::Answered { at, .. }
+            | Self::Expired { at }
+            | Self::Defaulted { at, .. }
+            | Self::Withdrawn { at, .. } => *at,
         }
     }
 }
@@ -150,6 +213,8 @@ mod tests {
             task_name: "deploy".into(),
             question: "Deploy to prod?".into(),
             detail: None,
+            diff: None,
+            wants: Wants::Approval,
             argv: vec!["deploy".into()],
             cwd: "/srv".into(),
             environment: vec![],
@@ -159,50 +224,109 @@ mod tests {
     fn request() -> Request {
         Request {
             id: RequestId(3),
-            task: TaskId(1),
+            task: Some(TaskId(1)),
             attempt: AttemptNumber::FIRST,
             origin: Origin::Task,
+            asked_by: Some(Actor::Task { id: TaskId(1) }),
             shown: shown(),
             hash: shown().hash("e"),
             created_at: Timestamp(100),
             expires_at: Some(Timestamp(200)),
+            on_timeout: OnTimeout::Deny,
+            remind_ms: None,
             closure: None,
         }
     }
 
+    fn given(answer: Answer, shown: &str) -> Given {
+        Given { answer, comment: None, shown: shown.to_owned(), by: PERSON }
+    }
+
     #[test]
     fn an_answer_in_time_to_what_was_shown_is_taken() {
-        let closure = request()
-            .answered(Answer::Approve, &shown().hash("e"), PERSON, Timestamp(199))
-            .unwrap();
-        let expected =
-            Closure::Answered { answer: Answer::Approve, by: PERSON, at: Timestamp(199) };
+        let mut given = given(Answer::Approve, &shown().hash("e"));
+        given.comment = Some(" carefully \n".into());
+        let closure = request().answered(given, Timestamp(199)).unwrap();
+        let expected = Closure::Answered {
+            answer: Answer::Approve,
+            comment: Some("carefully".into()),
+            by: PERSON,
+            at: Timestamp(199),
+        };
         assert_eq!(closure, expected);
     }
 
     #[test]
     fn a_late_answer_is_refused() {
-        let refused = request().answered(Answer::Approve, &request().hash, PERSON, Timestamp(200));
+        let given = given(Answer::Approve, &request().hash);
+        let refused = request().answered(given, Timestamp(200));
         assert!(matches!(refused, Err(AnswerError::Closed { .. })), "{refused:?}");
     }
 
     #[test]
-    fn a_second_answer_says_how_the_first_was() {
+    fn a_second_answer_says_who_gave_the_first_and_when() {
         let mut request = request();
         let hash = request.hash.clone();
-        request.closure = request.answered(Answer::Approve, &hash, PERSON, Timestamp(150)).ok();
-        let second = request.answered(Answer::Deny { reason: None }, &hash, PERSON, Timestamp(151));
-        let message = second.unwrap_err().to_string();
-        assert_eq!(message, "request 3 is closed: approved by a person in the window");
+        request.closure = request.answered(given(Answer::Approve, &hash), Timestamp(150)).ok();
+        let second = given(Answer::Deny { reason: None }, &hash);
+        let message = request.answered(second, Timestamp(151)).unwrap_err().to_string();
+        let expected = "request 3 is closed: approved by a person in the window \
+                        at 1970-01-01 00:00:00 UTC";
+        assert_eq!(message, expected);
     }
 
     #[test]
     fn an_answer_to_something_else_is_refused() {
         let mut other = shown();
         other.argv.push("--force".into());
-        for hash in [other.hash("e"), shown().hash("another environment"), String::new()] {
-            let refused = request().answered(Answer::Approve, &hash, PERSON, Timestamp(150));
+        let mut easier = shown();
+        easier.wants = Wants::Text { default: None };
+        let hashes =
+            [other.hash("e"), easier.hash("e"), shown().hash("another environment"), String::new()];
+        for hash in hashes {
+            let refused = request().answered(given(Answer::Approve, &hash), Timestamp(150));
             assert_eq!(refused, Err(AnswerError::Changed(RequestId(3))));
         }
+    }
+
+    #[test]
+    fn an_answer_of_another_sort_is_refused() {
+        let hash = request().hash;
+        let text = given(Answer::Text { text: "yes".into() }, &hash);
+        let refused = request().answered(text, Timestamp(150)).unwrap_err();
+        assert_eq!(refused.to_string(), "request 3 wants an approval or a denial");
+    }
+
+    #[test]
+    fn silence_is_never_an_approval() {
+        let mut request = request();
+        request.on_timeout = OnTimeout::Default;
+        assert_eq!(request.unanswered(), Closure::Expired { at: Timestamp(200) });
+        request.shown.wants = Wants::Text { default: Some("main".into()) };
+        let answer = Answer::Text { text: "main".into() };
+        let expected = Closure::Defaulted { answer, at: Timestamp(200) };
+        assert_eq!(request.unanswered(), expected);
+        request.on_timeout = OnTimeout::Deny;
+        assert_eq!(request.unanswered(), Closure::Expired { at: Timestamp(200) });
+    }
+
+    #[test]
+    fn reminders_keep_their_beat_whoever_was_asleep() {
+        let mut request = request();
+        assert_eq!(request.next_reminder(Timestamp(150)), None);
+        request.remind_ms = Some(10);
+        assert_eq!(request.next_reminder(Timestamp(100)), Some(Timestamp(110)));
+        assert_eq!(request.next_reminder(Timestamp(110)), Some(Timestamp(120)));
+        assert_eq!(request.next_reminder(Timestamp(155)), Some(Timestamp(160)));
+    }
+
+    #[test]
+    fn what_was_kept_by_the_first_version_still_reads() {
+        let shown = r#"{"task_name":"a","question":"b","detail":null,"argv":[],"cwd":"/","environment":[]}"#;
+        assert_eq!(serde_json::from_str::<Shown>(shown).unwrap().wants, Wants::Approval);
+        let closure =
+            r#"{"type":"answered","answer":{"type":"approve"},"by":{"type":"host"},"at":1}"#;
+        let read: Closure = serde_json::from_str(closure).unwrap();
+        assert_eq!(read.at(), Timestamp(1));
     }
 }

@@ -256,6 +256,19 @@ impl TaskState {
         }
     }
 
+    /// Returns the open questions of a running task.
+    #[must_use]
+    pub fn open(&self) -> Option<&BTreeSet<RequestId>> {
+        match self {
+            Self::Waiting { open } => Some(open),
+            Self::Queued { .. }
+            | Self::Starting
+            | Self::Running
+            | Self::Stopping { .. }
+            | Self::Ended { .. } => None,
+        }
+    }
+
     /// Returns whether a process may exist in this state.
     #[must_use]
     pub fn holds_slot(&self) -> bool {

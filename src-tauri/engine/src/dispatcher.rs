@@ -9,6 +9,7 @@ mod calls;
 mod live;
 mod message;
 mod progress;
+mod questions;
 mod shims;
 mod turn;
 
@@ -20,21 +21,24 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use nod_core::access::Actor;
 use nod_core::ids::{AttemptNumber, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{Event, EventChange, Reply};
-use nod_core::request::{APPROVAL_KEY, Answer, Closure, Origin};
+use nod_core::request::{APPROVAL_KEY, Closure};
 use nod_core::schedule;
 use nod_core::shim::{LOG_FILE, SHIM_PROTOCOL, Spec};
-use nod_core::task::{Denial, StateName, StopCause, Task, TaskState};
+use nod_core::task::{StateName, StopCause, Task, TaskState};
 use nod_core::transition::{Effect, Input, transition};
 
 pub(crate) use live::{Live, LiveTask, Numbers};
-pub(crate) use message::{Change, Incoming, Message, NewEnvironment, NewTask, ReplyTo, Said};
+pub(crate) use message::{
+    Change, Incoming, Message, NewEnvironment, NewTask, Program, ReplyTo, Said,
+};
+pub(crate) use questions::{Pace, Reminders, reminders_of};
 
 use crate::clock;
 use crate::effects::{Effects, Start};
 use crate::error::EngineError;
 use crate::events::Events;
 use crate::logs::Outputs;
-use crate::store::{AttemptRow, Commit, Readers, RequestRow, Store, StoreError};
+use crate::store::{AttemptRow, Commit, Readers, Store, StoreError};
 use crate::tokens::{Token, Tokens};
 use progress::ProgressBoard;
 use turn::Turn;
@@ -69,6 +73,8 @@ pub(crate) struct Dispatcher {
     pub(crate) unstored_cancels: HashMap<TaskId, Actor>,
     /// Questions whose askers are gone, and until when they may come back.
     pub(crate) orphans: HashMap<RequestId, Timestamp>,
+    pub(crate) pace: Pace,
+    pub(crate) reminders: Reminders,
 }
 
 /// What does not change while a host runs.
@@ -140,7 +146,8 @@ impl Dispatcher {
         let now = clock::now();
         let expiry = self.live.first_expiry().map(|(at, _)| at);
         let orphan = self.orphans.values().min().copied();
-        let due = [expiry, orphan].into_iter().flatten().min();
+        let reminder = self.reminders.first().map(|(at, _)| *at);
+        let due = [expiry, orphan, reminder].into_iter().flatten().min();
         let due = due.map(|at| Duration::from_millis(at.since(now)));
         let progress = self.board.next().map(|at| at.saturating_duration_since(Instant::now()));
         [due, progress].into_iter().flatten().min()
@@ -168,6 +175,7 @@ impl Dispatcher {
             }
         }
         self.expire(&mut turn);
+        self.remind(&mut turn);
         self.withdraw_orphans(&mut turn);
         self.admit(&mut turn);
         self.settle(turn, heard);
@@ -255,6 +263,7 @@ impl Dispatcher {
             self.outputs.end(id);
             self.tokens.revoke(id);
             self.board.forget(id);
+            self.pace.forget(id);
             self.tell_end(id);
         }
     }
@@ -370,42 +379,6 @@ impl Dispatcher {
         }
     }
 
-    pub(crate) fn open_request(&mut self, row: RequestRow, turn: &mut Turn) {
-        let request = Box::new(row.request.clone());
-        let question = request.shown.question.clone();
-        let task = request.task;
-        self.live.put_request(row);
-        let change = EventChange::Request { request };
-        turn.event(&mut self.live, task, ("request_opened", Some(question)), change);
-    }
-
-    /// Closes an open question, and moves its task on.
-    pub(crate) fn close_request(&mut self, id: RequestId, closure: Closure, turn: &mut Turn) {
-        let Some(mut row) = self.live.request(id).filter(|row| row.request.is_open()).cloned()
-        else {
-            return;
-        };
-        row.request.closure = Some(closure.clone());
-        let request = Box::new(row.request.clone());
-        self.live.put_request(row);
-        let change = EventChange::Request { request: request.clone() };
-        let what = ("request_closed", Some(closure.words()));
-        turn.event(&mut self.live, request.task, what, change);
-        turn.closed.push((id, closure.clone()));
-        turn.durable = true;
-        let Some(input) = follows(request.origin, id, closure) else { return };
-        if let Err(rejected) = self.advance(request.task, input, turn) {
-            // The task is ending, which is what closed the question.
-            tracing::debug!(request = id.0, "a closed question moves nothing: {rejected}");
-        }
-    }
-
-    fn expire(&mut self, turn: &mut Turn) {
-        while let Some((at, id)) = self.live.first_expiry().filter(|(at, _)| *at <= turn.now) {
-            self.close_request(id, Closure::Expired { at }, turn);
-        }
-    }
-
     fn admit(&mut self, turn: &mut Turn) {
         let admitted =
             schedule::admitted(self.live.ready(), self.live.taken(), self.settings.slots);
@@ -443,22 +416,10 @@ impl Dispatcher {
         Ok(row.task)
     }
 
-    fn stored_request(&self, id: RequestId) -> Result<nod_core::request::Request, EngineError> {
-        self.readers.lend()?.request(id)?.ok_or(EngineError::RequestNotFound(id))
-    }
-
     /// Returns the open questions of running tasks, which somebody must come back for.
     pub(crate) fn orphans_of(live: &Live, grace_ms: u64) -> HashMap<RequestId, Timestamp> {
         let until = clock::now().plus(grace_ms);
         live.asked().map(|request| (request, until)).collect()
-    }
-
-    fn stored_closure(&self, id: RequestId) -> Result<Closure, EngineError> {
-        let closed = match self.live.request(id) {
-            Some(row) => row.request.closure.clone(),
-            None => self.stored_request(id)?.closure,
-        };
-        closed.ok_or(EngineError::RequestNotFound(id))
     }
 }
 
@@ -475,24 +436,6 @@ fn gather(inbox: &Receiver<Message>, messages: &mut Vec<Message>) {
         let Ok(message) = inbox.recv_deadline(until) else { return };
         messages.push(message);
         messages.extend(inbox.try_iter().take(TURN_LIMIT));
-    }
-}
-
-/// Returns what a closed question means for its task.
-fn follows(origin: Origin, request: RequestId, closure: Closure) -> Option<Input> {
-    match (origin, closure) {
-        (Origin::Task, _) => Some(Input::Closed { request }),
-        (Origin::Gate, Closure::Answered { answer: Answer::Approve, .. }) => {
-            Some(Input::GateOpened { request })
-        }
-        (Origin::Gate, Closure::Answered { answer: Answer::Deny { reason }, by, .. }) => {
-            Some(Input::GateShut { request, denial: Denial::ByPerson { by, reason } })
-        }
-        (Origin::Gate, Closure::Expired { .. }) => {
-            Some(Input::GateShut { request, denial: Denial::Expired })
-        }
-        // Withdrawn because the task itself is gone.
-        (Origin::Gate, Closure::Withdrawn { .. }) => None,
     }
 }
 

@@ -5,8 +5,10 @@ use nod_core::command::CommandError;
 use nod_core::ids::{RequestId, TaskId};
 use nod_core::progress::ProgressError;
 use nod_core::protocol::{ErrorCode, ErrorReply};
+use nod_core::question::{FieldError, QuestionError};
 use nod_core::request::AnswerError;
 
+use crate::forms::FormError;
 use crate::store::StoreError;
 
 /// Why a call was not carried out.
@@ -52,6 +54,14 @@ pub enum EngineError {
     #[error("failed to read the environment of your login shell: {0}")]
     LoginShell(String),
     #[error("{0}")]
+    Question(#[from] QuestionError),
+    #[error("{0}")]
+    Form(#[from] FormError),
+    #[error("the answer does not fit: {}", first_of(.0))]
+    Invalid(Vec<FieldError>),
+    #[error("{0}")]
+    Busy(&'static str),
+    #[error("{0}")]
     Bad(&'static str),
 }
 
@@ -69,7 +79,11 @@ impl EngineError {
             | Self::Progress(_)
             | Self::TooLong { .. }
             | Self::OperationReused(_)
+            | Self::Question(_)
+            | Self::Form(_)
             | Self::Bad(_) => ErrorCode::BadRequest,
+            Self::Invalid(_) => ErrorCode::Invalid,
+            Self::Busy(_) => ErrorCode::Busy,
             Self::Stopping => ErrorCode::Stopping,
             Self::Store(_) | Self::NotStored(_) | Self::StopNotStored(_) => ErrorCode::Storage,
             Self::Log { .. } | Self::LoginShell(_) => ErrorCode::Internal,
@@ -79,6 +93,20 @@ impl EngineError {
 
 impl From<EngineError> for ErrorReply {
     fn from(error: EngineError) -> Self {
-        Self::new(error.code(), error.to_string())
+        let mut reply = Self::new(error.code(), error.to_string());
+        if let EngineError::Invalid(fields) = error {
+            reply.fields = fields;
+        }
+        reply
+    }
+}
+
+fn first_of(fields: &[FieldError]) -> String {
+    match fields {
+        [] => String::new(),
+        [only] => format!("{} {}", only.field, only.message),
+        [first, rest @ ..] => {
+            format!("{} {} (and {} more)", first.field, first.message, rest.len())
+        }
     }
 }

@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 
 use crate::clock;
 use crate::config::{Config, ConfigError};
-use crate::dispatcher::{Dispatcher, Message, Settings, Waiters, hex};
+use crate::dispatcher::{Dispatcher, Message, Settings, Waiters, hex, reminders_of};
 use crate::effects::{Effects, Worker};
 use crate::events::{Events, Subscription};
 use crate::handle::{Handle, Inner};
@@ -340,6 +340,8 @@ fn dispatcher(
     let (effects, workers) = Effects::begin(&worker).map_err(StartError::Threads)?;
     let dispatcher = Dispatcher {
         orphans: Dispatcher::orphans_of(&live, COMING_BACK_MS),
+        pace: Default::default(),
+        reminders: reminders_of(&live, clock::now()),
         stuck: false,
         live,
         store,

@@ -11,6 +11,7 @@ mod dispatcher;
 mod effects;
 mod error;
 mod events;
+mod forms;
 mod handle;
 mod host;
 mod logs;

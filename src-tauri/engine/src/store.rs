@@ -3,6 +3,7 @@
 //! What is written comes as a [`Commit`], one transaction each. Reading beside
 //! the writer is in [`read`].
 
+mod audit;
 mod read;
 mod rows;
 mod seal;
@@ -18,9 +19,9 @@ pub(crate) use read::{Reader, Readers};
 pub(crate) use rows::{AttemptRow, LiveRow, OperationResult, RequestRow, TaskRow};
 pub(crate) use seal::{Seal, SealedEnvironment};
 pub use write::statements_run;
-pub(crate) use write::{AuditRow, Commit, EventRow, Store};
+pub(crate) use write::{Commit, EventRow, Store};
 
-const MIGRATIONS: &[&str] = &[include_str!("store/0001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("store/0001.sql"), include_str!("store/0002.sql")];
 
 /// How long a statement waits for another connection's lock.
 const BUSY: Duration = Duration::from_secs(5);
@@ -43,6 +44,8 @@ pub enum StoreError {
     Sql(rusqlite::Error),
     #[error("row {id} of {table} cannot be understood: {source}")]
     Damaged { table: &'static str, id: i64, source: serde_json::Error },
+    #[error("row {id} of audit is about `{what}`, which this version does not know")]
+    UnknownAudit { id: i64, what: String },
     #[error("failed to read the key {}: {source}", path.display())]
     Key { path: PathBuf, source: std::io::Error },
     #[error("an environment cannot be opened: the file seal.key is not the one it was sealed with")]

@@ -47,8 +47,13 @@ export class Engine {
   }
 
   /** Answers exactly what `request` shows. */
-  async answer(operation: OperationId, request: Request, answer: Answer): Promise<void> {
-    const params = { operation, request: request.id, answer, shown: request.hash };
+  async answer(
+    operation: OperationId,
+    request: Request,
+    answer: Answer,
+    comment: string | null = null,
+  ): Promise<void> {
+    const params = { operation, request: request.id, answer, comment, shown: request.hash };
     await this.#call({ method: 'answer', params });
   }
 

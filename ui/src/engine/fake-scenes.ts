@@ -19,8 +19,10 @@ export function aTask(id: TaskId, changes: Partial<Task> = {}): Task {
 
 export function aRequest(id: number, task: TaskId, changes: Partial<Request> = {}): Request {
   return {
-    ...{ id, task, attempt: 1, origin: 'task', hash: `hash-of-${id}` },
+    ...{ id, task, attempt: 1, origin: 'task', asked_by: { type: 'task', id: task } },
+    ...{ hash: `hash-of-${id}`, on_timeout: 'deny', remind_ms: null },
     shown: {
+      ...{ diff: null, wants: { type: 'approval' } },
       ...{ task_name: `make part-${task}`, question: 'Deploy to prod?', detail: null },
       ...{ argv: ['make', `part-${task}`], cwd: '/home/mika/work/harbour', environment: [] },
     },
@@ -174,6 +176,7 @@ function openRequests(): Request[] {
     aRequest(1, 19, {
       ...{ origin: 'gate', created_at: now - 2 * MINUTE, expires_at: now + 28 * MINUTE },
       shown: {
+        ...{ diff: null, wants: { type: 'approval' } },
         task_name: 'Deploy harbour to production',
         ...{ question: 'May this task start?', detail: null, cwd: '/home/mika/work/harbour' },
         argv: ['./deploy.sh', '--env', 'prod', '--message', 'autumn release', ''],
@@ -193,6 +196,7 @@ function openRequests(): Request[] {
     aRequest(2, 13, {
       ...{ created_at: now - MINUTE, expires_at: now + 95_000 },
       shown: {
+        ...{ diff: null, wants: { type: 'approval' } },
         task_name: 'Migrate the customer database',
         question:
           'Three customers have no address. Drop their rows and go on?\nDenying stops the migration; nothing has been written yet.',

@@ -154,6 +154,7 @@ export class FakeHost implements Transport {
     const closed = { ...request, closure };
     this.requests.set(id, closed);
     this.publish({ type: 'request', request: closed });
+    if (request.task === null) return;
     const task = this.#task(request.task);
     if (task.state.name === 'ended') return;
     const approved = closure.type === 'answered' && closure.answer.type === 'approve';
@@ -191,6 +192,7 @@ export class FakeHost implements Transport {
       case 'wait':
       case 'progress':
       case 'ask':
+      case 'audit':
       case 'withdraw':
       case 'show_window':
       case 'stop_host':
@@ -281,13 +283,13 @@ export class FakeHost implements Transport {
     return { type: 'cancelling', task: this.#task(id) };
   }
 
-  #answer({ request: id, answer, shown }: GiveAnswer): Reply {
+  #answer({ request: id, answer, comment, shown }: GiveAnswer): Reply {
     const request = this.#request(id);
     if (request.closure !== null) throw new EngineError('conflict', `request ${id} is closed`);
     if (shown !== request.hash) {
       throw new EngineError('conflict', `request ${id} is not what was shown: look at it again`);
     }
-    const closure: Closure = { type: 'answered', answer, by: PERSON, at: this.now() };
+    const closure: Closure = { type: 'answered', answer, comment, by: PERSON, at: this.now() };
     this.close(id, closure);
     return { type: 'closed', request: id, closure };
   }

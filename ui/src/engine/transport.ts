@@ -3,7 +3,7 @@
  *
  * Knows neither Tauri (client.ts) nor what is done with the replies.
  */
-import type { Call, ErrorCode, Event, Reply, TaskId } from './types';
+import type { Call, ErrorCode, ErrorReply, Event, FieldError, Reply, TaskId } from './types';
 
 export type ReplyType = Reply['type'];
 export type ReplyOf<Type extends ReplyType> = Extract<Reply, { type: Type }>;
@@ -29,6 +29,8 @@ export class EngineError extends Error {
   constructor(
     readonly code: ErrorCode,
     message: string,
+    /** What is wrong with the fields of an answer. */
+    readonly fields: readonly FieldError[] = [],
   ) {
     super(sentence(message));
   }
@@ -40,7 +42,7 @@ export class EngineError extends Error {
 
   static from(reason: unknown): EngineError {
     if (reason instanceof EngineError) return reason;
-    if (isErrorReply(reason)) return new EngineError(reason.code, reason.message);
+    if (isErrorReply(reason)) return new EngineError(reason.code, reason.message, reason.fields);
     const message = reason instanceof Error ? reason.message : String(reason);
     return new EngineError('internal', message);
   }
@@ -51,7 +53,7 @@ function sentence(text: string): string {
   return text.replace(/^[a-z](?=[a-z]* )/, (letter) => letter.toUpperCase());
 }
 
-function isErrorReply(reason: unknown): reason is { code: ErrorCode; message: string } {
+function isErrorReply(reason: unknown): reason is ErrorReply {
   return (
     typeof reason === 'object' &&
     reason !== null &&

@@ -1,6 +1,7 @@
 /** The words of the design for what the engine says. One place, so that they are the same everywhere. */
 import type {
   Actor,
+  Answer,
   Closure,
   CommandLine,
   EnvironmentChange,
@@ -155,7 +156,7 @@ function outcomeExplanation(outcome: Outcome): string | null {
 export function actorWords(actor: Actor): string {
   switch (actor.type) {
     case 'person':
-      return 'a person in the window';
+      return actor.surface === 'window' ? 'a person in the window' : 'a person in a terminal';
     case 'peer':
       return `the command line (process ${actor.pid})`;
     case 'task':
@@ -165,14 +166,27 @@ export function actorWords(actor: Actor): string {
   }
 }
 
+function answerWords(answer: Answer): string {
+  switch (answer.type) {
+    case 'approve':
+      return 'Approved';
+    case 'deny':
+      return 'Denied';
+    case 'choice':
+    case 'text':
+    case 'form':
+      return 'Answered';
+  }
+}
+
 export function closureWords(closure: Closure): string {
   switch (closure.type) {
     case 'answered':
-      return closure.answer.type === 'approve'
-        ? `Approved by ${actorWords(closure.by)}`
-        : `Denied by ${actorWords(closure.by)}`;
+      return `${answerWords(closure.answer)} by ${actorWords(closure.by)}`;
     case 'expired':
       return 'Expired: nobody answered in time';
+    case 'defaulted':
+      return 'Nobody answered in time: the default was taken';
     case 'withdrawn':
       return `Withdrawn: ${closure.why}`;
   }

@@ -135,7 +135,7 @@ mod tests {
     use nod_core::access::{Actor, Surface};
     use nod_core::ids::{AttemptNumber, EventNumber, RequestId};
     use nod_core::protocol::StoredEvent;
-    use nod_core::request::{Answer, Closure, Origin, Shown};
+    use nod_core::request::{Answer, Closure, OnTimeout, Origin, Shown, Wants};
     use nod_core::task::{Failure as Why, Outcome, TaskState};
 
     use super::*;
@@ -143,13 +143,16 @@ mod tests {
     fn question() -> Request {
         Request {
             id: RequestId(3),
-            task: TaskId(42),
+            task: Some(TaskId(42)),
             attempt: AttemptNumber::FIRST,
             origin: Origin::Task,
+            asked_by: Some(Actor::Task { id: TaskId(42) }),
             shown: Shown {
                 task_name: "deploy".into(),
                 question: "Deploy to prod?\x1b[2J".into(),
                 detail: None,
+                diff: None,
+                wants: Wants::Approval,
                 argv: vec![],
                 cwd: "/srv".into(),
                 environment: vec![],
@@ -157,8 +160,11 @@ mod tests {
             hash: String::new(),
             created_at: Timestamp(10_000),
             expires_at: None,
+            on_timeout: OnTimeout::Deny,
+            remind_ms: None,
             closure: Some(Closure::Answered {
                 answer: Answer::Approve,
+                comment: None,
                 by: Actor::Person { surface: Surface::Window },
                 at: Timestamp(12_000),
             }),

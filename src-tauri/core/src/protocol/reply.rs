@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+use crate::access::Actor;
 use crate::environment::EnvironmentChange;
 use crate::ids::{AttemptNumber, EventNumber, RequestId, TaskId, Timestamp};
 use crate::progress::Progress;
-use crate::request::{Closure, Request};
+use crate::request::{Answer, Closure, Request, Shown};
 use crate::task::{ExitStatus, StateName, Task};
 
 /// What a host replies.
@@ -40,6 +41,7 @@ pub enum Reply {
         request: RequestId,
         closure: Closure,
     },
+    Audit(AuditPage),
     Done,
 }
 
@@ -160,4 +162,66 @@ pub enum EventChange {
     Progress { id: TaskId, progress: Option<Progress> },
     /// Events were dropped because this subscriber was too slow: ask for a snapshot.
     Lagged,
+}
+
+/// Rows of the audit, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct AuditPage {
+    pub rows: Vec<AuditRow>,
+    /// What to give as `before` for the next page; nothing on the last one.
+    pub next: Option<i64>,
+}
+
+/// One thing that was decided, by whom, and on what they saw. Never changed, never removed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct AuditRow {
+    pub id: i64,
+    pub at: Timestamp,
+    pub what: AuditWhat,
+    pub actor: Actor,
+    /// More of where the actor was, such as the terminal and the programs around it.
+    pub from: Option<String>,
+    pub task: Option<TaskId>,
+    pub request: Option<RequestId>,
+    /// Who asked.
+    pub asked_by: Option<Actor>,
+    pub shown: Option<Shown>,
+    /// The hash of exactly what was shown.
+    pub hash: Option<String>,
+    pub answer: Option<Answer>,
+    pub comment: Option<String>,
+    /// What else there is to say, in words.
+    pub detail: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditWhat {
+    /// A person answered.
+    Answered,
+    /// Nobody answered in time.
+    Expired,
+    /// Nobody answered in time, and the default was taken.
+    Defaulted,
+    Withdrawn,
+}
+
+impl AuditWhat {
+    pub const ALL: [Self; 4] = [Self::Answered, Self::Expired, Self::Defaulted, Self::Withdrawn];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Expired => "expired",
+            Self::Defaulted => "defaulted",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// Returns what is written as `text`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|what| what.as_str() == text)
+    }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Call, ErrorCode, ErrorReply, Event, LogPart, Reply};
+use crate::question::FieldError;
 
 /// A call on the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,8 @@ pub struct WireError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WireErrorData {
     pub code: ErrorCode,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldError>,
 }
 
 /// The `"jsonrpc": "2.0"` of each message.
@@ -89,10 +92,12 @@ impl HostMessage {
             | ErrorCode::NotFound
             | ErrorCode::Conflict
             | ErrorCode::Forbidden
+            | ErrorCode::Invalid
+            | ErrorCode::Busy
             | ErrorCode::Storage
             | ErrorCode::Stopping => -32000,
         };
-        let data = WireErrorData { code: error.code };
+        let data = WireErrorData { code: error.code, fields: error.fields };
         Self::Error {
             jsonrpc: Version::Two,
             id,
@@ -108,7 +113,7 @@ impl HostMessage {
 
 impl From<WireError> for ErrorReply {
     fn from(error: WireError) -> Self {
-        Self { code: error.data.code, message: error.message }
+        Self { code: error.data.code, message: error.message, fields: error.data.fields }
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use nod_core::environment::Environment;
 use nod_core::ids::{EventNumber, OperationId, RequestId, TaskId, Timestamp};
-use nod_core::request::Origin;
+use nod_core::request::{Origin, Request};
 use nod_core::task::{QueueReason, Task, TaskState};
 
 use crate::store::{AttemptRow, OperationResult, RequestRow, TaskRow};
@@ -45,6 +45,8 @@ pub(crate) struct Live {
     /// How many tasks hold a slot.
     taken: usize,
     expiries: BTreeSet<(Timestamp, RequestId)>,
+    /// The open questions of programs that are no tasks.
+    of_programs: BTreeSet<RequestId>,
     last: Numbers,
     undo: Undo,
 }
@@ -108,6 +110,7 @@ impl Live {
             ready: BTreeSet::new(),
             taken: 0,
             expiries: BTreeSet::new(),
+            of_programs: BTreeSet::new(),
             last,
             undo: Undo::default(),
         }
@@ -144,10 +147,24 @@ impl Live {
         self.expiries.first().copied()
     }
 
-    /// Returns the open questions that running tasks asked.
+    /// Returns the open questions that running tasks and other programs asked.
     pub(crate) fn asked(&self) -> impl Iterator<Item = RequestId> {
-        let asked = self.requests.values().filter(|row| row.request.origin == Origin::Task);
-        asked.filter(|row| row.request.is_open()).map(|row| row.request.id)
+        self.open_requests()
+            .filter(|request| request.origin != Origin::Gate)
+            .map(|request| request.id)
+    }
+
+    pub(crate) fn open_requests(&self) -> impl Iterator<Item = &Request> {
+        self.requests.values().map(|row| &row.request).filter(|request| request.is_open())
+    }
+
+    /// Returns the open questions of a task; without one, those of programs that are no tasks.
+    pub(crate) fn open_requests_of(&self, task: Option<TaskId>) -> impl Iterator<Item = &Request> {
+        let ids = match task {
+            None => Some(&self.of_programs),
+            Some(id) => self.task(id).and_then(|live| live.task().state.open()),
+        };
+        ids.into_iter().flatten().filter_map(|id| self.request(*id)).map(|row| &row.request)
     }
 
     pub(crate) fn last_event(&self) -> EventNumber {
@@ -270,6 +287,12 @@ impl Live {
             Some((at, id))
         };
         let next = row.as_ref().and_then(expiry);
+        let of_program = |row: &RequestRow| row.request.task.is_none() && row.request.is_open();
+        if row.as_ref().is_some_and(of_program) {
+            self.of_programs.insert(id);
+        } else {
+            self.of_programs.remove(&id);
+        }
         let before = match row {
             Some(row) => self.requests.insert(id, row),
             None => self.requests.remove(&id),

@@ -46,12 +46,25 @@ pub(crate) type ReplyTo = oneshot::Sender<Result<Reply, EngineError>>;
 #[derive(Debug)]
 pub(crate) enum Change {
     Submit(Box<NewTask>),
-    Cancel { operation: OperationId, id: TaskId },
+    Cancel {
+        operation: OperationId,
+        id: TaskId,
+    },
     Progress(Progress),
-    Ask(Ask),
+    /// With the program that asks, where it is no task.
+    Ask(Box<Ask>, Option<Program>),
     Withdraw(OperationId),
-    Answer(GiveAnswer),
+    /// With more of where it comes from than its surface.
+    Answer(Box<GiveAnswer>, Option<String>),
     Wait(TaskId),
+}
+
+/// A program of the same user that is no task, as it is shown to a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Program {
+    pub(crate) name: String,
+    pub(crate) argv: Vec<String>,
+    pub(crate) cwd: String,
 }
 
 /// A task to be made, with everything that takes time to find out already found out.

@@ -5,7 +5,7 @@ use nod_core::command::CommandLine;
 use nod_core::environment::Environment;
 use nod_core::ids::{EventNumber, OperationId, Timestamp};
 use nod_core::protocol::{Ask, GiveAnswer};
-use nod_core::request::Request;
+use nod_core::request::{Answer, Request};
 use nod_core::shim::{ProcessIdentity, Report, ToShim};
 use nod_core::task::{ExitStatus, Outcome, OutputMode, QueueReason, StateName};
 use tokio::sync::oneshot;
@@ -61,6 +61,8 @@ impl Table {
                 unstored_cancels: HashMap::new(),
                 stuck: false,
                 orphans: HashMap::new(),
+                pace: Pace::default(),
+                reminders: Reminders::new(),
             },
             _folder: folder,
             _runtime: runtime,
@@ -129,8 +131,8 @@ impl Table {
     ) -> (OperationId, oneshot::Receiver<Said>) {
         let operation = self.operation();
         let question = "Deploy?".to_owned();
-        let ask = Ask { operation: operation.clone(), question, detail: None, timeout_ms };
-        (operation, self.begin(&Actor::Task { id }, Change::Ask(ask)))
+        let ask = Ask { timeout_ms, ..Ask::approval(operation.clone(), question) };
+        (operation, self.begin(&Actor::Task { id }, Change::Ask(Box::new(ask), None)))
     }
 
     /// Returns the events since the last look.
@@ -162,9 +164,10 @@ impl Table {
             operation,
             request: request.id,
             answer: Answer::Approve,
+            comment: None,
             shown: request.hash.clone(),
         };
-        self.call(&PERSON, Change::Answer(given))
+        self.call(&PERSON, Change::Answer(Box::new(given), None))
     }
 
     /// Leaves the database no room for another page, or makes room again.
@@ -319,13 +322,8 @@ fn an_answer_reaches_everyone_who_asks_under_its_operation_and_nobody_twice() {
     let id = table.submit();
     table.run(id);
     let (operation, mut first) = table.ask(id, None);
-    let again = Ask {
-        operation: operation.clone(),
-        question: "Deploy?".into(),
-        detail: None,
-        timeout_ms: None,
-    };
-    let mut second = table.begin(&Actor::Task { id }, Change::Ask(again.clone()));
+    let again = Box::new(Ask::approval(operation.clone(), "Deploy?"));
+    let mut second = table.begin(&Actor::Task { id }, Change::Ask(again.clone(), None));
     assert!(first.try_recv().is_err() && second.try_recv().is_err());
     let request = table.open_request();
     table.approve(&request).unwrap();
@@ -333,7 +331,7 @@ fn an_answer_reaches_everyone_who_asks_under_its_operation_and_nobody_twice() {
         assert!(matches!(waiting.try_recv(), Ok(Ok(Reply::Closed { .. }))));
     }
     // Asked once more after the answer, as after a lost connection.
-    let later = table.call(&Actor::Task { id }, Change::Ask(again)).unwrap();
+    let later = table.call(&Actor::Task { id }, Change::Ask(again, None)).unwrap();
     assert!(matches!(later, Reply::Closed { request: same, .. } if same == request.id));
     let requests = table.dispatcher.readers.lend().unwrap().requests(id).unwrap();
     assert_eq!(requests.len(), 1);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
-use nod_core::protocol::{Event, EventChange, Reply};
+use nod_core::protocol::{AuditRow, Event, EventChange, Reply};
 use nod_core::request::Closure;
 use nod_core::transition::Effect;
 
@@ -11,7 +11,7 @@ use super::live::Live;
 use super::message::ReplyTo;
 use crate::effects::Start;
 use crate::error::EngineError;
-use crate::store::{AuditRow, Commit, EventRow, OperationResult, SealedEnvironment};
+use crate::store::{Commit, EventRow, OperationResult, SealedEnvironment};
 
 /// The decisions of a turn, in the order in which they were taken.
 pub(crate) struct Turn {
@@ -59,12 +59,12 @@ impl Turn {
     pub(crate) fn event(
         &mut self,
         live: &mut Live,
-        task: TaskId,
+        task: impl Into<Option<TaskId>>,
         (what, detail): (&str, Option<String>),
         change: EventChange,
     ) {
-        let row =
-            EventRow { seq: live.next_event(), at: self.now, task, what: what.to_owned(), detail };
+        let (seq, at, task) = (live.next_event(), self.now, task.into());
+        let row = EventRow { seq, at, task, what: what.to_owned(), detail };
         self.events.push((row, change));
     }
 
@@ -126,6 +126,8 @@ impl Turn {
 
     /// Returns whether there is nothing to store.
     pub(crate) fn stores_nothing(&self, live: &Live) -> bool {
-        self.events.is_empty() && live.touched_tasks().next().is_none()
+        self.events.is_empty()
+            && self.operations.is_empty()
+            && live.touched_tasks().next().is_none()
     }
 }

@@ -23,7 +23,7 @@ use super::{StoreError, open_reader};
 const PAGE_LIMIT: u32 = 500;
 
 /// How large a page is at the most: half a message.
-const PAGE_BYTES: usize = MESSAGE_LIMIT / 2;
+pub(super) const PAGE_BYTES: usize = MESSAGE_LIMIT / 2;
 
 /// How many ended tasks are looked through for a search too short for the index.
 const SHORT_SEARCH_ROWS: i64 = 20_000;
@@ -113,7 +113,7 @@ const ATTEMPT: &str = "task_id, number, folder, token_hash, boot_id, process, st
     exited_at, ended_at, exit, peak_memory, cpu_ms, left_processes, size";
 
 const REQUEST: &str = "id, operation, task_id, attempt, origin, shown, hash, created_at,
-    expires_at, closure";
+    expires_at, closure, asked_by, on_timeout, remind_ms";
 
 const UNFINISHED: &str = "state IN ('queued', 'starting', 'running', 'waiting', 'stopping')";
 
@@ -316,7 +316,7 @@ impl Reader {
         Ok(rows.into_iter().map(|row| row.task).collect())
     }
 
-    fn rows<T>(
+    pub(super) fn rows<T>(
         &self,
         sql: &str,
         parameters: impl rusqlite::Params,
@@ -396,9 +396,10 @@ fn attempt_row(row: &Row<'_>) -> Result<AttemptRow, StoreError> {
 fn request_row(row: &Row<'_>) -> Result<RequestRow, StoreError> {
     let id: i64 = row.get(0)?;
     let closure: Option<String> = row.get(9)?;
+    let asked_by: Option<String> = row.get(10)?;
     let request = Request {
         id: RequestId(id),
-        task: TaskId(row.get(2)?),
+        task: row.get::<_, Option<i64>>(2)?.map(TaskId),
         attempt: AttemptNumber(row.get(3)?),
         origin: json("requests", id, &row.get::<_, String>(4)?)?,
         shown: json("requests", id, &row.get::<_, String>(5)?)?,
@@ -406,11 +407,18 @@ fn request_row(row: &Row<'_>) -> Result<RequestRow, StoreError> {
         created_at: Timestamp(row.get(7)?),
         expires_at: row.get::<_, Option<i64>>(8)?.map(Timestamp),
         closure: closure.map(|closure| json("requests", id, &closure)).transpose()?,
+        asked_by: asked_by.map(|asker| json("requests", id, &asker)).transpose()?,
+        on_timeout: json("requests", id, &row.get::<_, String>(11)?)?,
+        remind_ms: row.get::<_, Option<i64>>(12)?.map(unsigned),
     };
     Ok(RequestRow { request, operation: row.get::<_, Option<String>>(1)?.map(OperationId) })
 }
 
-fn json<T: DeserializeOwned>(table: &'static str, id: i64, text: &str) -> Result<T, StoreError> {
+pub(super) fn json<T: DeserializeOwned>(
+    table: &'static str,
+    id: i64,
+    text: &str,
+) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|source| StoreError::Damaged { table, id, source })
 }
 

@@ -4,8 +4,8 @@ use nod_core::access::{Actor, Surface};
 use nod_core::command::CommandLine;
 use nod_core::environment::Environment;
 use nod_core::ids::{AttemptNumber, EventNumber, OperationId, RequestId, TaskId, Timestamp};
-use nod_core::protocol::ListQuery;
-use nod_core::request::{Answer, Origin, Request, Shown};
+use nod_core::protocol::{AuditPage, AuditQuery, AuditRow, AuditWhat, ListQuery};
+use nod_core::request::{Answer, OnTimeout, Origin, Request, Shown, Wants};
 use nod_core::task::{Outcome, OutputMode, QueueReason, StateName, Task, TaskState};
 use rusqlite::Connection;
 
@@ -154,7 +154,7 @@ fn a_commit_is_all_or_nothing() {
     let event = |seq| EventRow {
         seq: EventNumber(seq),
         at: Timestamp(1),
-        task: TaskId(9),
+        task: Some(TaskId(9)),
         what: "submitted".into(),
         detail: None,
     };
@@ -183,24 +183,49 @@ fn the_audit_can_only_grow() {
         task_name: "deploy".into(),
         question: "Deploy?".into(),
         detail: None,
+        diff: None,
+        wants: Wants::Approval,
         argv: vec![],
         cwd: "/".into(),
         environment: vec![],
     };
     let request = Request {
         id: RequestId(1),
-        task: TaskId(2),
+        task: Some(TaskId(2)),
         attempt: AttemptNumber::FIRST,
         origin: Origin::Task,
+        asked_by: None,
         hash: shown.hash(""),
         shown,
         created_at: Timestamp(1),
         expires_at: None,
+        on_timeout: OnTimeout::Deny,
+        remind_ms: None,
         closure: None,
     };
-    let actor = Actor::Person { surface: Surface::Window };
-    let audit = vec![AuditRow { at: Timestamp(2), request, actor, answer: Answer::Approve }];
+    let row = AuditRow {
+        id: 0,
+        at: Timestamp(2),
+        what: AuditWhat::Answered,
+        actor: Actor::Person { surface: Surface::Window },
+        from: None,
+        task: request.task,
+        request: Some(request.id),
+        asked_by: request.asked_by,
+        shown: Some(request.shown),
+        hash: Some(request.hash),
+        answer: Some(Answer::Approve),
+        comment: Some("carefully".into()),
+        detail: None,
+    };
+    let audit = vec![row.clone()];
     opened.store.write(&Commit { audit, durable: true, ..Commit::default() }).unwrap();
+    let of_task = |task: i64| {
+        let query = AuditQuery { task: Some(TaskId(task)), ..AuditQuery::default() };
+        opened.readers.lend().unwrap().audit(&query).unwrap()
+    };
+    assert_eq!(of_task(2), AuditPage { rows: vec![AuditRow { id: 1, ..row }], next: None });
+    assert_eq!(of_task(3).rows, []);
     let raw = Connection::open(opened.folder.path().join("nod.db")).unwrap();
     for sql in ["DELETE FROM audit", "UPDATE audit SET answer = 'x'"] {
         let error = raw.execute(sql, []).unwrap_err().to_string();
@@ -229,4 +254,39 @@ fn a_newer_database_is_refused() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = Store::open(&path).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.contains("newer version of Nod"), "{error}");
+}
+
+#[test]
+fn what_the_first_version_kept_is_there_after_the_update() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nod.db");
+    let raw = Connection::open(&path).unwrap();
+    raw.execute_batch(MIGRATIONS[0]).unwrap();
+    raw.execute_batch(
+        r#"PRAGMA user_version = 1;
+        INSERT INTO environments VALUES (x'00', x'00');
+        INSERT INTO tasks (id, kind, command, command_text, cwd, output, ask_first, attempt, state,
+            state_json, environment, environment_changes, created_at)
+        VALUES (7, 'command', '{"type":"shell","line":"make"}', 'make', '/', '"terminal"', 0, 1,
+            'waiting', '{"name":"waiting","open":[4]}', x'00', '[]', 1);
+        INSERT INTO requests VALUES (4, 'op', 7, 1, '"task"', '{"task_name":"make","question":"Go on?",
+            "detail":null,"argv":["make"],"cwd":"/","environment":[]}', 'h', 2, 9, NULL);
+        INSERT INTO audit VALUES (3, 2, 1, 7, '{"type":"person","surface":"window"}',
+            '{"type":"deny","reason":"no"}', '{"task_name":"make","question":"Really?",
+            "detail":null,"argv":["make"],"cwd":"/","environment":[]}', 'g');"#,
+    )
+    .unwrap();
+    drop(raw);
+    drop(Store::open(&path).unwrap());
+    let reader = Readers::new(path);
+    let reader = reader.lend().unwrap();
+    let open = reader.open_requests().unwrap();
+    assert_eq!(open.len(), 1);
+    let request = &open[0].request;
+    assert_eq!((request.id, request.task), (RequestId(4), Some(TaskId(7))));
+    assert_eq!((&request.shown.wants, request.on_timeout), (&Wants::Approval, OnTimeout::Deny));
+    assert_eq!(reader.last_numbers().unwrap().1, RequestId(4), "no number is given twice");
+    let audit = reader.audit(&AuditQuery::default()).unwrap().rows;
+    assert_eq!((audit.len(), audit[0].id, audit[0].what), (1, 3, AuditWhat::Answered));
+    assert_eq!(audit[0].answer, Some(Answer::Deny { reason: Some("no".into()) }));
 }

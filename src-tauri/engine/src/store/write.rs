@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use nod_core::access::Actor;
-use nod_core::ids::{EventNumber, OperationId, RequestId, TaskId, Timestamp};
+use nod_core::ids::{EventNumber, OperationId, TaskId, Timestamp};
 use nod_core::progress::Progress;
-use nod_core::request::{Answer, Request};
+use nod_core::protocol::AuditRow;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
+use super::audit;
 use super::rows::{AttemptRow, OperationResult, RequestRow, TaskRow};
 use super::seal::SealedEnvironment;
 use super::{StoreError, open_writer};
@@ -36,17 +36,10 @@ pub(crate) struct Commit {
 pub(crate) struct EventRow {
     pub seq: EventNumber,
     pub at: Timestamp,
-    pub task: TaskId,
+    /// Nothing where it concerns no task.
+    pub task: Option<TaskId>,
     pub what: String,
     pub detail: Option<String>,
-}
-
-#[derive(Debug)]
-pub(crate) struct AuditRow {
-    pub at: Timestamp,
-    pub request: Request,
-    pub actor: Actor,
-    pub answer: Answer,
 }
 
 /// The writer's connection.
@@ -130,7 +123,7 @@ fn write_all(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), Store
     for (id, progress) in &commit.progress {
         transaction
             .prepare_cached("UPDATE tasks SET progress = ?2 WHERE id = ?1")?
-            .execute(params![id.0, progress.as_ref().map(json)])?;
+            .execute(params![id.0, progress.as_ref().map(text)])?;
     }
     for row in &commit.attempts {
         put_attempt(transaction, row)?;
@@ -143,15 +136,15 @@ fn write_all(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), Store
             .prepare_cached(
                 "INSERT INTO events (seq, at, task_id, what, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
-            .execute(params![signed(row.seq.0), row.at.0, row.task.0, row.what, row.detail])?;
+            .execute(params![signed(row.seq.0), row.at.0, event_task(row), row.what, row.detail])?;
     }
     for (operation, at, result) in &commit.operations {
         transaction
             .prepare_cached("INSERT INTO operations (id, at, result) VALUES (?1, ?2, ?3)")?
-            .execute(params![operation.0, at.0, json(result)])?;
+            .execute(params![operation.0, at.0, text(result)])?;
     }
     for row in &commit.audit {
-        append_audit(transaction, row)?;
+        audit::append(transaction, row)?;
     }
     for (id, tail) in &commit.tails {
         transaction
@@ -162,6 +155,11 @@ fn write_all(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), Store
             .execute(params![id.0, tail])?;
     }
     Ok(())
+}
+
+/// The first version's column takes no NULL, and no task has the number 0.
+fn event_task(row: &EventRow) -> i64 {
+    row.task.map_or(0, |task| task.0)
 }
 
 fn insert_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), StoreError> {
@@ -178,20 +176,20 @@ fn insert_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), Store
             task.id.0,
             task.kind,
             task.label,
-            json(&task.command),
+            text(&task.command),
             task.command.display(),
             task.cwd,
-            json(&task.output),
+            text(&task.output),
             task.session.as_ref().map(|session| &session.0),
             task.parent.map(|parent| parent.0),
             task.timeout_ms.map(signed),
             task.ask_first,
             task.attempt.0,
             task.state.name().as_str(),
-            json(&task.state),
-            task.progress.as_ref().map(json),
+            text(&task.state),
+            task.progress.as_ref().map(text),
             row.environment,
-            json(&row.environment_changes),
+            text(&row.environment_changes),
             task.created_at.0,
             task.started_at.map(|at| at.0),
             task.ended_at.map(|at| at.0),
@@ -211,8 +209,8 @@ fn update_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), Store
             task.id.0,
             task.attempt.0,
             task.state.name().as_str(),
-            json(&task.state),
-            task.progress.as_ref().map(json),
+            text(&task.state),
+            task.progress.as_ref().map(text),
             task.started_at.map(|at| at.0),
             task.ended_at.map(|at| at.0),
         ])?;
@@ -242,10 +240,10 @@ fn put_attempt(transaction: &Transaction<'_>, row: &AttemptRow) -> Result<(), St
             row.started_at.map(|at| at.0),
             row.exited_at.map(|at| at.0),
             row.ended_at.map(|at| at.0),
-            row.exit.as_ref().map(json),
+            row.exit.as_ref().map(text),
             row.peak_memory.map(signed),
             row.cpu_ms.map(signed),
-            json(&row.left),
+            text(&row.left),
             signed(row.size),
         ])?;
     Ok(())
@@ -256,45 +254,29 @@ fn put_request(transaction: &Transaction<'_>, row: &RequestRow) -> Result<(), St
     transaction
         .prepare_cached(
             "INSERT INTO requests (id, operation, task_id, attempt, origin, shown, hash,
-                 created_at, expires_at, closure)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                 created_at, expires_at, closure, asked_by, on_timeout, remind_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
              ON CONFLICT (id) DO UPDATE SET closure = excluded.closure",
         )?
         .execute(params![
             request.id.0,
             row.operation.as_ref().map(|operation| &operation.0),
-            request.task.0,
+            request.task.map(|task| task.0),
             request.attempt.0,
-            json(&request.origin),
-            json(&request.shown),
+            text(&request.origin),
+            text(&request.shown),
             request.hash,
             request.created_at.0,
             request.expires_at.map(|at| at.0),
-            request.closure.as_ref().map(json),
+            request.closure.as_ref().map(text),
+            request.asked_by.as_ref().map(text),
+            text(&request.on_timeout),
+            request.remind_ms.map(signed),
         ])?;
     Ok(())
 }
 
-fn append_audit(transaction: &Transaction<'_>, row: &AuditRow) -> Result<(), StoreError> {
-    let RequestId(request) = row.request.id;
-    transaction
-        .prepare_cached(
-            "INSERT INTO audit (at, request_id, task_id, actor, answer, shown, hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?
-        .execute(params![
-            row.at.0,
-            request,
-            row.request.task.0,
-            json(&row.actor),
-            json(&row.answer),
-            json(&row.request.shown),
-            row.request.hash,
-        ])?;
-    Ok(())
-}
-
-fn json(value: &impl Serialize) -> String {
+pub(super) fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("our own types are JSON")
 }
 

@@ -3,4 +3,4 @@
 /**
  * What a person says.
  */
-export type Answer = { "type": "approve" } | { "type": "deny", reason: string | null, };
+export type Answer = { "type": "approve" } | { "type": "deny", reason: string | null, } | { "type": "choice", choice: string, } | { "type": "text", text: string, } | { "type": "form", data: unknown, };

@@ -6,4 +6,4 @@ import type { Timestamp } from "./Timestamp";
 /**
  * How a question was closed.
  */
-export type Closure = { "type": "answered", answer: Answer, by: Actor, at: Timestamp, } | { "type": "expired", at: Timestamp, } | { "type": "withdrawn", why: string, at: Timestamp, };
+export type Closure = { "type": "answered", answer: Answer, comment: string | null, by: Actor, at: Timestamp, } | { "type": "expired", at: Timestamp, } | { "type": "defaulted", answer: Answer, at: Timestamp, } | { "type": "withdrawn", why: string, at: Timestamp, };

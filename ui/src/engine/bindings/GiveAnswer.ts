@@ -8,6 +8,10 @@ import type { RequestId } from "./RequestId";
  */
 export type GiveAnswer = { operation: OperationId, request: RequestId, answer: Answer, 
 /**
+ * Words beside the answer, for whoever asked.
+ */
+comment: string | null, 
+/**
  * The hash of what the person saw.
  */
 shown: string, };

@@ -3,4 +3,4 @@
 /**
  * Who asks.
  */
-export type Origin = "gate" | "task";
+export type Origin = "gate" | "task" | "program";

@@ -111,6 +111,7 @@ describe('the detail of a task', () => {
     const closure = {
       type: 'answered',
       answer: { type: 'deny', reason: 'Wrong database' },
+      comment: null,
       by: { type: 'person', surface: 'window' },
       at: 1_000,
     } as const;

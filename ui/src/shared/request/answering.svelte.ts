@@ -3,7 +3,7 @@
  * being written, what is on its way, and what the engine refused.
  */
 import type { Engine } from '../../engine/engine.svelte';
-import type { Answer, Request } from '../../engine/types';
+import type { Answer, Request, Wants } from '../../engine/types';
 import { Intent } from '../intent.svelte';
 
 /** A click or key that is already on its way must not approve what has just appeared. */
@@ -24,8 +24,13 @@ export class Answering {
     this.#request = request;
   }
 
+  /** What sort of answer is wanted. */
+  get wants(): Wants {
+    return this.#request().shown.wants;
+  }
+
   get canApprove(): boolean {
-    return this.#armed && this.canAnswer;
+    return this.wants.type === 'approval' && this.#armed && this.canAnswer;
   }
 
   /** Whether nothing has been sent, and the engine has not said that it is closed. */

@@ -1,0 +1,434 @@
+//! Questions: how they are put, folded, answered, reminded of, and closed.
+
+use std::collections::{BTreeSet, HashMap};
+
+use nod_core::access::{Actor, Refusal};
+use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
+use nod_core::protocol::{Ask, AuditRow, AuditWhat, EventChange, GiveAnswer, Reply};
+use nod_core::request::{Answer, Closure, Given, OnTimeout, Origin, Request, Shown};
+use nod_core::task::Denial;
+use nod_core::transition::Input;
+
+use super::calls::Said;
+use super::live::{Live, LiveTask};
+use super::message::Program;
+use super::turn::Turn;
+use super::{Dispatcher, hex};
+use crate::error::EngineError;
+use crate::store::{OperationResult, RequestRow};
+
+/// How long a question waits for the one who asked it to come back, in milliseconds.
+pub(super) const ASKER_GRACE_MS: u64 = 2_000;
+
+/// How many questions one task may have open, and all programs that are no tasks together.
+const OPEN_LIMIT: usize = 20;
+
+/// How many questions one asker may put at once, and how soon it may put one more, in milliseconds.
+const BURST: u64 = 40;
+const PACE_MS: u64 = 1_000;
+
+/// How fast each asker puts its questions.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// When the questions put so far would have been put at an even pace.
+    until: HashMap<Option<TaskId>, Timestamp>,
+}
+
+impl Pace {
+    /// Counts a question; returns whether it comes too soon.
+    fn is_exceeded(&mut self, asker: Option<TaskId>, now: Timestamp) -> bool {
+        let until = self.until.entry(asker).or_insert(now);
+        let start = (*until).max(now);
+        let exceeded = start.since(now) >= BURST * PACE_MS;
+        if !exceeded {
+            *until = start.plus(PACE_MS);
+        }
+        exceeded
+    }
+
+    pub(super) fn forget(&mut self, task: TaskId) {
+        self.until.remove(&Some(task));
+    }
+}
+
+/// When a person is to be reminded of which question.
+pub(crate) type Reminders = BTreeSet<(Timestamp, RequestId)>;
+
+/// Returns the reminders of the questions that are open.
+pub(crate) fn reminders_of(live: &Live, now: Timestamp) -> Reminders {
+    live.open_requests()
+        .filter_map(|request| Some((request.next_reminder(now)?, request.id)))
+        .collect()
+}
+
+impl Dispatcher {
+    pub(super) fn ask(
+        &mut self,
+        actor: &Actor,
+        ask: Ask,
+        program: Option<Program>,
+        turn: &mut Turn,
+    ) -> Result<Said, EngineError> {
+        let task = self.asking_task(actor)?;
+        match self.operation(&ask.operation)? {
+            // Asked before a connection was lost: go on waiting for the same answer.
+            Some(OperationResult::Asked { request }) => return self.asked_again(task, request),
+            Some(_) => return Err(EngineError::OperationReused(ask.operation.0)),
+            None => {}
+        }
+        ask.check()?;
+        let (shown, digest, attempt) = self.to_be_shown(task, program, &ask)?;
+        let hash = shown.hash(&digest);
+        turn.durable = true;
+        if let Some(same) = self.same_question(task, &hash, &ask) {
+            let result = OperationResult::Asked { request: same };
+            turn.operation(&mut self.live, ask.operation, result);
+            return Ok(Said::OnClosing(same));
+        }
+        self.check_pace(task, turn.now)?;
+        let number = self.live.next_request();
+        let origin = if task.is_some() { Origin::Task } else { Origin::Program };
+        let request = Request {
+            id: number,
+            task,
+            attempt,
+            origin,
+            asked_by: Some(actor.clone()),
+            hash,
+            shown,
+            created_at: turn.now,
+            expires_at: ask.timeout_ms.map(|limit| turn.now.plus(limit)),
+            on_timeout: ask.on_timeout,
+            remind_ms: ask.remind_ms,
+            closure: None,
+        };
+        if let Some(id) = task {
+            self.advance(id, Input::Asked { request: number }, turn)?;
+        }
+        self.open_request(RequestRow { request, operation: Some(ask.operation.clone()) }, turn);
+        turn.operation(&mut self.live, ask.operation, OperationResult::Asked { request: number });
+        Ok(Said::OnClosing(number))
+    }
+
+    /// Returns the task that asks; nothing for a program that is none.
+    fn asking_task(&self, actor: &Actor) -> Result<Option<TaskId>, EngineError> {
+        match actor {
+            Actor::Peer { .. } => Ok(None),
+            Actor::Task { .. } | Actor::Person { .. } | Actor::Host => {
+                self.calling_task(actor).map(Some)
+            }
+        }
+    }
+
+    fn to_be_shown(
+        &self,
+        task: Option<TaskId>,
+        program: Option<Program>,
+        ask: &Ask,
+    ) -> Result<(Shown, String, AttemptNumber), EngineError> {
+        let (mut shown, digest, attempt) = match task {
+            Some(id) => {
+                let live = self.live.task(id).ok_or(EngineError::TaskNotFound(id))?;
+                let shown = shown(live, ask.question.clone(), ask.detail.clone());
+                (shown, hex(&live.row.environment), live.task().attempt)
+            }
+            None => {
+                let program = program.ok_or(EngineError::Bad("it is not known who asks"))?;
+                (shown_of_program(program, ask), String::new(), AttemptNumber::FIRST)
+            }
+        };
+        shown.diff = ask.diff.clone();
+        shown.wants = ask.wants.clone();
+        Ok((shown, digest, attempt))
+    }
+
+    /// Returns the open question of the same asker that shows exactly the same: one card is enough.
+    fn same_question(&self, task: Option<TaskId>, hash: &str, ask: &Ask) -> Option<RequestId> {
+        let limited = ask.timeout_ms.is_some();
+        let same = |request: &&Request| {
+            request.hash == hash
+                && request.on_timeout == ask.on_timeout
+                && request.expires_at.is_some() == limited
+        };
+        self.live.open_requests_of(task).find(same).map(|request| request.id)
+    }
+
+    fn check_pace(&mut self, task: Option<TaskId>, now: Timestamp) -> Result<(), EngineError> {
+        if self.live.open_requests_of(task).count() >= OPEN_LIMIT {
+            return Err(EngineError::Busy(
+                "20 questions are open already: wait until a person has answered some",
+            ));
+        }
+        if self.pace.is_exceeded(task, now) {
+            return Err(EngineError::Busy(
+                "questions come faster than a person can read them: wait a second for each",
+            ));
+        }
+        Ok(())
+    }
+
+    fn asked_again(&self, task: Option<TaskId>, id: RequestId) -> Result<Said, EngineError> {
+        let request = self.any_request(id)?;
+        check_asker(&request, task)?;
+        let Some(closure) = request.closure else { return Ok(Said::OnClosing(id)) };
+        Ok(Said::Now(Reply::Closed { request: id, closure }))
+    }
+
+    pub(super) fn withdraw(
+        &mut self,
+        actor: &Actor,
+        operation: &OperationId,
+        turn: &mut Turn,
+    ) -> Result<Said, EngineError> {
+        let task = self.asking_task(actor)?;
+        if let Some(OperationResult::Asked { request }) = self.operation(operation)? {
+            check_asker(&self.any_request(request)?, task)?;
+            self.withdraw_request(request, "the asker no longer asks", turn);
+        }
+        Ok(Said::Now(Reply::Done))
+    }
+
+    /// Closes a question that nobody waits for any more.
+    pub(super) fn withdraw_request(&mut self, request: RequestId, why: &str, turn: &mut Turn) {
+        let closure = Closure::Withdrawn { why: why.to_owned(), at: turn.now };
+        self.close_request(request, closure, turn);
+    }
+
+    /// Notes that one who asked is gone. It may be back in a moment, on another connection.
+    pub(super) fn asker_gone(&mut self, operation: &OperationId, turn: &Turn) {
+        match self.operation(operation) {
+            Ok(Some(OperationResult::Asked { request })) => {
+                self.orphans.entry(request).or_insert(turn.now.plus(ASKER_GRACE_MS));
+            }
+            Ok(_) => {}
+            // The question stays open until it expires or its task ends.
+            Err(error) => tracing::error!("failed to find a question: {error}"),
+        }
+    }
+
+    /// Withdraws the questions that nobody has waited for long enough.
+    pub(super) fn withdraw_orphans(&mut self, turn: &mut Turn) {
+        let waiters = &self.waiters;
+        self.orphans.retain(|request, _| !waiters.has_asker(*request));
+        let due = |(request, at): (&RequestId, &Timestamp)| (*at <= turn.now).then_some(*request);
+        let due: Vec<_> = self.orphans.iter().filter_map(due).collect();
+        for request in due {
+            if turn.askers.iter().all(|(waiting, _)| *waiting != request) {
+                self.withdraw_request(request, "the process that asked is gone", turn);
+            }
+        }
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        by: Actor,
+        given: GiveAnswer,
+        from: Option<String>,
+        turn: &mut Turn,
+    ) -> Result<Said, EngineError> {
+        let id = given.request;
+        if let Some(OperationResult::Answered { request }) = self.operation(&given.operation)? {
+            if request != id {
+                return Err(EngineError::OperationReused(given.operation.0));
+            }
+            let closure = self.stored_closure(request)?;
+            return Ok(Said::Now(Reply::Closed { request, closure }));
+        }
+        let request = self.any_request(id)?;
+        let GiveAnswer { operation, answer, comment, shown, .. } = given;
+        let closure = request.answered(Given { answer, comment, shown, by }, turn.now)?;
+        turn.audit(AuditRow { from, ..decision(&request, &closure) });
+        self.close_request(id, closure.clone(), turn);
+        turn.operation(&mut self.live, operation, OperationResult::Answered { request: id });
+        Ok(Said::Now(Reply::Closed { request: id, closure }))
+    }
+
+    pub(crate) fn open_request(&mut self, row: RequestRow, turn: &mut Turn) {
+        let request = Box::new(row.request.clone());
+        let question = request.shown.question.clone();
+        self.reminders.extend(request.next_reminder(turn.now).map(|at| (at, request.id)));
+        self.live.put_request(row);
+        let (task, change) = (request.task, EventChange::Request { request });
+        turn.event(&mut self.live, task, ("request_opened", Some(question)), change);
+    }
+
+    /// Closes an open question, and moves its task on.
+    pub(crate) fn close_request(&mut self, id: RequestId, closure: Closure, turn: &mut Turn) {
+        let Some(mut row) = self.live.request(id).filter(|row| row.request.is_open()).cloned()
+        else {
+            return;
+        };
+        row.request.closure = Some(closure.clone());
+        let request = Box::new(row.request.clone());
+        self.live.put_request(row);
+        if !matches!(closure, Closure::Answered { .. }) {
+            turn.audit(decision(&request, &closure));
+        }
+        let change = EventChange::Request { request: request.clone() };
+        let what = ("request_closed", Some(closure.words()));
+        turn.event(&mut self.live, request.task, what, change);
+        turn.closed.push((id, closure.clone()));
+        turn.durable = true;
+        let (Some(task), Some(input)) = (request.task, follows(request.origin, id, closure)) else {
+            return;
+        };
+        if let Err(rejected) = self.advance(task, input, turn) {
+            // The task is ending, which is what closed the question.
+            tracing::debug!(request = id.0, "a closed question moves nothing: {rejected}");
+        }
+    }
+
+    pub(super) fn expire(&mut self, turn: &mut Turn) {
+        while let Some((_, id)) = self.live.first_expiry().filter(|(at, _)| *at <= turn.now) {
+            let Some(row) = self.live.request(id) else { return };
+            let closure = row.request.unanswered();
+            self.close_request(id, closure, turn);
+        }
+    }
+
+    /// Tells of the questions that a person is to be reminded of, once more.
+    pub(super) fn remind(&mut self, turn: &mut Turn) {
+        while let Some((at, id)) = self.reminders.first().copied().filter(|(at, _)| *at <= turn.now)
+        {
+            self.reminders.remove(&(at, id));
+            let Some(row) = self.live.request(id).filter(|row| row.request.is_open()) else {
+                continue;
+            };
+            let request = Box::new(row.request.clone());
+            self.reminders.extend(request.next_reminder(turn.now).map(|at| (at, id)));
+            let question = request.shown.question.clone();
+            let (task, change) = (request.task, EventChange::Request { request });
+            turn.event(&mut self.live, task, ("request_reminded", Some(question)), change);
+        }
+    }
+
+    /// Returns a question, open or closed.
+    fn any_request(&self, id: RequestId) -> Result<Request, EngineError> {
+        match self.live.request(id) {
+            Some(row) => Ok(row.request.clone()),
+            None => self.stored_request(id),
+        }
+    }
+
+    fn stored_request(&self, id: RequestId) -> Result<Request, EngineError> {
+        self.readers.lend()?.request(id)?.ok_or(EngineError::RequestNotFound(id))
+    }
+
+    fn stored_closure(&self, id: RequestId) -> Result<Closure, EngineError> {
+        self.any_request(id)?.closure.ok_or(EngineError::RequestNotFound(id))
+    }
+}
+
+/// Refuses one who goes by the name of another's question.
+fn check_asker(request: &Request, asker: Option<TaskId>) -> Result<(), EngineError> {
+    match (request.task, asker) {
+        (theirs, own) if theirs == own => Ok(()),
+        (Some(other), _) => Err(EngineError::Refused(Refusal::AnotherTask(other))),
+        (None, _) => Err(EngineError::Bad("another program asked this")),
+    }
+}
+
+/// Returns what the audit says of a question that is closed so.
+fn decision(request: &Request, closure: &Closure) -> AuditRow {
+    let (what, actor, answer, comment, detail) = match closure.clone() {
+        Closure::Answered { answer, comment, by, .. } => {
+            (AuditWhat::Answered, by, Some(answer), comment, None)
+        }
+        Closure::Expired { .. } => (AuditWhat::Expired, Actor::Host, None, None, None),
+        Closure::Defaulted { answer, .. } => {
+            (AuditWhat::Defaulted, Actor::Host, Some(answer), None, None)
+        }
+        Closure::Withdrawn { why, .. } => {
+            (AuditWhat::Withdrawn, Actor::Host, None, None, Some(why))
+        }
+    };
+    AuditRow {
+        // The store numbers its rows.
+        id: 0,
+        at: closure.at(),
+        what,
+        actor,
+        from: None,
+        task: request.task,
+        request: Some(request.id),
+        asked_by: request.asked_by.clone(),
+        shown: Some(request.shown.clone()),
+        hash: Some(request.hash.clone()),
+        answer,
+        comment,
+        detail,
+    }
+}
+
+/// Returns what a closed question means for its task.
+fn follows(origin: Origin, request: RequestId, closure: Closure) -> Option<Input> {
+    match (origin, closure) {
+        (Origin::Task, _) => Some(Input::Closed { request }),
+        (Origin::Program, _) => None,
+        // Withdrawn because the task itself is gone.
+        (Origin::Gate, Closure::Withdrawn { .. }) => None,
+        (
+            Origin::Gate,
+            Closure::Answered { answer: Answer::Approve, .. }
+            | Closure::Defaulted { answer: Answer::Approve, .. },
+        ) => Some(Input::GateOpened { request }),
+        (Origin::Gate, Closure::Answered { answer: Answer::Deny { reason }, by, .. }) => {
+            Some(Input::GateShut { request, denial: Denial::ByPerson { by, reason } })
+        }
+        (
+            Origin::Gate,
+            // A gate wants an approval, so no other answer is ever taken.
+            Closure::Expired { .. } | Closure::Defaulted { .. } | Closure::Answered { .. },
+        ) => Some(Input::GateShut { request, denial: Denial::Expired }),
+    }
+}
+
+/// Returns the question that a task waits for before it starts.
+pub(super) fn gate_request(
+    live: &LiveTask,
+    asked_by: &Actor,
+    id: RequestId,
+    turn: &Turn,
+) -> Request {
+    let shown = shown(live, "Start this task?".to_owned(), None);
+    Request {
+        id,
+        task: Some(live.task().id),
+        attempt: live.task().attempt,
+        origin: Origin::Gate,
+        asked_by: Some(asked_by.clone()),
+        hash: shown.hash(&hex(&live.row.environment)),
+        shown,
+        created_at: turn.now,
+        expires_at: None,
+        on_timeout: OnTimeout::Deny,
+        remind_ms: None,
+        closure: None,
+    }
+}
+
+fn shown(live: &LiveTask, question: String, detail: Option<String>) -> Shown {
+    Shown {
+        task_name: live.task().name(),
+        question,
+        detail,
+        diff: None,
+        wants: Default::default(),
+        argv: live.task().command.argv(),
+        cwd: live.task().cwd.clone(),
+        environment: live.row.environment_changes.clone(),
+    }
+}
+
+fn shown_of_program(program: Program, ask: &Ask) -> Shown {
+    Shown {
+        task_name: program.name,
+        question: ask.question.clone(),
+        detail: ask.detail.clone(),
+        diff: None,
+        wants: Default::default(),
+        argv: program.argv,
+        cwd: program.cwd,
+        environment: vec![],
+    }
+}
