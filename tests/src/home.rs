@@ -283,6 +283,7 @@ impl Home {
             label: None,
             session: None,
             output: OutputMode::Terminal,
+            options: Default::default(),
             timeout_ms: None,
             ask_first: false,
         }

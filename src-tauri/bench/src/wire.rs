@@ -100,6 +100,7 @@ pub(crate) fn task(words: &[&str], cwd: &Path) -> anyhow::Result<Submit> {
         label: None,
         session: None,
         output: OutputMode::Terminal,
+        options: Default::default(),
         timeout_ms: None,
         ask_first: false,
     })

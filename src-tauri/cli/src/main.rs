@@ -4,6 +4,7 @@
 //! (`host`), what is printed (`output`), and the exit codes (`exit`).
 
 mod ancestors;
+mod bytes;
 mod duration;
 mod exit;
 mod failure;

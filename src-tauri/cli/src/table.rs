@@ -60,7 +60,7 @@ fn succeeded(task: &Task) -> bool {
 fn row(task: &Task, now: Timestamp) -> [String; COLUMNS] {
     [
         task.id.to_string(),
-        task.state.words(),
+        task.words(),
         neutralised(&task.name()),
         neutralised(&progress(task)),
         elapsed(task, now),
@@ -100,6 +100,8 @@ pub(crate) mod tests {
             command: CommandLine::Shell { line: "make deploy".into() },
             cwd: "/srv".into(),
             output: OutputMode::Terminal,
+            options: Default::default(),
+            condition: Default::default(),
             session: None,
             parent: None,
             timeout_ms: None,

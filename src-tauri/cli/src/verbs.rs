@@ -4,10 +4,13 @@ mod ask;
 mod cancel;
 mod list;
 mod logs;
+mod pause;
 mod progress;
+mod resume;
 mod run_again;
 mod serve;
 mod show;
+mod stdin;
 mod stop;
 mod submit;
 mod wait;
@@ -25,6 +28,9 @@ pub(crate) enum Verb {
     Logs(logs::Arguments),
     Wait(wait::Arguments),
     Cancel(cancel::Arguments),
+    Pause(pause::Arguments),
+    Resume(resume::Arguments),
+    Stdin(stdin::Arguments),
     RunAgain(run_again::Arguments),
     Progress(progress::Arguments),
     Ask(ask::Arguments),
@@ -42,6 +48,9 @@ impl Verb {
             Self::Logs(arguments) => logs::run(&arguments),
             Self::Wait(arguments) => wait::run(&arguments),
             Self::Cancel(arguments) => cancel::run(&arguments),
+            Self::Pause(arguments) => pause::run(&arguments),
+            Self::Resume(arguments) => resume::run(&arguments),
+            Self::Stdin(arguments) => stdin::run(&arguments),
             Self::RunAgain(arguments) => run_again::run(&arguments),
             Self::Progress(arguments) => progress::run(&arguments),
             Self::Ask(arguments) => ask::run(arguments),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::ids::TaskId;
+use crate::ids::{SessionId, TaskId};
 
 /// Who wants something, as the host knows it; never as the caller says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -43,6 +43,10 @@ pub enum Verb {
     FollowLog,
     Wait,
     Cancel,
+    Pause,
+    Resume,
+    Input,
+    Resize,
     Progress,
     Ask,
     Withdraw,
@@ -53,7 +57,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::Hello,
         Self::Submit,
         Self::RunAgain,
@@ -65,6 +69,10 @@ impl Verb {
         Self::FollowLog,
         Self::Wait,
         Self::Cancel,
+        Self::Pause,
+        Self::Resume,
+        Self::Input,
+        Self::Resize,
         Self::Progress,
         Self::Ask,
         Self::Withdraw,
@@ -88,6 +96,10 @@ impl Verb {
             Self::FollowLog => "follow_log",
             Self::Wait => "wait",
             Self::Cancel => "cancel",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Input => "input",
+            Self::Resize => "resize",
             Self::Progress => "progress",
             Self::Ask => "ask",
             Self::Withdraw => "withdraw",
@@ -114,6 +126,23 @@ pub enum Refusal {
     NotForPeople(Verb),
     #[error("`{}` is for a person in Nod's window alone", .0.as_str())]
     OnlyInWindow(Verb),
+    #[error("task {0} belongs to another session: name its session with --session")]
+    AnotherSession(TaskId),
+}
+
+/// Returns whether `actor`, who speaks for `session`, may type into a task of the session `its`.
+pub fn may_type(
+    actor: &Actor,
+    id: TaskId,
+    session: Option<&SessionId>,
+    its: Option<&SessionId>,
+) -> Result<(), Refusal> {
+    match actor {
+        Actor::Person { .. } | Actor::Host => Ok(()),
+        Actor::Peer { .. } if session == its => Ok(()),
+        Actor::Peer { .. } => Err(Refusal::AnotherSession(id)),
+        Actor::Task { .. } => Err(Refusal::NotForTasks(Verb::Input)),
+    }
 }
 
 /// A row of the table: for whom a verb is.
@@ -145,6 +174,10 @@ fn row(verb: Verb) -> For {
         | Verb::FollowLog
         | Verb::Wait
         | Verb::Cancel
+        | Verb::Pause
+        | Verb::Resume
+        | Verb::Input
+        | Verb::Resize
         | Verb::Audit
         | Verb::ShowWindow
         | Verb::StopHost => For::PersonAndPrograms,
@@ -240,6 +273,10 @@ mod tests {
             | Verb::FollowLog
             | Verb::Wait
             | Verb::Cancel
+            | Verb::Pause
+            | Verb::Resume
+            | Verb::Input
+            | Verb::Resize
             | Verb::Audit
             | Verb::ShowWindow
             | Verb::StopHost => [true, false, true, false, false],
@@ -254,6 +291,24 @@ mod tests {
             ];
             assert_eq!(actual, table(verb), "{verb:?}");
             assert!(allowed(&Actor::Host, verb, None).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_peer_types_into_tasks_of_its_own_session_only() {
+        let (own, other) = (SessionId("a".into()), SessionId("b".into()));
+        let cases = [
+            (PEER, Some(&own), Some(&own), true),
+            (PEER, None, None, true),
+            (PEER, Some(&own), Some(&other), false),
+            (PEER, None, Some(&other), false),
+            (PEER, Some(&own), None, false),
+            (PERSON, None, Some(&other), true),
+            (TASK, Some(&own), Some(&own), false),
+        ];
+        for (actor, session, its, expected) in cases {
+            let actual = may_type(&actor, TaskId(1), session, its).is_ok();
+            assert_eq!(actual, expected, "{actor:?} {session:?} {its:?}");
         }
     }
 

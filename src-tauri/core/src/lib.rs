@@ -10,6 +10,7 @@ pub mod environment;
 pub mod ids;
 pub mod paths;
 pub mod progress;
+pub mod prompt;
 pub mod protocol;
 pub mod question;
 pub mod request;

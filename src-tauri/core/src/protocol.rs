@@ -30,7 +30,7 @@ use crate::ids::{OperationId, RequestId, SessionId, TaskId};
 use crate::question::{
     Answer, DETAIL_LIMIT, DIFF_LIMIT, OnTimeout, QUESTION_LIMIT, QuestionError, Wants, fits,
 };
-use crate::task::{OutputMode, StateName};
+use crate::task::{OutputMode, RunOptions, StateName};
 use crate::text::is_visible;
 
 /// The version of everything on this page.
@@ -75,6 +75,22 @@ pub enum Call {
         operation: OperationId,
         id: TaskId,
     },
+    /// Halts every process of a task. Its deadline goes on.
+    Pause {
+        operation: OperationId,
+        id: TaskId,
+    },
+    Resume {
+        operation: OperationId,
+        id: TaskId,
+    },
+    Input(TypeIn),
+    /// Gives the terminal of an interactive task another size.
+    Resize {
+        id: TaskId,
+        columns: u16,
+        rows: u16,
+    },
     Progress(ReportProgress),
     /// Returns when the question is closed.
     Ask(Ask),
@@ -117,6 +133,8 @@ pub struct Submit {
     pub session: Option<SessionId>,
     #[serde(default)]
     pub output: OutputMode,
+    #[serde(default)]
+    pub options: RunOptions,
     pub timeout_ms: Option<u64>,
     #[serde(default)]
     pub ask_first: bool,
@@ -136,6 +154,17 @@ pub struct ListQuery {
     pub before: Option<TaskId>,
     #[serde(default)]
     pub limit: Option<u32>,
+}
+
+/// Something that is typed into an interactive task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct TypeIn {
+    pub id: TaskId,
+    /// The bytes, in base64.
+    pub data: String,
+    /// The session that the caller speaks for.
+    #[serde(default)]
+    pub session: Option<SessionId>,
 }
 
 /// How far the calling task is.
@@ -248,6 +277,10 @@ impl Call {
             Self::FollowLog { .. } => Verb::FollowLog,
             Self::Wait { .. } => Verb::Wait,
             Self::Cancel { .. } => Verb::Cancel,
+            Self::Pause { .. } => Verb::Pause,
+            Self::Resume { .. } => Verb::Resume,
+            Self::Input(_) => Verb::Input,
+            Self::Resize { .. } => Verb::Resize,
             Self::Progress(_) => Verb::Progress,
             Self::Ask(_) => Verb::Ask,
             Self::Withdraw { .. } => Verb::Withdraw,

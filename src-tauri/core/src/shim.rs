@@ -11,7 +11,7 @@ use crate::ids::{AttemptNumber, TaskId, Timestamp};
 use crate::task::{ExitStatus, OutputMode, SpawnError, StopStage};
 
 /// The version of everything on this page.
-pub const SHIM_PROTOCOL: u32 = 1;
+pub const SHIM_PROTOCOL: u32 = 2;
 
 /// What the shim is to run; written by the host.
 pub const SPEC_FILE: &str = "spec.json";
@@ -27,6 +27,13 @@ pub const SHIM_SOCKET: &str = "shim.sock";
 /// The size of the pseudo-terminal: tqdm and others print nothing at 0×0.
 pub const TERMINAL_COLUMNS: u16 = 120;
 pub const TERMINAL_ROWS: u16 = 30;
+
+/// How much of a bounded log's beginning is kept, in bytes.
+pub const LOG_HEAD: u64 = 64 * 1024;
+/// The smallest bound that a log can have, in bytes.
+pub const LEAST_LOG_LIMIT: u64 = 256 * 1024;
+/// The most that one message types into a task, in bytes.
+pub const INPUT_LIMIT: usize = 16 * 1024;
 
 /// One attempt, as the shim needs to know it.
 ///
@@ -46,6 +53,12 @@ pub struct Spec {
     pub open_files: Option<u64>,
     /// The mask of new files' permissions that the child gets back; the host's own is strict.
     pub umask: Option<u32>,
+    /// What the main process leaves behind goes on.
+    #[serde(default)]
+    pub keep_children: bool,
+    /// How many bytes of the disk the log may take; nothing when that is for the disk to say.
+    #[serde(default)]
+    pub log_limit: Option<u64>,
 }
 
 /// What a host tells a shim.
@@ -56,6 +69,37 @@ pub enum ToShim {
     Stop,
     /// The report is on the disk; the shim may go.
     Acknowledge,
+    /// Move the deadline to this moment, in milliseconds of CLOCK_BOOTTIME; nothing lifts it.
+    Deadline {
+        at_boot_ms: Option<u64>,
+    },
+    /// Halt every process of the task. The deadline goes on.
+    Pause,
+    Resume,
+    /// Type this, in base64, into the terminal of a task that has it as its input.
+    Input {
+        data: String,
+    },
+    /// Give the terminal another size.
+    Resize {
+        columns: u16,
+        rows: u16,
+    },
+}
+
+impl ToShim {
+    /// Returns the protocol that a shim must speak to understand this.
+    #[must_use]
+    pub fn since(&self) -> u32 {
+        match self {
+            Self::Stop | Self::Acknowledge => 1,
+            Self::Deadline { .. }
+            | Self::Pause
+            | Self::Resume
+            | Self::Input { .. }
+            | Self::Resize { .. } => 2,
+        }
+    }
 }
 
 /// What a shim tells its host. On each new connection `Status` comes first.
@@ -84,6 +128,14 @@ pub enum FromShim {
     DiskFull {
         full: bool,
     },
+    /// Whether the task's processes are halted.
+    Paused {
+        paused: bool,
+    },
+    /// So many bytes were not typed: the task has not read what was typed before.
+    InputLost {
+        bytes: u64,
+    },
     Ended {
         report: Report,
     },
@@ -101,6 +153,10 @@ pub struct Status {
     pub size: u64,
     pub stopping: Option<(ShimStop, StopStage)>,
     pub report: Option<Report>,
+    #[serde(default)]
+    pub paused: bool,
+    #[serde(default)]
+    pub disk_full: bool,
 }
 
 /// A process for as long as the machine runs: a pid alone is given again.
@@ -159,4 +215,7 @@ pub struct LeftProcess {
     /// Whether it is gone; Nod cannot end a process of another user, and does not end its own
     /// hosts and other tasks' shims.
     pub ended: bool,
+    /// Whose it is, where that keeps Nod from ending it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_user: Option<String>,
 }

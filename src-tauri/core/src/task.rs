@@ -25,6 +25,7 @@ pub struct Task {
     /// The folder it runs in, an absolute path.
     pub cwd: String,
     pub output: OutputMode,
+    pub options: RunOptions,
     /// The agent conversation that the result is for.
     pub session: Option<SessionId>,
     /// The task that submitted this one.
@@ -36,6 +37,8 @@ pub struct Task {
     /// The current try, or the last one.
     pub attempt: AttemptNumber,
     pub state: TaskState,
+    /// What else is to be said of a running task.
+    pub condition: Condition,
     /// Lies beside the state: neither an answer nor the end wipes it.
     pub progress: Option<Progress>,
     pub created_at: Timestamp,
@@ -49,6 +52,48 @@ impl Task {
     pub fn name(&self) -> String {
         self.label.clone().unwrap_or_else(|| self.command.display())
     }
+
+    /// Returns the words that a person reads: those of the state, and what is beside it.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let condition = &self.condition;
+        match &self.state {
+            TaskState::Running | TaskState::Waiting { .. } if condition.paused => {
+                "Paused".to_owned()
+            }
+            TaskState::Running if condition.prompt.is_some() => "Needs input".to_owned(),
+            TaskState::Queued { .. }
+            | TaskState::Starting
+            | TaskState::Running
+            | TaskState::Waiting { .. }
+            | TaskState::Stopping { .. }
+            | TaskState::Ended { .. } => self.state.words(),
+        }
+    }
+}
+
+/// How a task is to be run, where that differs from what the config file says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
+#[serde(default)]
+pub struct RunOptions {
+    /// How long each signal of a cancel may take to work, in milliseconds.
+    pub grace_ms: Option<u64>,
+    /// What the main process leaves behind goes on.
+    pub keep_children: bool,
+    /// How many bytes of the disk the log may take; 0 for all there are.
+    pub log_limit: Option<u64>,
+}
+
+/// What is true of a running task beside its state.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
+#[serde(default)]
+pub struct Condition {
+    /// Its processes are halted. The deadline goes on.
+    pub paused: bool,
+    /// Its output has no room on the disk; the task waits until it has.
+    pub disk_full: bool,
+    /// The line that it printed last and that looks like a question, where it has been silent since.
+    pub prompt: Option<String>,
 }
 
 /// What a task's stdout and stderr are.
@@ -58,8 +103,23 @@ pub enum OutputMode {
     /// A pseudo-terminal: programs show colours and progress bars.
     #[default]
     Terminal,
+    /// The same terminal as its input too, and as its controlling terminal: people type into it.
+    Interactive,
     /// One pipe that the shim copies into the log.
     Pipe,
+    /// The log itself: no copy is made, at the speed of the disk.
+    Direct,
+}
+
+impl OutputMode {
+    /// Returns whether the task's output is a terminal.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::Terminal | Self::Interactive => true,
+            Self::Pipe | Self::Direct => false,
+        }
+    }
 }
 
 /// Where a task stands. A task is in exactly one state.
@@ -117,6 +177,9 @@ pub struct StopStage {
     pub next_at: Option<Timestamp>,
     /// The processes that are still alive, such as `make (4711)`.
     pub waits_for: Vec<String>,
+    /// The processes that cannot be ended, such as `cannot kill pid 4712 of root`.
+    #[serde(default)]
+    pub refused: Vec<String>,
 }
 
 /// How a task ended. Entered once, never changed.

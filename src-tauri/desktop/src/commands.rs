@@ -63,7 +63,7 @@ async fn send_events(mut subscription: Subscription, channel: Channel<Event>) {
     }
 }
 
-/// Sends a task's output from `offset` on; returns after its last byte, or when it is no longer wanted.
+/// Sends a task's output from `offset` on, each piece after its own offset in eight bytes; returns after its last byte, or when it is no longer wanted.
 #[tauri::command]
 pub(crate) async fn follow_log(
     window: State<'_, Window>,
@@ -79,8 +79,9 @@ pub(crate) async fn follow_log(
             // An error says that its sender is gone, which is how a following is ended.
             _ = &mut stopped => break Ok(()),
             piece = log.next() => match piece {
-                Ok(Some((_, bytes))) => {
-                    if let Err(error) = channel.send(InvokeResponseBody::Raw(bytes)) {
+                Ok(Some((offset, bytes))) => {
+                    let message = [&offset.to_le_bytes(), bytes.as_slice()].concat();
+                    if let Err(error) = channel.send(InvokeResponseBody::Raw(message)) {
                         tracing::debug!("the window takes no more output: {error}");
                         break Ok(());
                     }

@@ -3,12 +3,12 @@
 //! Shown from one thread of their own, because the desktop's notification
 //! server may take its time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use nod_core::ids::RequestId;
+use nod_core::ids::{RequestId, TaskId};
 use nod_core::protocol::EventChange;
 use nod_core::request::Request;
 use nod_core::task::{Outcome, Task, TaskState};
@@ -31,6 +31,8 @@ enum Word {
     /// A question that nobody need answer any more.
     Closed(RequestId),
     Ended(Notice),
+    /// A task that seems to wait for somebody to type.
+    Stalled(Notice),
 }
 
 /// What is shown.
@@ -44,12 +46,14 @@ struct Notice {
 pub(crate) fn begin(runtime: &Handle, mut events: Subscription) -> io::Result<()> {
     let (sender, words) = channel();
     thread::Builder::new().name("notifications".into()).spawn(move || show_all(&words))?;
+    let mut stalls = Stalls::default();
     runtime.spawn(async move {
         while let Some(event) = events.next().await {
-            if let Some(word) = word(&event.change)
-                && sender.send(word).is_err()
-            {
-                return;
+            let words = [word(&event.change), stalls.word(&event.change)];
+            for word in words.into_iter().flatten() {
+                if sender.send(word).is_err() {
+                    return;
+                }
             }
         }
     });
@@ -73,7 +77,7 @@ fn show_all(words: &Receiver<Word>) {
                     handle.close();
                 }
             }
-            Word::Ended(notice) => drop(show(&notice, Urgency::Normal)),
+            Word::Ended(notice) | Word::Stalled(notice) => drop(show(&notice, Urgency::Normal)),
         }
     }
 }
@@ -108,6 +112,28 @@ fn word(change: &EventChange) -> Option<Word> {
             | TaskState::Stopping { .. } => None,
         },
         EventChange::Progress { .. } | EventChange::Lagged => None,
+    }
+}
+
+/// The tasks that were said to wait for input: each is told of once.
+#[derive(Default)]
+struct Stalls {
+    told: BTreeSet<TaskId>,
+}
+
+impl Stalls {
+    fn word(&mut self, change: &EventChange) -> Option<Word> {
+        let EventChange::Task { task } = change else { return None };
+        let Some(prompt) = &task.condition.prompt else {
+            self.told.remove(&task.id);
+            return None;
+        };
+        self.told.insert(task.id).then(|| {
+            Word::Stalled(Notice {
+                title: line(&format!("Needs input: {}", task.name()), TITLE_LIMIT),
+                body: line(prompt, BODY_LIMIT),
+            })
+        })
     }
 }
 
@@ -171,6 +197,8 @@ mod tests {
             command: CommandLine::Shell { line: "make".into() },
             cwd: "/".into(),
             output: OutputMode::Terminal,
+            options: Default::default(),
+            condition: Default::default(),
             session: None,
             parent: None,
             timeout_ms: None,
@@ -182,6 +210,22 @@ mod tests {
             started_at: Some(Timestamp(0)),
             ended_at: Some(Timestamp(65_000)),
         }
+    }
+
+    #[test]
+    fn a_task_that_asks_at_its_terminal_is_told_of_once_until_it_goes_on() {
+        let mut task = ended("import", Outcome::Succeeded);
+        task.state = TaskState::Running;
+        let mut stalls = Stalls::default();
+        let mut told = |prompt: Option<&str>| {
+            task.condition.prompt = prompt.map(str::to_owned);
+            stalls.word(&EventChange::Task { task: Box::new(task.clone()) })
+        };
+        let notice = Notice { title: "Needs input: import".into(), body: "Overwrite?".into() };
+        assert_eq!(told(Some("Overwrite?")), Some(Word::Stalled(notice)));
+        assert_eq!(told(Some("Overwrite?")), None);
+        assert_eq!(told(None), None);
+        assert!(told(Some("Continue?")).is_some());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde::Deserialize;
 pub(crate) struct Config {
     pub groups: Groups,
     pub cancel: Cancel,
+    pub output: Output,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -33,6 +34,29 @@ pub(crate) struct Group {
 pub(crate) struct Cancel {
     /// How long each signal of the ladder may take to work, in milliseconds.
     pub grace_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Output {
+    /// How much of the disk a task's log may take, in MiB; 0 for as much as there is.
+    pub limit_mib: u64,
+    /// How long a task that seems to ask something is silent before that is told, in
+    /// milliseconds. Tests have less time than people.
+    pub silence_ms: u64,
+}
+
+impl Output {
+    /// Returns the limit in bytes.
+    pub(crate) fn limit(&self) -> Option<u64> {
+        (self.limit_mib > 0).then(|| self.limit_mib.saturating_mul(1024 * 1024))
+    }
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self { limit_mib: 256, silence_ms: 45_000 }
+    }
 }
 
 impl Default for Group {

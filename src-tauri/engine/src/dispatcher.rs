@@ -6,11 +6,13 @@
 //! visible and can be repaired.
 
 mod calls;
+mod condition;
 mod live;
 mod message;
 mod progress;
 mod questions;
 mod shims;
+mod starting;
 mod turn;
 
 use std::collections::HashMap;
@@ -23,7 +25,7 @@ use nod_core::ids::{AttemptNumber, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{Event, EventChange, Reply};
 use nod_core::request::{APPROVAL_KEY, Closure};
 use nod_core::schedule;
-use nod_core::shim::{LOG_FILE, SHIM_PROTOCOL, Spec};
+use nod_core::shim::LOG_FILE;
 use nod_core::task::{StateName, StopCause, Task, TaskState};
 use nod_core::transition::{Effect, Input, transition};
 
@@ -34,12 +36,12 @@ pub(crate) use message::{
 pub(crate) use questions::{Pace, Reminders, reminders_of};
 
 use crate::clock;
-use crate::effects::{Effects, Start};
+use crate::effects::Effects;
 use crate::error::EngineError;
 use crate::events::Events;
 use crate::logs::Outputs;
-use crate::store::{AttemptRow, Commit, Readers, Store, StoreError};
-use crate::tokens::{Token, Tokens};
+use crate::store::{Commit, Readers, Store, StoreError};
+use crate::tokens::Tokens;
 use progress::ProgressBoard;
 use turn::Turn;
 
@@ -82,6 +84,8 @@ pub(crate) struct Dispatcher {
 pub(crate) struct Settings {
     pub(crate) slots: usize,
     pub(crate) grace_ms: u64,
+    /// How many bytes of the disk a log may take; nothing for as many as there are.
+    pub(crate) log_limit: Option<u64>,
     pub(crate) boot_id: String,
     pub(crate) open_files: Option<u64>,
     pub(crate) umask: u32,
@@ -256,6 +260,9 @@ impl Dispatcher {
             self.tokens.admit(&start.token, start.spec.task);
             self.effects.start(start);
         }
+        for (id, attempt, order) in turn.orders {
+            self.effects.tell(id, attempt, order);
+        }
         for (id, attempt, effect) in turn.effects {
             self.effects.carry_out(id, attempt, &effect);
         }
@@ -292,6 +299,7 @@ impl Dispatcher {
             })?;
         let mut live = live.clone();
         let changed = live.task().state != state;
+        condition::settle(&mut live.row.task.condition, &state);
         live.row.task.state = state;
         if changed && live.task().state.outcome().is_some() {
             live.row.task.ended_at = Some(turn.now);
@@ -310,9 +318,15 @@ impl Dispatcher {
 
     fn tell_state(&mut self, id: TaskId, turn: &mut Turn) {
         let Some(live) = self.live.task(id) else { return };
+        let (what, detail) = described(live.task());
+        self.tell_task(id, (what, detail), turn);
+    }
+
+    /// Tells that something about a task is new.
+    fn tell_task(&mut self, id: TaskId, what: (&str, Option<String>), turn: &mut Turn) {
+        let Some(live) = self.live.task(id) else { return };
         let task = Box::new(live.task().clone());
-        let (what, detail) = described(&task);
-        turn.event(&mut self.live, id, (what, detail), EventChange::Task { task });
+        turn.event(&mut self.live, id, what, EventChange::Task { task });
     }
 
     fn note_effect(&mut self, id: TaskId, attempt: AttemptNumber, effect: Effect, turn: &mut Turn) {
@@ -327,55 +341,6 @@ impl Dispatcher {
             Effect::Stop | Effect::Acknowledge | Effect::Sweep => {
                 turn.effects.push((id, attempt, effect));
             }
-        }
-    }
-
-    /// Makes the attempt that a start needs.
-    fn note_start(&mut self, id: TaskId, turn: &mut Turn) {
-        let Some(mut live) = self.live.task(id).cloned() else { return };
-        let number = match &live.attempt {
-            Some(earlier) => AttemptNumber(earlier.number.0 + 1),
-            None => AttemptNumber::FIRST,
-        };
-        let folder = format!("{}/{id}-{number}", clock::day(turn.now));
-        let token = Token::random();
-        live.attempt = Some(AttemptRow {
-            task: id,
-            number,
-            folder: folder.clone(),
-            token_hash: token.hash(),
-            boot_id: self.settings.boot_id.clone(),
-            process: None,
-            started_at: None,
-            exited_at: None,
-            ended_at: None,
-            exit: None,
-            peak_memory: None,
-            cpu_ms: None,
-            left: vec![],
-            size: 0,
-        });
-        live.row.task.attempt = number;
-        let environment = live.environment.take();
-        let spec = self.spec(live.task());
-        let folder = self.effects.folder(&folder);
-        let digest = live.row.environment.clone();
-        turn.starts.push(Start { spec, folder, token, environment, digest });
-        self.live.put_task(live);
-    }
-
-    fn spec(&self, task: &Task) -> Spec {
-        Spec {
-            protocol: SHIM_PROTOCOL,
-            task: task.id,
-            attempt: task.attempt,
-            argv: task.command.argv(),
-            cwd: task.cwd.clone(),
-            output: task.output,
-            timeout_ms: task.timeout_ms,
-            grace_ms: self.settings.grace_ms,
-            open_files: self.settings.open_files,
-            umask: Some(self.settings.umask),
         }
     }
 

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use nod_core::environment::Environment;
 use nod_core::ids::{AttemptNumber, TaskId};
 use nod_core::shim::{SPEC_FILE, Spec, ToShim};
-use nod_core::task::{OutputMode, SpawnError};
+use nod_core::task::SpawnError;
 use nod_core::transition::Effect;
 
 use crate::dispatcher::{Message, Said};
@@ -104,6 +104,16 @@ impl Effects {
         }
     }
 
+    /// Tells a shim something.
+    pub(crate) fn tell(&self, id: TaskId, attempt: AttemptNumber, order: ToShim) {
+        self.shims.tell(id, attempt, order);
+    }
+
+    /// Returns the protocol that an attempt's shim speaks.
+    pub(crate) fn shim_protocol(&self, id: TaskId, attempt: AttemptNumber) -> u32 {
+        self.shims.protocol(id, attempt)
+    }
+
     fn hand_over(&self, job: Job) {
         self.jobs.send(job).expect("the workers live as long as the dispatcher");
     }
@@ -176,7 +186,7 @@ impl Worker {
         set("PAGER", "cat".into());
         set("GIT_PAGER", "cat".into());
         set("CARGO_TERM_PROGRESS_TERM_INTEGRATION", "true".into());
-        if start.spec.output == OutputMode::Terminal {
+        if start.spec.output.is_terminal() {
             set("TERM", "xterm-256color".into());
         }
         let path = environment.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str);

@@ -40,6 +40,10 @@ pub enum EngineError {
     NotHeadless,
     #[error("the host is stopping: try again")]
     Stopping,
+    #[error("task {0} does not read what is typed: submit it with -i")]
+    NotInteractive(TaskId),
+    #[error("task {0} was started by an older Nod, whose shim cannot do this: wait for its end")]
+    OldShim(TaskId),
     #[error("task {0} has not started, so it has no output yet")]
     NoOutput(TaskId),
     #[error("failed to read the output of task {id}: {source}")]
@@ -72,7 +76,9 @@ impl EngineError {
         match self {
             Self::TaskNotFound(_) | Self::RequestNotFound(_) => ErrorCode::NotFound,
             Self::WrongState { .. } | Self::Answer(_) | Self::NoOutput(_) => ErrorCode::Conflict,
-            Self::NoWindow | Self::NotHeadless => ErrorCode::Conflict,
+            Self::NoWindow | Self::NotHeadless | Self::NotInteractive(_) | Self::OldShim(_) => {
+                ErrorCode::Conflict
+            }
             Self::Refused(_) => ErrorCode::Forbidden,
             Self::Command(_)
             | Self::NoFolder(_)

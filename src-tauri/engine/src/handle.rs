@@ -15,11 +15,11 @@ use nod_core::ids::{OperationId, TaskId};
 use nod_core::progress::Progress;
 use nod_core::protocol::{
     Ask, AuditQuery, Call, ErrorReply, GiveAnswer, Hello, HostKind, ListQuery, LogPart, PROTOCOL,
-    Reply, Snapshot, Submit, TaskDetail, Welcome,
+    Reply, Snapshot, Submit, TaskDetail, TypeIn, Welcome,
 };
 use nod_core::request::{Answer, OnTimeout, Wants};
-use nod_core::shim::LOG_FILE;
-use nod_core::task::StateName;
+use nod_core::shim::{LEAST_LOG_LIMIT, LOG_FILE};
+use nod_core::task::{RunOptions, StateName};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
@@ -182,6 +182,16 @@ impl Handle {
             Call::Cancel { operation, id } => {
                 self.change(actor, Change::Cancel { operation, id }).await
             }
+            Call::Pause { operation, id } => {
+                self.change(actor, Change::Pause { operation, id, paused: true }).await
+            }
+            Call::Resume { operation, id } => {
+                self.change(actor, Change::Pause { operation, id, paused: false }).await
+            }
+            Call::Input(typed) => self.change(actor, Change::Input(typed)).await,
+            Call::Resize { id, columns, rows } => {
+                self.change(actor, Change::Resize { id, columns, rows }).await
+            }
             Call::Progress(report) => {
                 let progress = Progress::reported(report.percent, report.message.as_deref())?;
                 self.change(actor, Change::Progress(progress)).await
@@ -295,6 +305,7 @@ impl Handle {
             label,
             session: submit.session,
             output: submit.output,
+            options: checked(submit.options)?,
             timeout_ms: submit.timeout_ms,
             ask_first: submit.ask_first,
             environment: NewEnvironment::Given { sealed, plain: Arc::new(plain) },
@@ -312,6 +323,7 @@ impl Handle {
             label: task.label,
             session: task.session,
             output: task.output,
+            options: task.options,
             timeout_ms: task.timeout_ms,
             ask_first: task.ask_first,
             environment: NewEnvironment::Kept { digest: row.environment },
@@ -406,13 +418,16 @@ impl Handle {
     fn read_log(&self, id: TaskId, offset: u64, limit: u64) -> Result<Reply, EngineError> {
         let path = self.log_path(id)?.ok_or(EngineError::NoOutput(id))?;
         let limit = usize::try_from(limit).unwrap_or(PIECE).min(PIECE);
-        let (bytes, size) = match logs::read_range(&path, offset, limit) {
-            Ok(read) => read,
+        let part = match logs::read_range(&path, offset, limit) {
+            Ok(part) => part,
             // Its shim has not opened the log yet, or could not.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (vec![], 0),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                logs::Part { offset, bytes: vec![], size: 0 }
+            }
             Err(source) => return Err(EngineError::Log { id, source }),
         };
-        Ok(Reply::Log(LogPart { offset, data: BASE64.encode(bytes), size }))
+        let data = BASE64.encode(part.bytes);
+        Ok(Reply::Log(LogPart { offset: part.offset, data, size: part.size }))
     }
 
     /// Returns the log of the last attempt; nothing when there was none.
@@ -471,7 +486,11 @@ fn target(call: &Call) -> Option<TaskId> {
         | Call::ReadLog { id, .. }
         | Call::FollowLog { id, .. }
         | Call::Wait { id }
-        | Call::Cancel { id, .. } => Some(*id),
+        | Call::Cancel { id, .. }
+        | Call::Pause { id, .. }
+        | Call::Resume { id, .. }
+        | Call::Input(TypeIn { id, .. })
+        | Call::Resize { id, .. } => Some(*id),
         Call::Hello(_)
         | Call::Submit(_)
         | Call::List(_)
@@ -497,6 +516,14 @@ fn folder(cwd: &str) -> Result<String, EngineError> {
     // What a link points to can change after it was approved.
     let real = path.canonicalize().map_err(|_gone| missing())?;
     real.into_os_string().into_string().map_err(|_not_text| missing())
+}
+
+/// Refuses options that no shim could keep to.
+fn checked(options: RunOptions) -> Result<RunOptions, EngineError> {
+    if options.log_limit.is_some_and(|limit| limit > 0 && limit < LEAST_LOG_LIMIT) {
+        return Err(EngineError::Bad("a log needs 256 KiB at least: give a higher --log-limit"));
+    }
+    Ok(options)
 }
 
 fn check_environment(environment: &Environment) -> Result<(), EngineError> {

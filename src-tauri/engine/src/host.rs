@@ -118,7 +118,7 @@ impl Host {
         let mut store = Store::open(&paths.database())?;
         store.forget_operations(nod_core::ids::Timestamp(clock::now().0 - OPERATIONS_KEPT))?;
         let (inbox, messages) = crossbeam_channel::unbounded();
-        let parts = parts(&paths, &runtime, &inbox)?;
+        let parts = parts(&paths, &config, &runtime, &inbox)?;
         // Made before anything is decided: what ended while no host ran is part of it.
         let events = parts.events.subscribe();
         let place = Place { paths: &paths, programs: &options.programs, socket: &socket, umask };
@@ -281,9 +281,15 @@ fn link_program(link: &Path, program: &Path) -> io::Result<()> {
     fs::rename(fresh, link)
 }
 
-fn parts(paths: &Paths, runtime: &Runtime, inbox: &Sender<Message>) -> Result<Parts, StartError> {
+fn parts(
+    paths: &Paths,
+    config: &Config,
+    runtime: &Runtime,
+    inbox: &Sender<Message>,
+) -> Result<Parts, StartError> {
     let outputs = Outputs::default();
-    let shims = Shims::new(runtime.handle().clone(), inbox.clone(), outputs.clone());
+    let silence = Duration::from_millis(config.output.silence_ms);
+    let shims = Shims::new(runtime.handle().clone(), inbox.clone(), outputs.clone(), silence);
     Ok(Parts {
         readers: Readers::new(paths.database()),
         seal: Seal::load(&paths.seal_key())?,
@@ -314,6 +320,7 @@ fn dispatcher(
     let settings = Settings {
         slots: config.groups.default.slots.get(),
         grace_ms: config.cancel.grace_ms,
+        log_limit: config.output.limit(),
         boot_id: process::boot_id(),
         open_files: process::raise_open_files(),
         umask,

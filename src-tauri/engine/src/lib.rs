@@ -19,6 +19,7 @@ mod process;
 mod recovery;
 mod serve;
 mod shims;
+mod silence;
 mod socket;
 mod store;
 mod tokens;

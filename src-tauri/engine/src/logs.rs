@@ -1,14 +1,17 @@
 //! The output of tasks: where it is, how far it has grown, reading and following it.
 
+mod holes;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nod_core::ids::TaskId;
 use tokio::sync::watch;
+
+pub(crate) use holes::kept;
 
 /// How much is read at once.
 pub(crate) const PIECE: usize = 64 * 1024;
@@ -80,16 +83,16 @@ impl Follow {
         Self { watch, path, file: None, offset }
     }
 
-    /// Returns the next bytes and their offset; nothing after the last ones of an ended task.
+    /// Returns the next bytes and their offset; nothing after the last ones of an ended task. The
+    /// offset lies beyond the bytes before where a bounded log has lost what was between.
     pub async fn next(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {
         loop {
             // Read what is known before looking at the file: an end that comes
             // between the two is then seen on the next turn, with all its bytes.
             let ended = self.look();
-            let bytes = self.read()?;
+            let (offset, bytes) = self.read()?;
             if !bytes.is_empty() {
-                let offset = self.offset;
-                self.offset += bytes.len() as u64;
+                self.offset = offset + bytes.len() as u64;
                 return Ok(Some((offset, bytes)));
             }
             if ended {
@@ -120,49 +123,44 @@ impl Follow {
         output.ended
     }
 
-    fn read(&mut self) -> io::Result<Vec<u8>> {
+    fn read(&mut self) -> io::Result<(u64, Vec<u8>)> {
+        let nothing = (self.offset, Vec::new());
         if self.file.is_none() {
-            let Some(path) = &self.path else { return Ok(Vec::new()) };
+            let Some(path) = &self.path else { return Ok(nothing) };
             match File::open(path) {
                 Ok(file) => self.file = Some(file),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(nothing),
                 Err(error) => return Err(error),
             }
         }
         match &self.file {
-            Some(file) => read_at(file, self.offset, PIECE),
-            None => Ok(Vec::new()),
+            Some(file) => kept(file, self.offset, PIECE),
+            None => Ok(nothing),
         }
     }
 }
 
-/// Returns up to `limit` bytes of the file from `offset` on.
-pub(crate) fn read_range(path: &Path, offset: u64, limit: usize) -> io::Result<(Vec<u8>, u64)> {
+/// A part of a log as it was read.
+pub(crate) struct Part {
+    /// Where the bytes begin: beyond what was asked for, where that is no longer there.
+    pub(crate) offset: u64,
+    pub(crate) bytes: Vec<u8>,
+    /// How long the log is.
+    pub(crate) size: u64,
+}
+
+/// Returns up to `limit` bytes of the log from `offset` on.
+pub(crate) fn read_range(path: &Path, offset: u64, limit: usize) -> io::Result<Part> {
     let file = File::open(path)?;
-    let size = file.metadata()?.len();
-    Ok((read_at(&file, offset, limit)?, size))
+    let (offset, bytes) = kept(&file, offset, limit)?;
+    Ok(Part { offset, bytes, size: file.metadata()?.len() })
 }
 
 /// Returns the last bytes of the log, at most `limit`, and the offset they begin at.
 pub(crate) fn read_tail(path: &Path, limit: usize) -> io::Result<(u64, Vec<u8>)> {
     let file = File::open(path)?;
     let offset = file.metadata()?.len().saturating_sub(limit as u64);
-    Ok((offset, read_at(&file, offset, limit)?))
-}
-
-fn read_at(file: &File, offset: u64, limit: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; limit];
-    let mut filled = 0;
-    while filled < limit {
-        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
+    kept(&file, offset, limit)
 }
 
 #[cfg(test)]
@@ -213,6 +211,6 @@ mod tests {
         }
         assert_eq!(total, PIECE + 2);
         assert_eq!(read_tail(&path, 4).unwrap(), (PIECE as u64 + 1, b"xxxx".to_vec()));
-        assert_eq!(read_range(&path, PIECE as u64, 10).unwrap().0.len(), 5);
+        assert_eq!(read_range(&path, PIECE as u64, 10).unwrap().bytes.len(), 5);
     }
 }

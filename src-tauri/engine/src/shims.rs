@@ -12,7 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use nod_core::ids::{AttemptNumber, TaskId};
 use nod_core::progress::TerminalProgress;
-use nod_core::shim::{EXIT_FILE, FromShim, LOG_FILE, Report, ToShim};
+use nod_core::shim::{EXIT_FILE, FromShim, LOG_FILE, Report, SHIM_PROTOCOL, ToShim};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
@@ -21,6 +21,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::dispatcher::{Message, Said};
 use crate::logs::{self, Outputs, PIECE};
 use crate::process;
+use crate::silence::Silence;
 
 /// How much of the end of the output is kept for the search.
 const TAIL: usize = 4096;
@@ -36,10 +37,19 @@ type Key = (TaskId, AttemptNumber);
 /// Every attempt that has a shim, or is about to.
 #[derive(Clone)]
 pub(crate) struct Shims {
-    orders: Arc<Mutex<HashMap<Key, UnboundedSender<ToShim>>>>,
+    orders: Arc<Mutex<HashMap<Key, Way>>>,
     runtime: Handle,
     inbox: Sender<Message>,
     outputs: Outputs,
+    /// How long a task is silent before its last line is looked at.
+    silence: Duration,
+}
+
+/// The way to one shim.
+struct Way {
+    orders: UnboundedSender<ToShim>,
+    /// What it speaks, as far as it is known. One that is about to start is of this build.
+    protocol: u32,
 }
 
 /// One attempt's shim, as it is connected.
@@ -53,21 +63,38 @@ pub(crate) struct Link {
 }
 
 impl Shims {
-    pub(crate) fn new(runtime: Handle, inbox: Sender<Message>, outputs: Outputs) -> Self {
-        Self { orders: Arc::default(), runtime, inbox, outputs }
+    pub(crate) fn new(
+        runtime: Handle,
+        inbox: Sender<Message>,
+        outputs: Outputs,
+        silence: Duration,
+    ) -> Self {
+        Self { orders: Arc::default(), runtime, inbox, outputs, silence }
     }
 
     /// Makes the way to a shim that is about to be there; what it is told meanwhile waits.
     pub(crate) fn expect(&self, id: TaskId, attempt: AttemptNumber) -> UnboundedReceiver<ToShim> {
         let (sender, receiver) = unbounded_channel();
-        self.lock().insert((id, attempt), sender);
+        let way = Way { orders: sender, protocol: SHIM_PROTOCOL };
+        self.lock().insert((id, attempt), way);
         receiver
     }
 
     /// Tells a shim something. One that is gone is not told: its end says so by itself.
     pub(crate) fn tell(&self, id: TaskId, attempt: AttemptNumber, order: ToShim) {
-        if let Some(orders) = self.lock().get(&(id, attempt)) {
-            drop(orders.send(order));
+        if let Some(way) = self.lock().get(&(id, attempt)) {
+            drop(way.orders.send(order));
+        }
+    }
+
+    /// Returns the protocol that a shim speaks, as far as it has said so.
+    pub(crate) fn protocol(&self, id: TaskId, attempt: AttemptNumber) -> u32 {
+        self.lock().get(&(id, attempt)).map_or(SHIM_PROTOCOL, |way| way.protocol)
+    }
+
+    fn set_protocol(&self, id: TaskId, attempt: AttemptNumber, protocol: u32) {
+        if let Some(way) = self.lock().get_mut(&(id, attempt)) {
+            way.protocol = protocol;
         }
     }
 
@@ -89,7 +116,7 @@ impl Shims {
         });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, UnboundedSender<ToShim>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Way>> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -121,6 +148,7 @@ struct Heard {
     scanner: TerminalProgress,
     /// How far the output was looked at for progress.
     scanned: u64,
+    silence: Silence,
     ended: bool,
 }
 
@@ -133,7 +161,8 @@ impl Heard {
         is_new: bool,
     ) -> Self {
         let scanner = TerminalProgress::default();
-        Self { id, attempt, folder, shims, is_new, scanner, scanned: 0, ended: false }
+        let silence = Silence::new(shims.silence, is_new);
+        Self { id, attempt, folder, shims, is_new, scanner, scanned: 0, silence, ended: false }
     }
 
     async fn listen(mut self, socket: StdUnixStream, mut orders: UnboundedReceiver<ToShim>) {
@@ -176,6 +205,11 @@ impl Heard {
                     Some(line) => self.hear(&line),
                     None => return Ok(()),
                 },
+                () = self.silence.over() => {
+                    if let Some(line) = self.silence.look(&self.folder.join(LOG_FILE)) {
+                        self.say(Said::Prompt(Some(line)));
+                    }
+                }
                 order = orders.recv(), if ordering => match order {
                     Some(order) => {
                         let mut line = serde_json::to_vec(&order)?;
@@ -201,6 +235,8 @@ impl Heard {
         match said {
             FromShim::Status(status) => {
                 let size = status.size;
+                self.silence.pause(status.paused);
+                self.shims.set_protocol(self.id, self.attempt, status.protocol);
                 if !self.is_new || status.process.is_some() {
                     self.say(Said::Status(Box::new(status.clone())));
                 }
@@ -215,7 +251,11 @@ impl Heard {
             FromShim::Stopping { cause, stage } => self.say(Said::Stopping { cause, stage }),
             FromShim::DiskFull { full } => {
                 tracing::warn!(task = self.id.0, full, "the disk of the task's output");
+                self.say(Said::DiskFull(full));
             }
+            // What the dispatcher has stored is what is shown, and what the shim is told again.
+            FromShim::Paused { paused } => self.silence.pause(paused),
+            FromShim::InputLost { bytes } => self.say(Said::InputLost(bytes)),
             FromShim::Ended { report } => self.end(report),
         }
     }
@@ -235,15 +275,18 @@ impl Heard {
         if size <= self.scanned {
             return;
         }
+        if self.silence.broken() {
+            self.say(Said::Prompt(None));
+        }
         // Of a burst only the end is looked at: an older progress would be outdated by it.
         let from = self.scanned.max(size.saturating_sub(PIECE as u64));
         if from != self.scanned {
             self.scanner = TerminalProgress::default();
         }
         match logs::read_range(&self.folder.join(LOG_FILE), from, PIECE) {
-            Ok((bytes, _)) => {
-                self.scanned = from + bytes.len() as u64;
-                if let Some(progress) = self.scanner.scan(&bytes) {
+            Ok(part) => {
+                self.scanned = part.offset + part.bytes.len() as u64;
+                if let Some(progress) = self.scanner.scan(&part.bytes) {
                     self.say(Said::Progress(progress));
                 }
             }
@@ -322,7 +365,12 @@ mod tests {
         let listener = UnixListener::bind(folder.path().join(SHIM_SOCKET)).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let (inbox, messages) = crossbeam_channel::unbounded();
-        let shims = Shims::new(runtime.handle().clone(), inbox, Outputs::default());
+        let shims = Shims::new(
+            runtime.handle().clone(),
+            inbox,
+            Outputs::default(),
+            Duration::from_secs(45),
+        );
         let (socket, mut first) = StdUnixStream::pair().unwrap();
         let (id, attempt) = (TaskId(1), AttemptNumber::FIRST);
         let orders = shims.expect(id, attempt);

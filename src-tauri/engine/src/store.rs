@@ -21,7 +21,11 @@ pub(crate) use seal::{Seal, SealedEnvironment};
 pub use write::statements_run;
 pub(crate) use write::{Commit, EventRow, Store};
 
-const MIGRATIONS: &[&str] = &[include_str!("store/0001.sql"), include_str!("store/0002.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("store/0001.sql"),
+    include_str!("store/0002.sql"),
+    include_str!("store/0003.sql"),
+];
 
 /// How long a statement waits for another connection's lock.
 const BUSY: Duration = Duration::from_secs(5);

@@ -1,15 +1,21 @@
 //! The shim on Linux: from the empty process to the supervising loop.
 
 mod attempt;
+mod attending;
+mod bound;
 mod child;
 mod clock;
 mod connections;
+mod copying;
+mod direct;
 mod error;
 mod exit_file;
 mod finish;
+mod input;
 mod ladder;
 mod output;
 mod own_programs;
+mod pausing;
 mod processes;
 mod stopping;
 mod supervise;

@@ -26,7 +26,10 @@ export const host: Transport = {
     const follow = ++follows;
     let stopped = false;
     const channel = new Channel<ArrayBuffer>((bytes) => {
-      if (!stopped) onBytes(new Uint8Array(bytes));
+      if (stopped) return;
+      // The offset comes first, in eight bytes.
+      const offset = new DataView(bytes).getBigUint64(0, true);
+      onBytes(new Uint8Array(bytes, 8), Number(offset));
     });
     return {
       ended: call<undefined>('follow_log', { follow, id, offset, channel }),

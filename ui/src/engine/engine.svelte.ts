@@ -8,7 +8,7 @@ import { createContext } from 'svelte';
 import { HostClock } from './clock.svelte';
 import { Connection } from './connection.svelte';
 import { TaskStore } from './task-store.svelte';
-import { EngineError, expectReply, type Follow, type Transport } from './transport';
+import { EngineError, expectReply, type Follow, type OnBytes, type Transport } from './transport';
 import type {
   Answer,
   Call,
@@ -46,6 +46,24 @@ export class Engine {
     await this.#call({ method: 'cancel', params: { operation, id } });
   }
 
+  async pause(operation: OperationId, id: TaskId): Promise<void> {
+    await this.#call({ method: 'pause', params: { operation, id } });
+  }
+
+  async resume(operation: OperationId, id: TaskId): Promise<void> {
+    await this.#call({ method: 'resume', params: { operation, id } });
+  }
+
+  /** Types into a task that has its terminal as input. */
+  async typeIn(id: TaskId, text: string): Promise<void> {
+    const data = toBase64(new TextEncoder().encode(text));
+    await this.#call({ method: 'input', params: { id, data, session: null } });
+  }
+
+  async resize(id: TaskId, columns: number, rows: number): Promise<void> {
+    await this.#call({ method: 'resize', params: { id, columns, rows } });
+  }
+
   /** Answers exactly what `request` shows. */
   async answer(
     operation: OperationId,
@@ -71,7 +89,7 @@ export class Engine {
     return expectReply(await this.#call({ method: 'read_log', params }), 'log').size;
   }
 
-  followLog(id: TaskId, offset: number, onBytes: (bytes: Uint8Array) => void): Follow {
+  followLog(id: TaskId, offset: number, onBytes: OnBytes): Follow {
     return this.#transport.followLog(id, offset, onBytes);
   }
 
@@ -84,6 +102,10 @@ export class Engine {
       throw error;
     }
   }
+}
+
+function toBase64(bytes: Uint8Array): string {
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
 }
 
 /** The engine of this window, for every component below the one that set it. */

@@ -12,6 +12,8 @@ export function aTask(id: TaskId, changes: Partial<Task> = {}): Task {
     ...{ cwd: '/home/mika/work/harbour', output: 'terminal', session: null, parent: null },
     ...{ timeout_ms: null, ask_first: false, attempt: 1, progress: null },
     ...{ state: { name: 'running' }, created_at: now - 5 * MINUTE, started_at: now - 4 * MINUTE },
+    options: { grace_ms: null, keep_children: false, log_limit: null },
+    condition: { paused: false, disk_full: false, prompt: null },
     ended_at: null,
     ...changes,
   };
@@ -103,6 +105,7 @@ export function everyState(): FakeScene {
           signal: 'SIGINT',
           next_at: now + 5_000,
           waits_for: ['node (4711)', 'esbuild (4712)'],
+          refused: ['cannot kill pid 4713 of root'],
         },
       },
     }),

@@ -4,7 +4,7 @@
  * It keeps the contract (numbered events, operations that count once, answers
  * bound to what was shown) and runs no process. Never part of a release build.
  */
-import { EngineError, type Follow, type ReplyOf, type Transport } from './transport';
+import { EngineError, type Follow, type OnBytes, type ReplyOf, type Transport } from './transport';
 import type {
   Actor,
   Call,
@@ -50,7 +50,7 @@ export class FakeHost implements Transport {
   readonly details: Map<TaskId, Partial<TaskDetail>>;
   readonly logs: Map<TaskId, string>;
   readonly #operations = new Map<string, Reply>();
-  readonly #follows = new Map<TaskId, Set<(bytes: Uint8Array) => void>>();
+  readonly #follows = new Map<TaskId, Set<OnBytes>>();
   #listeners: ((event: Event) => void)[] = [];
 
   constructor(scene: FakeScene = { tasks: [], requests: [] }) {
@@ -87,12 +87,12 @@ export class FakeHost implements Transport {
     return { type: 'subscribed', epoch: this.epoch, seq: this.seq };
   }
 
-  followLog(id: TaskId, offset: number, onBytes: (bytes: Uint8Array) => void): Follow {
+  followLog(id: TaskId, offset: number, onBytes: OnBytes): Follow {
     const log = new TextEncoder().encode(this.logs.get(id) ?? '');
     const followers = this.#follows.get(id) ?? new Set();
     this.#follows.set(id, followers.add(onBytes));
     queueMicrotask(() => {
-      onBytes(log.slice(offset));
+      onBytes(log.slice(offset), offset);
     });
     const ended = this.tasks.get(id)?.state.name === 'ended';
     return {
@@ -130,7 +130,8 @@ export class FakeHost implements Transport {
   print(id: TaskId, text: string): void {
     this.logs.set(id, (this.logs.get(id) ?? '') + text);
     const bytes = new TextEncoder().encode(text);
-    for (const follower of this.#follows.get(id) ?? []) follower(bytes);
+    const offset = new TextEncoder().encode(this.logs.get(id)).length - bytes.length;
+    for (const follower of this.#follows.get(id) ?? []) follower(bytes, offset);
   }
 
   setTask(task: Task): void {
@@ -184,6 +185,13 @@ export class FakeHost implements Transport {
         return this.#once(call.params.operation, () => this.#runAgain(call.params.id));
       case 'cancel':
         return this.#once(call.params.operation, () => this.#cancel(call.params.id));
+      case 'pause':
+        return this.#once(call.params.operation, () => this.#pause(call.params.id, true));
+      case 'resume':
+        return this.#once(call.params.operation, () => this.#pause(call.params.id, false));
+      case 'input':
+      case 'resize':
+        return { type: 'done' };
       case 'answer':
         return this.#once(call.params.operation, () => this.#answer(call.params));
       case 'hello':
@@ -254,6 +262,8 @@ export class FakeHost implements Transport {
     const id = Math.max(0, ...this.tasks.keys()) + 1;
     this.setTask({
       ...{ id, kind: 'command', label: submit.label, command: submit.command, cwd: submit.cwd },
+      options: submit.options,
+      condition: { paused: false, disk_full: false, prompt: null },
       ...{ output: submit.output, session: submit.session, parent: null, attempt: 1 },
       ...{ timeout_ms: submit.timeout_ms, ask_first: submit.ask_first, progress: null },
       ...{ state: { name: 'running' }, created_at: this.now(), started_at: this.now() },
@@ -274,13 +284,24 @@ export class FakeHost implements Transport {
   #cancel(id: TaskId): Reply {
     const task = this.#task(id);
     if (task.state.name === 'ended') throw new EngineError('conflict', `task ${id} has ended`);
-    const stage = { signal: 'SIGINT', next_at: this.now() + 5_000, waits_for: ['make (4711)'] };
+    const stage = {
+      signal: 'SIGINT',
+      next_at: this.now() + 5_000,
+      waits_for: ['make (4711)'],
+      refused: [],
+    };
     if (task.state.name === 'queued') {
       this.setState(id, { name: 'ended', outcome: { type: 'cancelled', by: PERSON } });
     } else {
       this.setState(id, { name: 'stopping', cause: { type: 'cancelled', by: PERSON }, stage });
     }
     return { type: 'cancelling', task: this.#task(id) };
+  }
+
+  #pause(id: TaskId, paused: boolean): Reply {
+    const task = this.#task(id);
+    this.setTask({ ...task, condition: { ...task.condition, paused } });
+    return { type: 'changed', task: this.#task(id) };
   }
 
   #answer({ request: id, answer, comment, shown }: GiveAnswer): Reply {

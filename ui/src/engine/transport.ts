@@ -8,6 +8,12 @@ import type { Call, ErrorCode, ErrorReply, Event, FieldError, Reply, TaskId } fr
 export type ReplyType = Reply['type'];
 export type ReplyOf<Type extends ReplyType> = Extract<Reply, { type: Type }>;
 
+/**
+ * Takes the next bytes of a log and the offset they begin at: beyond those before, where a
+ * bounded log has lost what was between.
+ */
+export type OnBytes = (bytes: Uint8Array, offset: number) => void;
+
 /** A log that is being followed. */
 export interface Follow {
   /** Settles when the task has ended and every byte was handed over. */
@@ -19,7 +25,7 @@ export interface Transport {
   rpc(call: Call): Promise<Reply>;
   /** Hands over every event after the reply, in order. */
   events(onEvent: (event: Event) => void): Promise<ReplyOf<'subscribed'>>;
-  followLog(id: TaskId, offset: number, onBytes: (bytes: Uint8Array) => void): Follow;
+  followLog(id: TaskId, offset: number, onBytes: OnBytes): Follow;
 }
 
 /** What a host, or the way to it, refused. */

@@ -7,7 +7,9 @@ const STEPS: Record<string, number> = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }
 /** Returns whether what is typed now is meant for a field. */
 export function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
-  if (target.closest('.xterm') !== null) return false;
+  // Most terminals only show; one that a task reads from takes every key.
+  const terminal = target.closest('.xterm');
+  if (terminal !== null) return terminal.closest('[data-typing]') !== null;
   return target.matches('input, textarea, select, [contenteditable]');
 }
 

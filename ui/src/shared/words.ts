@@ -8,6 +8,7 @@ import type {
   ExitStatus,
   Failure,
   Outcome,
+  Source,
   StateName,
   StopCause,
   Task,
@@ -15,7 +16,7 @@ import type {
 } from '../engine/types';
 
 /** How a state looks: the colour and the sign of its badge. */
-export type Tone = 'idle' | 'busy' | 'ask' | 'stop' | 'good' | 'bad' | 'gone';
+export type Tone = 'idle' | 'busy' | 'held' | 'ask' | 'stop' | 'good' | 'bad' | 'gone';
 
 /** Returns the state's bare name, as filters and tests know it. */
 export function stateName(state: TaskState): StateName {
@@ -36,6 +37,42 @@ export function stateWords(state: TaskState): string {
     case 'ended':
       return outcomeWords(state.outcome);
   }
+}
+
+/** What the words of a task are about. */
+type Standing = Pick<Task, 'state' | 'condition'>;
+
+/** Returns the words for where a task stands: those of the state, and what is beside it. */
+export function taskWords({ state, condition }: Standing): string {
+  if (isAlive(state) && condition.paused) return 'Paused';
+  if (state.name === 'running' && condition.prompt !== null) return 'Needs input';
+  return stateWords(state);
+}
+
+export function taskTone({ state, condition }: Standing): Tone {
+  if (isAlive(state) && condition.paused) return 'held';
+  if (state.name === 'running' && condition.prompt !== null) return 'ask';
+  return stateTone(state);
+}
+
+/** Returns whether a task runs, or would if it had not to wait for an answer. */
+export function isAlive(state: TaskState): boolean {
+  return state.name === 'running' || state.name === 'waiting';
+}
+
+/** Returns why a task is where it is, where its words leave that open. */
+export function taskExplanation({ state, condition }: Standing): string | null {
+  if (state.name === 'ended') return stateExplanation(state);
+  const lines = [
+    stateExplanation(state),
+    condition.disk_full
+      ? 'The disk is full: the task waits until there is room for its output.'
+      : null,
+    condition.prompt === null
+      ? null
+      : `It printed nothing since it seems to have asked: ${condition.prompt}`,
+  ].filter((line) => line !== null);
+  return lines.length === 0 ? null : lines.join('\n');
 }
 
 function outcomeWords(outcome: Outcome): string {
@@ -238,6 +275,16 @@ export function commandWords(command: CommandLine): string {
 function quoted(word: string): string {
   if (/^[\p{L}\p{N}_\-./:=@%+,]+$/u.test(word)) return word;
   return `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+/** Returns where a progress comes from. */
+export function sourceWords(source: Source): string {
+  switch (source) {
+    case 'reported':
+      return 'Reported by the task';
+    case 'terminal':
+      return 'Told by the program to its terminal';
+  }
 }
 
 /** Returns what the history calls an event. */

@@ -39,5 +39,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
 fn cancel(host: &Host, id: TaskId) -> Result<String, Failure> {
     let reply = host.call(&Call::Cancel { operation: new_operation()?, id })?;
     let Reply::Cancelling { task } = reply else { return Err(Failure::unexpected(&reply)) };
-    Ok(task.state.words())
+    Ok(task.words())
 }

@@ -7,13 +7,15 @@ use nod_core::environment::{Change, EnvironmentChange};
 use nod_core::ids::{TaskId, Timestamp};
 use nod_core::protocol::{Attempt, Call, Reply, TaskDetail};
 use nod_core::request::Request;
-use nod_core::task::{ExitStatus, signal_name};
+use nod_core::task::{ExitStatus, TaskState, signal_name};
 
 use super::list::now;
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::text::neutralised;
 use crate::{duration, exit, output, table};
+
+const DISK_FULL: &str = "full: the task waits until its output has room again";
 
 /// Show all there is to know of one task
 #[derive(Args)]
@@ -60,7 +62,10 @@ fn render(detail: &TaskDetail, now: Timestamp) -> String {
 fn summary(page: &mut Page, detail: &TaskDetail, now: Timestamp) {
     let task = &detail.task;
     page.row("task", &task.id.to_string());
-    page.row("state", &task.state.words());
+    page.row("state", &task.words());
+    page.maybe("disk", task.condition.disk_full.then(|| DISK_FULL.to_owned()));
+    page.maybe("asks", task.condition.prompt.clone());
+    page.maybe("stopping", stopping_words(&task.state));
     page.maybe("why", task.state.outcome().and_then(nod_core::task::Outcome::explanation));
     page.maybe("label", task.label.clone());
     page.row("command", &task.command.display());
@@ -72,6 +77,14 @@ fn summary(page: &mut Page, detail: &TaskDetail, now: Timestamp) {
     page.row("submitted", &format!("{} ago", duration::words(now.since(task.created_at))));
     page.maybe("took", Some(table::elapsed(task, now)).filter(|words| !words.is_empty()));
     page.maybe("log", detail.log_path.clone());
+}
+
+/// Returns what a task that is being ended waits for, and what cannot be ended.
+fn stopping_words(state: &TaskState) -> Option<String> {
+    let TaskState::Stopping { stage: Some(stage), .. } = state else { return None };
+    let waits_for = stage.waits_for.join(", ");
+    let parts = [&[format!("{}, waits for {waits_for}", stage.signal)], &stage.refused[..]];
+    Some(parts.concat().join("; "))
 }
 
 fn attempt_words(attempt: &Attempt) -> String {

@@ -10,11 +10,11 @@ use nod_core::command::CommandLine;
 use nod_core::environment::{Environment, without_leaks};
 use nod_core::ids::{SessionId, TaskId};
 use nod_core::protocol::{Call, Reply, Submit};
-use nod_core::task::OutputMode;
+use nod_core::task::{OutputMode, RunOptions};
 
 use crate::failure::Failure;
 use crate::host::Host;
-use crate::{duration, exit, output};
+use crate::{bytes, duration, exit, output};
 
 /// Run a command in the background
 ///
@@ -40,15 +40,50 @@ pub(crate) struct Arguments {
     /// The agent conversation that the result is for
     #[arg(long)]
     session: Option<String>,
+    /// Let people type into the task, in the window or with `nod stdin`
+    #[arg(short, long)]
+    interactive: bool,
     /// Give the command a pipe instead of a terminal
-    #[arg(long)]
+    #[arg(long, conflicts_with = "interactive")]
     no_tty: bool,
+    /// Let the command write the log file itself: faster, but it can also overwrite it
+    #[arg(long, conflicts_with_all = ["interactive", "no_tty"])]
+    direct: bool,
+    /// Leave alone what the command leaves running, such as daemons
+    #[arg(long)]
+    keep_children: bool,
+    /// How long each signal of a cancel may take to work, such as 2s
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    grace: Option<Duration>,
+    /// How much of the disk the output may take, such as 10MiB; 0 for all of it
+    #[arg(long, value_name = "SIZE", value_parser = bytes::parse)]
+    log_limit: Option<u64>,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
+impl Arguments {
+    fn output(&self) -> OutputMode {
+        match (self.interactive, self.no_tty, self.direct) {
+            (true, _, _) => OutputMode::Interactive,
+            (_, true, _) => OutputMode::Pipe,
+            (_, _, true) => OutputMode::Direct,
+            (false, false, false) => OutputMode::Terminal,
+        }
+    }
+
+    fn options(&self) -> RunOptions {
+        RunOptions {
+            grace_ms: self.grace.map(duration::in_milliseconds),
+            keep_children: self.keep_children,
+            log_limit: self.log_limit,
+        }
+    }
+}
+
 pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
+    let (output, options) = (arguments.output(), arguments.options());
     let command = command_line(arguments.command)?;
     let message = if arguments.ask_first {
         "waiting for approval in the Nod window".to_owned()
@@ -63,7 +98,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
         extra_environment: arguments.env.into_iter().collect(),
         label: arguments.label,
         session: arguments.session.map(SessionId),
-        output: if arguments.no_tty { OutputMode::Pipe } else { OutputMode::Terminal },
+        output,
+        options,
         timeout_ms: arguments.timeout.map(duration::in_milliseconds),
         ask_first: arguments.ask_first,
     };

@@ -37,6 +37,10 @@ pub enum Reply {
     Cancelling {
         task: Box<Task>,
     },
+    /// The task as it is after a change of it.
+    Changed {
+        task: Box<Task>,
+    },
     Closed {
         request: RequestId,
         closure: Closure,

@@ -30,7 +30,7 @@ fn cancelling() -> TaskState {
 }
 
 fn stage() -> StopStage {
-    StopStage { signal: "SIGINT".into(), next_at: None, waits_for: vec![] }
+    StopStage { signal: "SIGINT".into(), next_at: None, waits_for: vec![], refused: vec![] }
 }
 
 fn spawn_error() -> SpawnError {

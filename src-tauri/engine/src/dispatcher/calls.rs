@@ -28,6 +28,9 @@ impl Dispatcher {
         let said = match change {
             Change::Submit(new) => self.submit(&actor, *new, turn),
             Change::Cancel { operation, id } => self.cancel(actor, operation, id, turn),
+            Change::Pause { operation, id, paused } => self.pause(operation, id, paused, turn),
+            Change::Input(typed) => self.type_in(&actor, typed, turn),
+            Change::Resize { id, columns, rows } => self.resize(id, columns, rows, turn),
             Change::Progress(progress) => self.report(&actor, progress),
             Change::Ask(ask, program) => self.ask(&actor, *ask, program, turn),
             Change::Withdraw(operation) => self.withdraw(&actor, &operation, turn),
@@ -111,6 +114,8 @@ impl Dispatcher {
             command: new.command,
             cwd: new.cwd,
             output: new.output,
+            options: new.options,
+            condition: Default::default(),
             session,
             parent: parent.map(|parent| parent.task().id),
             timeout_ms: new.timeout_ms,
@@ -200,7 +205,7 @@ impl Dispatcher {
         }
     }
 
-    fn not_live(&self, id: TaskId, hint: &'static str) -> EngineError {
+    pub(super) fn not_live(&self, id: TaskId, hint: &'static str) -> EngineError {
         match self.stored_task(id) {
             Ok(task) => EngineError::WrongState { id, state: task.state.words(), hint },
             Err(error) => error,

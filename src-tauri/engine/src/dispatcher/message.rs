@@ -7,9 +7,9 @@ use nod_core::command::CommandLine;
 use nod_core::environment::{Environment, EnvironmentChange};
 use nod_core::ids::{AttemptNumber, OperationId, SessionId, TaskId, Timestamp};
 use nod_core::progress::Progress;
-use nod_core::protocol::{Ask, GiveAnswer, Reply};
+use nod_core::protocol::{Ask, GiveAnswer, Reply, TypeIn};
 use nod_core::shim::{ProcessIdentity, Report, ShimStop, Status};
-use nod_core::task::{ExitStatus, OutputMode, SpawnError, StopStage};
+use nod_core::task::{ExitStatus, OutputMode, RunOptions, SpawnError, StopStage};
 use tokio::sync::oneshot;
 
 use crate::error::EngineError;
@@ -50,6 +50,18 @@ pub(crate) enum Change {
         operation: OperationId,
         id: TaskId,
     },
+    /// Halts the task, or lets it go on.
+    Pause {
+        operation: OperationId,
+        id: TaskId,
+        paused: bool,
+    },
+    Input(TypeIn),
+    Resize {
+        id: TaskId,
+        columns: u16,
+        rows: u16,
+    },
     Progress(Progress),
     /// With the program that asks, where it is no task.
     Ask(Box<Ask>, Option<Program>),
@@ -76,6 +88,7 @@ pub(crate) struct NewTask {
     pub(crate) label: Option<String>,
     pub(crate) session: Option<SessionId>,
     pub(crate) output: OutputMode,
+    pub(crate) options: RunOptions,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) ask_first: bool,
     pub(crate) environment: NewEnvironment,
@@ -116,6 +129,12 @@ pub(crate) enum Said {
         status: ExitStatus,
         at: Timestamp,
     },
+    /// Whether the output has no room on the disk.
+    DiskFull(bool),
+    /// The task asks something and is silent since, or is so no more.
+    Prompt(Option<String>),
+    /// So many bytes were not typed.
+    InputLost(u64),
     Stopping {
         cause: ShimStop,
         stage: StopStage,

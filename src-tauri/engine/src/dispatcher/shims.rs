@@ -2,7 +2,7 @@
 
 use nod_core::ids::{AttemptNumber, TaskId, Timestamp};
 use nod_core::protocol::EventChange;
-use nod_core::shim::{ProcessIdentity, Report, Status};
+use nod_core::shim::{ProcessIdentity, Report, Status, ToShim};
 use nod_core::task::{StopCause, Task, TaskState};
 use nod_core::transition::{Effect, Input};
 
@@ -31,6 +31,19 @@ impl Dispatcher {
         let input = match said {
             Said::Status(status) => return self.adopted(id, attempt, *status, turn),
             Said::Progress(progress) => return self.note_progress(id, progress),
+            Said::DiskFull(full) => {
+                let what = if full { "disk_full" } else { "disk_has_room" };
+                return self.change_condition(id, (what, None), turn, |now| now.disk_full = full);
+            }
+            Said::Prompt(prompt) => {
+                let what = if prompt.is_some() { "needs_input" } else { "goes_on" };
+                let what = (what, prompt.clone());
+                return self.change_condition(id, what, turn, |now| now.prompt = prompt);
+            }
+            Said::InputLost(bytes) => {
+                let detail = Some(format!("{bytes} bytes: the task does not read its input"));
+                return self.tell_task(id, ("input_lost", detail), turn);
+            }
             Said::Started { process, at } => {
                 self.started(id, process, at, turn);
                 Input::Started
@@ -73,6 +86,12 @@ impl Dispatcher {
         }
         if let Some((cause, stage)) = status.stopping {
             self.decide_shim(id, attempt, Said::Stopping { cause, stage }, turn);
+        }
+        self.decide_shim(id, attempt, Said::DiskFull(status.disk_full), turn);
+        let paused = self.live.task(id).is_some_and(|live| live.task().condition.paused);
+        if paused != status.paused {
+            let order = if paused { ToShim::Pause } else { ToShim::Resume };
+            turn.orders.push((id, attempt, order));
         }
         // Told once more: the host that stored the cancel may have died before it told.
         let cancelled = self.live.task(id).is_some_and(|live| {
@@ -131,7 +150,11 @@ fn apply_report(row: &mut AttemptRow, report: &Report) {
         .left
         .iter()
         .map(|left| {
-            let fate = if left.ended { "ended" } else { "left alone or could not be ended" };
+            let fate = match &left.foreign_user {
+                _ if left.ended => "ended".to_owned(),
+                Some(user) => format!("cannot kill pid {} of {user}", left.pid),
+                None => "left alone".to_owned(),
+            };
             format!("{} ({}), {fate}", left.name, left.pid)
         })
         .collect();

@@ -6,7 +6,7 @@ use nod_core::environment::Environment;
 use nod_core::ids::{EventNumber, OperationId, Timestamp};
 use nod_core::protocol::{Ask, GiveAnswer};
 use nod_core::request::{Answer, Request};
-use nod_core::shim::{ProcessIdentity, Report, ToShim};
+use nod_core::shim::{ProcessIdentity, Report, SHIM_PROTOCOL, ToShim};
 use nod_core::task::{ExitStatus, Outcome, OutputMode, QueueReason, StateName};
 use tokio::sync::oneshot;
 
@@ -36,11 +36,22 @@ impl Table {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (inbox, _messages) = crossbeam_channel::unbounded();
         let outputs = Outputs::default();
-        let shims = crate::shims::Shims::new(runtime.handle().clone(), inbox, outputs.clone());
+        let shims = crate::shims::Shims::new(
+            runtime.handle().clone(),
+            inbox,
+            outputs.clone(),
+            Duration::from_secs(45),
+        );
         let numbers = Numbers { task: TaskId(0), request: RequestId(0), event: EventNumber(0) };
         let events = Events::new();
-        let settings =
-            Settings { slots, grace_ms: 1, boot_id: "boot".into(), open_files: None, umask: 0o022 };
+        let settings = Settings {
+            slots,
+            grace_ms: 1,
+            log_limit: None,
+            boot_id: "boot".into(),
+            open_files: None,
+            umask: 0o022,
+        };
         Self {
             seal: Seal::load(&folder.path().join("seal.key")).unwrap(),
             subscription: events.subscribe(),
@@ -96,6 +107,7 @@ impl Table {
             label: None,
             session: None,
             output: OutputMode::Terminal,
+            options: Default::default(),
             timeout_ms: None,
             ask_first,
             environment: NewEnvironment::Given { sealed, plain: plain.into() },

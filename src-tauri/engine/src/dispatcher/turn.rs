@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{AuditRow, Event, EventChange, Reply};
 use nod_core::request::Closure;
+use nod_core::shim::ToShim;
 use nod_core::transition::Effect;
 
 use super::live::Live;
@@ -22,6 +23,8 @@ pub(crate) struct Turn {
     pub(crate) askers: Vec<(RequestId, ReplyTo)>,
     pub(crate) effects: Vec<(TaskId, AttemptNumber, Effect)>,
     pub(crate) starts: Vec<Start>,
+    /// What shims are told beside the effects.
+    pub(crate) orders: Vec<(TaskId, AttemptNumber, ToShim)>,
     pub(crate) closed: Vec<(RequestId, Closure)>,
     /// New tasks, whose output can be waited for from now on.
     pub(crate) begun: Vec<TaskId>,
@@ -44,6 +47,7 @@ impl Turn {
             askers: Vec::new(),
             effects: Vec::new(),
             starts: Vec::new(),
+            orders: Vec::new(),
             closed: Vec::new(),
             begun: Vec::new(),
             ended: Vec::new(),

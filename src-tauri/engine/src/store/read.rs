@@ -83,7 +83,7 @@ impl Drop for Lent {
 
 const TASK: &str = "tasks.id, kind, tasks.label, tasks.command, cwd, output, session, parent,
     timeout_ms, ask_first, attempt, state_json, progress, created_at, started_at, ended_at,
-    environment, environment_changes";
+    environment, environment_changes, options, condition";
 
 /// Where a list looks. The search is read first, in the order of the ids that it finds, and only
 /// as far as the page goes: neither a sort nor a set of all that a common word is found in.
@@ -353,12 +353,14 @@ fn task_row(row: &Row<'_>) -> Result<TaskRow, StoreError> {
         command: json("tasks", id, &text(3)?)?,
         cwd: text(4)?,
         output: json("tasks", id, &text(5)?)?,
+        options: json("tasks", id, &text(18)?)?,
         session: row.get::<_, Option<String>>(6)?.map(SessionId),
         parent: row.get::<_, Option<i64>>(7)?.map(TaskId),
         timeout_ms: row.get::<_, Option<i64>>(8)?.map(unsigned),
         ask_first: row.get(9)?,
         attempt: AttemptNumber(row.get(10)?),
         state: json("tasks", id, &text(11)?)?,
+        condition: json("tasks", id, &text(19)?)?,
         progress: progress.map(|progress| json("tasks", id, &progress)).transpose()?,
         created_at: Timestamp(row.get(13)?),
         started_at: row.get::<_, Option<i64>>(14)?.map(Timestamp),

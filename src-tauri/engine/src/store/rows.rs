@@ -57,6 +57,7 @@ pub(crate) struct LiveRow {
 pub(crate) enum OperationResult {
     Submitted { id: TaskId },
     Cancelled { id: TaskId },
+    Paused { id: TaskId, paused: bool },
     Asked { request: RequestId },
     Answered { request: RequestId },
 }

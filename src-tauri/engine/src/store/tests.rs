@@ -36,6 +36,8 @@ fn row(id: i64, label: &str, state: TaskState, environment: &SealedEnvironment) 
         command: CommandLine::Argv { argv: vec!["make".into(), format!("target{id}")] },
         cwd: "/".into(),
         output: OutputMode::Terminal,
+        options: Default::default(),
+        condition: Default::default(),
         session: None,
         parent: None,
         timeout_ms: Some(5),

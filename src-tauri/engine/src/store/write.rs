@@ -168,9 +168,9 @@ fn insert_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), Store
         .prepare_cached(
             "INSERT INTO tasks (id, kind, label, command, command_text, cwd, output, session,
                  parent, timeout_ms, ask_first, attempt, state, state_json, progress, environment,
-                 environment_changes, created_at, started_at, ended_at)
+                 environment_changes, created_at, started_at, ended_at, options, condition)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                 ?18, ?19, ?20)",
+                 ?18, ?19, ?20, ?21, ?22)",
         )?
         .execute(params![
             task.id.0,
@@ -193,6 +193,8 @@ fn insert_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), Store
             task.created_at.0,
             task.started_at.map(|at| at.0),
             task.ended_at.map(|at| at.0),
+            text(&task.options),
+            text(&task.condition),
         ])?;
     Ok(())
 }
@@ -202,7 +204,7 @@ fn update_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), Store
     transaction
         .prepare_cached(
             "UPDATE tasks SET attempt = ?2, state = ?3, state_json = ?4, progress = ?5,
-                 started_at = ?6, ended_at = ?7
+                 started_at = ?6, ended_at = ?7, condition = ?8
              WHERE id = ?1",
         )?
         .execute(params![
@@ -213,6 +215,7 @@ fn update_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), Store
             task.progress.as_ref().map(text),
             task.started_at.map(|at| at.0),
             task.ended_at.map(|at| at.0),
+            text(&task.condition),
         ])?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Starting the child: its output's two ends, its limits, and why it did not start.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -15,33 +15,45 @@ use rustix::process::{Resource, Rlimit};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
+use super::system;
+
 /// A child that runs, or has already ended.
 pub(crate) struct Child {
     pub(crate) pid: i32,
-    /// Where its output can be read, without blocking.
-    pub(crate) output: OwnedFd,
+    /// Where its output can be read, without blocking; nothing where it is the log itself.
+    pub(crate) output: Option<OwnedFd>,
     /// The child's end of the terminal: while it is held, whoever closes all of theirs can open
     /// the terminal again by its name, and what they write there is read.
     pub(crate) terminal: Option<OwnedFd>,
 }
 
-/// Starts the spec's program in a process group of its own.
-pub(crate) fn start(spec: &Spec) -> Result<Child, SpawnError> {
+/// The ends of the child's output: ours to read, and what the child gets.
+struct Ends {
+    output: Option<OwnedFd>,
+    childs: OwnedFd,
+}
+
+/// Starts the spec's program in a process group of its own. `log` is what a direct output is.
+pub(crate) fn start(spec: &Spec, log: &File) -> Result<Child, SpawnError> {
     let Some((program, arguments)) = spec.argv.split_first() else {
         return Err(spawn_error(spec, "there is no command to run".to_owned(), false));
     };
-    let system = |error: io::Error| spawn_error(spec, error.to_string(), false);
-    let (output, child_end) = open_output(spec.output).map_err(system)?;
-    let terminal = held_terminal(spec.output, &child_end).map_err(system)?;
+    let failed = |error: io::Error| spawn_error(spec, error.to_string(), false);
+    let Ends { output, childs } = open_output(spec.output, log).map_err(failed)?;
+    let held = spec.output.is_terminal().then(|| childs.try_clone());
+    let terminal = held.transpose().map_err(failed)?;
     let mut command = Command::new(program);
     // No pre_exec and no current_dir: std then uses posix_spawn, which copies no page tables. For
     // a folder it would look posix_spawn up at run time, and a static program finds nothing so.
-    command
-        .args(arguments)
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(child_end.try_clone().map_err(system)?)
-        .stderr(child_end);
+    command.args(arguments).stdout(childs.try_clone().map_err(failed)?);
+    if spec.output == OutputMode::Interactive {
+        command.stdin(childs.try_clone().map_err(failed)?);
+        // A session of its own is a group of its own.
+        system::lead_terminal_session(&mut command);
+    } else {
+        command.stdin(Stdio::null()).process_group(0);
+    }
+    command.stderr(childs);
     let spawned = with_umask(spec.umask, || {
         with_open_files(spec.open_files, || in_folder(&spec.cwd, || command.spawn()))
     });
@@ -53,24 +65,18 @@ pub(crate) fn start(spec: &Spec) -> Result<Child, SpawnError> {
     }
 }
 
-fn open_output(mode: OutputMode) -> io::Result<(OwnedFd, OwnedFd)> {
-    let (ours, childs) = match mode {
-        OutputMode::Terminal => open_terminal()?,
+fn open_output(mode: OutputMode, log: &File) -> io::Result<Ends> {
+    let (output, childs) = match mode {
+        OutputMode::Terminal | OutputMode::Interactive => open_terminal()?,
         OutputMode::Pipe => {
             let (reader, writer) = io::pipe()?;
             (reader.into(), writer.into())
         }
+        OutputMode::Direct => return Ok(Ends { output: None, childs: log.try_clone()?.into() }),
     };
-    let flags = rustix::fs::fcntl_getfl(&ours)?;
-    rustix::fs::fcntl_setfl(&ours, flags | OFlags::NONBLOCK)?;
-    Ok((ours, childs))
-}
-
-fn held_terminal(mode: OutputMode, child_end: &OwnedFd) -> io::Result<Option<OwnedFd>> {
-    match mode {
-        OutputMode::Terminal => child_end.try_clone().map(Some),
-        OutputMode::Pipe => Ok(None),
-    }
+    let flags = rustix::fs::fcntl_getfl(&output)?;
+    rustix::fs::fcntl_setfl(&output, flags | OFlags::NONBLOCK)?;
+    Ok(Ends { output: Some(output), childs })
 }
 
 fn open_terminal() -> io::Result<(OwnedFd, OwnedFd)> {

@@ -1,152 +1,107 @@
-//! Copying what the task prints into its log, and when to say how large that is.
+//! What the task prints: on its way into the log, or written there by the task itself, and when
+//! to say how large the log is.
 
 use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-use rustix::buffer::spare_capacity;
-use rustix::io::Errno;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use super::clock::Moment;
+use super::copying::{Copying, Flow};
+use super::direct::Direct;
 
-const PIECE: usize = 64 * 1024;
 /// Ten announcements a second.
 const QUIET_MS: u64 = 100;
-const RETRY_MS: u64 = 1000;
 
-/// What a look at the task's output came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flow {
-    /// There may be more to read at once.
-    More,
-    /// Nothing is there now.
-    Empty,
-    /// Nothing will ever come.
-    Closed,
-    /// The log takes no more bytes.
-    Full,
-}
-
-/// The task's output on its way into the log.
+/// The task's output.
 pub(crate) struct Output {
-    source: OwnedFd,
-    /// The other end of a terminal, held so that the source does not close while the task lives.
-    terminal: Option<OwnedFd>,
-    /// Nothing will come from the source any more.
-    closed: bool,
-    log: File,
-    /// What was read last.
-    piece: Vec<u8>,
-    /// How many bytes of the piece the log has taken.
-    written: usize,
-    size: u64,
-    retry_at: Option<Moment>,
+    way: Way,
     announced: u64,
     quiet_until: Moment,
 }
 
+enum Way {
+    Copied(Copying),
+    Direct(Direct),
+}
+
 impl Output {
-    pub(crate) fn new(source: OwnedFd, terminal: Option<OwnedFd>, log: File, now: Moment) -> Self {
-        let size = log.metadata().map_or(0, |metadata| metadata.len());
-        Self {
-            source,
-            terminal,
-            closed: false,
-            log,
-            // Reserved and not zeroed: a silent task's shim never touches these pages.
-            piece: Vec::with_capacity(PIECE),
-            written: 0,
-            size,
-            retry_at: None,
-            announced: size,
-            quiet_until: now,
-        }
+    /// Returns output that this process copies from `source` into the log.
+    pub(crate) fn copied(
+        source: OwnedFd,
+        terminal: Option<OwnedFd>,
+        (log, limit): (File, Option<u64>),
+        now: Moment,
+    ) -> Self {
+        Self::on(Way::Copied(Copying::new(source, terminal, log, limit)), now)
+    }
+
+    /// Returns output that the task writes into the log by itself.
+    pub(crate) fn direct((log, limit): (File, Option<u64>), now: Moment) -> Self {
+        Self::on(Way::Direct(Direct::new(log, limit, now)), now)
+    }
+
+    fn on(way: Way, now: Moment) -> Self {
+        let mut output = Self { way, announced: 0, quiet_until: now };
+        output.announced = output.size();
+        output
     }
 
     /// Returns the size of the log.
     pub(crate) fn size(&self) -> u64 {
-        self.size
+        match &self.way {
+            Way::Copied(copying) => copying.size(),
+            Way::Direct(direct) => direct.size(),
+        }
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.retry_at.is_some()
+        match &self.way {
+            Way::Copied(copying) => copying.is_full(),
+            // The task hears it from its own write.
+            Way::Direct(_) => false,
+        }
     }
 
     /// Returns what to wait on. Nothing on a full disk: the writer has to wait.
     pub(crate) fn source(&self) -> Option<BorrowedFd<'_>> {
-        (!self.closed && !self.is_full()).then(|| self.source.as_fd())
+        match &self.way {
+            Way::Copied(copying) => copying.source(),
+            Way::Direct(direct) => direct.source(),
+        }
     }
 
     pub(crate) fn is_due(&self, now: Moment) -> bool {
-        self.retry_at.is_some_and(|at| at <= now)
-    }
-
-    /// Copies one piece.
-    pub(crate) fn copy(&mut self, now: Moment) -> Flow {
-        if !self.write_held(now) {
-            return Flow::Full;
-        }
-        let flow = self.fill();
-        if self.write_held(now) { flow } else { Flow::Full }
-    }
-
-    /// Copies what is there, but not much more than `limit` bytes, when the task is over.
-    pub(crate) fn drain(&mut self, now: Moment, limit: u64) -> Flow {
-        self.terminal = None;
-        let end = self.size.saturating_add(limit);
-        loop {
-            let flow = self.copy(now);
-            if flow != Flow::More || self.size >= end {
-                return flow;
-            }
-        }
-    }
-
-    /// Reads until the piece is full or nothing is there: a terminal gives 4 KiB at most at once.
-    fn fill(&mut self) -> Flow {
-        self.piece.clear();
-        self.written = 0;
-        let flow = loop {
-            if self.piece.len() == self.piece.capacity() {
-                break Flow::More;
-            }
-            match rustix::io::read(&self.source, spare_capacity(&mut self.piece)) {
-                Ok(0) => break Flow::Closed,
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break Flow::Empty,
-                // A terminal's way to say that nobody holds its other end: EIO.
-                Err(_) => break Flow::Closed,
-            }
+        let at = match &self.way {
+            Way::Copied(copying) => copying.retry_at(),
+            Way::Direct(direct) => direct.next_moment(),
         };
-        self.closed = flow == Flow::Closed;
-        flow
+        at.is_some_and(|at| at <= now)
     }
 
-    /// Returns whether the log took everything.
-    ///
-    /// Whatever the reason is, no byte is thrown away and the writer waits: on a full disk, over
-    /// a quota or a limit of file size, while a network drive is away.
-    fn write_held(&mut self, now: Moment) -> bool {
-        while self.written < self.piece.len() {
-            match self.log.write(&self.piece[self.written..]) {
-                Ok(count) if count > 0 => {
-                    self.written += count;
-                    self.size += count as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(_) | Err(_) => {
-                    self.retry_at = Some(now.plus(RETRY_MS));
-                    return false;
-                }
+    /// Takes in what is there, one piece at most.
+    pub(crate) fn take(&mut self, now: Moment) -> Flow {
+        match &mut self.way {
+            Way::Copied(copying) => copying.copy(now),
+            Way::Direct(direct) => {
+                direct.look(now);
+                Flow::Empty
             }
         }
-        self.retry_at = None;
-        true
+    }
+
+    /// Takes in what is there, but not much more than `limit` bytes, when the task is over.
+    pub(crate) fn drain(&mut self, now: Moment, limit: u64) -> Flow {
+        match &mut self.way {
+            Way::Copied(copying) => copying.drain(now, limit),
+            Way::Direct(direct) => {
+                direct.look(now);
+                Flow::Closed
+            }
+        }
     }
 
     /// Returns the size to announce now, if there is something new and enough time has passed.
     pub(crate) fn announcement(&mut self, now: Moment) -> Option<u64> {
-        if self.size == self.announced || now < self.quiet_until {
+        if self.size() == self.announced || now < self.quiet_until {
             return None;
         }
         self.quiet_until = now.plus(QUIET_MS);
@@ -155,14 +110,19 @@ impl Output {
 
     /// Returns the size if it was not announced yet.
     pub(crate) fn last_announcement(&mut self) -> Option<u64> {
-        let is_news = self.size != self.announced;
-        self.announced = self.size;
-        is_news.then_some(self.size)
+        let size = self.size();
+        let is_news = size != self.announced;
+        self.announced = size;
+        is_news.then_some(size)
     }
 
     /// Returns when this needs the clock next.
     pub(crate) fn next_moment(&self) -> Option<Moment> {
-        let announce_at = (self.size != self.announced).then_some(self.quiet_until);
-        announce_at.into_iter().chain(self.retry_at).min()
+        let announce_at = (self.size() != self.announced).then_some(self.quiet_until);
+        let way = match &self.way {
+            Way::Copied(copying) => copying.retry_at(),
+            Way::Direct(direct) => direct.next_moment(),
+        };
+        announce_at.into_iter().chain(way).min()
     }
 }

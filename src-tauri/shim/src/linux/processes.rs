@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::mem::MaybeUninit;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -174,6 +175,22 @@ pub(crate) fn name(pid: i32) -> String {
     let count = read_start(CWD, &format!("/proc/{pid}/comm"), &mut comm).unwrap_or(0);
     let name = String::from_utf8_lossy(&comm[..count]);
     name.chars().filter(|character| !character.is_control()).collect()
+}
+
+/// Returns the name of a process's user, or the user's number, where that is not this user.
+pub(crate) fn foreign_user(pid: i32) -> Option<String> {
+    let uid = std::fs::metadata(format!("/proc/{pid}")).ok()?.uid();
+    if uid == rustix::process::getuid().as_raw() {
+        return None;
+    }
+    // By hand: a static program cannot ask the name service.
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    Some(name.unwrap_or_else(|| format!("user {uid}")))
 }
 
 fn read_all() -> Vec<Process> {

@@ -16,6 +16,8 @@ const REFUSAL_WAIT_MS: u64 = 2000;
 /// How often at once to look for processes that were born while others were signalled.
 const MOST_LOOKS: usize = 20;
 const MOST_NAMES: usize = 5;
+/// What a person who is at the terminal would do.
+pub(crate) const CTRL_C: &str = "Ctrl-C";
 
 /// The ending of a task's processes.
 pub(crate) struct Stopping {
@@ -24,11 +26,14 @@ pub(crate) struct Stopping {
     stage: Option<StopStage>,
     /// Processes of other users, which this one may not signal.
     refused: Vec<ProcessIdentity>,
+    /// The main process hears Ctrl-C from its terminal.
+    typed: bool,
 }
 
 impl Stopping {
-    pub(crate) fn new(main: i32, ladder: Ladder) -> Self {
-        Self { main, ladder, stage: None, refused: Vec::new() }
+    /// Returns a ladder on whose first rung Ctrl-C is `typed` by the caller, instead of a signal.
+    pub(crate) fn new(main: i32, ladder: Ladder, typed: bool) -> Self {
+        Self { main, ladder, stage: None, refused: Vec::new(), typed }
     }
 
     pub(crate) fn cause(&self) -> ShimStop {
@@ -60,10 +65,12 @@ impl Stopping {
             Rung::Terminate => self.terminate(),
             Rung::Kill => self.kill(),
         };
+        let is_typed = self.typed && rung == Rung::Interrupt;
         let stage = StopStage {
-            signal: rung.signal_name().to_owned(),
+            signal: if is_typed { CTRL_C } else { rung.signal_name() }.to_owned(),
             next_at: self.ladder.grace_after(rung).map(|grace| clock::now().plus(grace)),
             waits_for,
+            refused: self.refused.iter().map(|process| cannot_kill(process.pid)).collect(),
         };
         self.stage = Some(stage.clone());
         Some(stage)
@@ -96,7 +103,9 @@ impl Stopping {
             members.iter().partition(|pid| **pid == main || !processes::is_guarded(**pid));
         let mut found: Vec<Process> = own.into_iter().filter_map(processes::read).collect();
         found.retain(|process| process.alive);
-        if guarded.is_empty() {
+        if self.typed {
+            found.iter().for_each(|process| self.wake(process));
+        } else if guarded.is_empty() {
             self.signal_group(main, Signal::INT);
             found.iter().for_each(|process| self.wake(process));
         } else {
@@ -195,6 +204,12 @@ impl Stopping {
             processes::signal(process, Signal::CONT).ok();
         }
     }
+}
+
+/// Returns the words for a process that takes no signal from this user.
+fn cannot_kill(pid: i32) -> String {
+    let user = processes::foreign_user(pid).unwrap_or_else(|| "another user".to_owned());
+    format!("cannot kill pid {pid} of {user}")
 }
 
 fn title(process: &Process) -> String {

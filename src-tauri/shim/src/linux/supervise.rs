@@ -5,11 +5,13 @@
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use nod_core::ids::Timestamp;
 use nod_core::shim::{
-    FromShim, LeftProcess, ProcessIdentity, Report, SHIM_PROTOCOL, ShimStop, Spec, Status, ToShim,
+    FromShim, ProcessIdentity, Report, SHIM_PROTOCOL, ShimStop, Spec, Status, ToShim,
 };
-use nod_core::task::{ExitStatus, SpawnError};
+use nod_core::task::{ExitStatus, OutputMode, SpawnError};
 use rustix::event::{PollFd, PollFlags};
 
 use super::ShimError;
@@ -17,12 +19,14 @@ use super::attempt::{self, Attempt};
 use super::child;
 use super::clock::{self, Alarm, Moment};
 use super::connections::{Connections, Origin};
+use super::copying::Flow;
 use super::exit_file::ExitFile;
-use super::ladder::Ladder;
-use super::output::{Flow, Output};
+use super::input::Input;
+use super::output::Output;
+use super::pausing::Pause;
 use super::processes::{self, Process};
 use super::stopping::Stopping;
-use super::system::{self, Reaped, Signals, Usage};
+use super::system::{Signals, Usage};
 
 /// How long to leave the listener alone after it failed, as it does on a machine out of files.
 const ACCEPT_PAUSE_MS: u64 = 1000;
@@ -31,7 +35,7 @@ const LAST_WORDS: u64 = 16 * 1024 * 1024;
 
 /// How far the attempt is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Processes of the task may be alive.
     Running,
     /// They are gone; what they printed is not all in the log.
@@ -53,35 +57,39 @@ struct Ready {
     alarm: bool,
     listener: bool,
     output: bool,
+    input: bool,
     /// Bit n stands for the nth connection.
     connections: u32,
 }
 
 pub(crate) struct Supervisor {
     pub(super) spec: Spec,
-    listener: UnixListener,
-    accept_again_at: Option<Moment>,
-    signals: Signals,
-    alarm: Alarm,
+    pub(super) listener: UnixListener,
+    pub(super) accept_again_at: Option<Moment>,
+    pub(super) signals: Signals,
+    pub(super) alarm: Alarm,
     pub(super) connections: Connections,
     pub(super) exit_file: Option<ExitFile>,
-    phase: Phase,
+    pub(super) phase: Phase,
     pub(super) process: Option<ProcessIdentity>,
     pub(super) started_at: Option<Timestamp>,
     pub(super) spawn_error: Option<SpawnError>,
-    deadline: Option<Moment>,
+    pub(super) deadline: Option<Moment>,
     pub(super) timed_out: bool,
     /// A signal was sent before the main process was known to have ended.
     pub(super) stopped: bool,
     pub(super) main_end: Option<MainEnd>,
     pub(super) output: Option<Output>,
-    stopping: Option<Stopping>,
+    /// Where people type, if the task has its terminal as input.
+    pub(super) input: Option<Input>,
+    pub(super) pause: Option<Pause>,
+    pub(super) stopping: Option<Stopping>,
     /// Somebody wants the end more than the last of the output.
-    asked_to_stop: bool,
+    pub(super) asked_to_stop: bool,
     /// What was found when the main process had ended, or was not or could not be ended.
     pub(super) left: Vec<(Process, String)>,
     /// A host or another shim, or what could not be ended, may still hold the output open.
-    has_survivors: bool,
+    pub(super) has_survivors: bool,
     pub(super) ended_at: Option<Timestamp>,
     pub(super) report: Option<Report>,
     pub(super) acknowledged: bool,
@@ -108,6 +116,8 @@ impl Supervisor {
             stopped: false,
             main_end: None,
             output: None,
+            input: None,
+            pause: None,
             stopping: None,
             asked_to_stop: false,
             left: Vec::new(),
@@ -134,7 +144,8 @@ impl Supervisor {
         let started = started.and_then(|log| {
             let exit_file =
                 ExitFile::reserve().map_err(|error| refused("reserve disk space", &error))?;
-            Ok((log, exit_file, child::start(&self.spec)?))
+            let child = child::start(&self.spec, &log)?;
+            Ok((log, exit_file, child))
         });
         let (log, exit_file, child) = match started {
             Ok(started) => started,
@@ -151,7 +162,17 @@ impl Supervisor {
         let process = ProcessIdentity { pid: child.pid, start_time };
         self.exit_file = Some(exit_file);
         self.deadline = self.spec.timeout_ms.map(|timeout| now.plus(timeout));
-        self.output = Some(Output::new(child.output, child.terminal, log, now));
+        let log = (log, self.spec.log_limit);
+        self.output = Some(match child.output {
+            Some(source) => {
+                if self.spec.output == OutputMode::Interactive {
+                    // Without it the task runs all the same, and nobody can type.
+                    self.input = Input::new(&source).ok();
+                }
+                Output::copied(source, child.terminal, log, now)
+            }
+            None => Output::direct(log, now),
+        });
         self.process = Some(process);
         self.started_at = Some(at);
         self.connections.send(&FromShim::Started { process, at });
@@ -176,13 +197,25 @@ impl Supervisor {
             match message {
                 ToShim::Stop => stop = true,
                 ToShim::Acknowledge => self.acknowledged |= self.report.is_some(),
+                ToShim::Deadline { at_boot_ms } => self.deadline = at_boot_ms.map(Moment),
+                ToShim::Pause => self.pause(),
+                ToShim::Resume => self.resume(),
+                ToShim::Input { data } => self.type_in(&data),
+                ToShim::Resize { columns, rows } => {
+                    self.input.iter().for_each(|input| input.resize(columns, rows));
+                }
             }
+        }
+        if ready.input
+            && let Some(input) = &mut self.input
+        {
+            input.flush();
         }
         if ready.listener || self.accept_again_at.is_some_and(|at| at <= now) {
             self.accept(now);
         }
         if ready.output || self.output.as_ref().is_some_and(|output| output.is_due(now)) {
-            self.with_output(|output| output.copy(now));
+            self.with_output(|output| output.take(now));
         }
         if stop {
             self.stop(ShimStop::Requested, now);
@@ -210,6 +243,8 @@ impl Supervisor {
         ];
         polled.extend(listener.map(|listener| PollFd::new(listener, PollFlags::IN)));
         polled.extend(output.map(|output| PollFd::from_borrowed_fd(output, PollFlags::IN)));
+        let input = self.input.as_ref().and_then(Input::sink);
+        polled.extend(input.map(|input| PollFd::from_borrowed_fd(input, PollFlags::OUT)));
         polled.extend(self.connections.streams().map(|(stream, has_unsent)| {
             let write = if has_unsent { PollFlags::OUT } else { PollFlags::empty() };
             PollFd::from_borrowed_fd(stream, PollFlags::IN | write)
@@ -225,6 +260,7 @@ impl Supervisor {
             alarm: next(true),
             listener: next(listener.is_some()),
             output: next(output.is_some()),
+            input: next(input.is_some()),
             connections: 0,
         };
         for (index, is_ready) in events.enumerate() {
@@ -241,7 +277,7 @@ impl Supervisor {
         [deadline, ladder, output, self.accept_again_at, self.finish_at].into_iter().flatten().min()
     }
 
-    fn may_time_out(&self) -> bool {
+    pub(super) fn may_time_out(&self) -> bool {
         self.main_end.is_none() && self.stopping.is_none()
     }
 
@@ -275,122 +311,6 @@ impl Supervisor {
         flow
     }
 
-    /// Begins to end the task. A second reason changes nothing about the first.
-    fn stop(&mut self, cause: ShimStop, now: Moment) {
-        self.asked_to_stop |= cause != ShimStop::LeftProcesses;
-        let Some(process) = self.process else { return };
-        if self.phase == Phase::Running && self.stopping.is_none() {
-            let ladder = Ladder::new(cause, self.spec.grace_ms, now);
-            self.stopping = Some(Stopping::new(process.pid, ladder));
-        }
-    }
-
-    fn attend_processes(&mut self, child_ended: bool, now: Moment) {
-        // Whoever has ended by itself is taken in before anybody is made to.
-        let child_ended = child_ended || self.is_about_to_stop(now);
-        let no_children = child_ended && self.reap();
-        if self.main_end.is_some() && self.is_about_to_stop(now) {
-            // What asked for it came too late; what is left is ended for its own reason.
-            self.stopping = None;
-        }
-        if self.deadline_has_come(now) {
-            self.timed_out = true;
-            self.stop(ShimStop::TimedOut, now);
-        }
-        if no_children {
-            self.has_survivors = false;
-            self.processes_are_gone();
-            return;
-        }
-        if child_ended && let Some(stopping) = &mut self.stopping {
-            stopping.follow_up();
-        }
-        if child_ended && self.main_end.is_some() {
-            self.look_for_the_rest(now);
-        }
-        let main_ended = self.main_end.is_some();
-        if self.phase == Phase::Running
-            && let Some(stopping) = &mut self.stopping
-        {
-            if let Some(stage) = stopping.advance(now, main_ended) {
-                self.stopped |= !main_ended;
-                let cause = stopping.cause();
-                self.connections.send(&FromShim::Stopping { cause, stage });
-            }
-            if stopping.may_give_up(now) {
-                self.look_for_the_rest(now);
-            }
-        }
-    }
-
-    fn deadline_has_come(&self, now: Moment) -> bool {
-        self.may_time_out() && self.deadline.is_some_and(|deadline| deadline <= now)
-    }
-
-    /// Returns whether a ladder was begun, or must be, of which no signal was sent yet.
-    fn is_about_to_stop(&self, now: Moment) -> bool {
-        self.deadline_has_come(now)
-            || self.stopping.as_ref().is_some_and(|stopping| !stopping.has_begun())
-    }
-
-    /// Takes in who has ended, and returns whether nobody is left.
-    fn reap(&mut self) -> bool {
-        loop {
-            match system::reap() {
-                Reaped::AllRun => return false,
-                Reaped::NoChildren => return true,
-                Reaped::Child { pid, status, usage } => {
-                    if self.process.is_some_and(|main| main.pid == pid) && self.main_end.is_none() {
-                        let at = clock::now();
-                        self.main_end = Some(MainEnd { status, at, usage });
-                        self.connections.send(&FromShim::Exited { status, at });
-                    }
-                }
-            }
-        }
-    }
-
-    /// Looks whether processes remain after the main one, and begins to end them.
-    fn look_for_the_rest(&mut self, now: Moment) {
-        let Some(main) = self.process else { return };
-        let remaining = processes::descendants(main.pid);
-        if remaining.is_empty() {
-            // One look is no proof, as a process can be born behind the reader of /proc. And
-            // a main process that was not reaped yet has an exit code to wait for.
-            if self.main_end.is_some() && processes::descendants(main.pid).is_empty() {
-                self.leave_alone(&processes::spared(main.pid));
-                self.processes_are_gone();
-            }
-            return;
-        }
-        match &self.stopping {
-            None => {
-                self.left = remaining.iter().map(with_name).collect();
-                self.stop(ShimStop::LeftProcesses, now);
-            }
-            Some(stopping) if stopping.gives_up_on(&remaining, now) => {
-                self.leave_alone(&remaining);
-                self.leave_alone(&processes::spared(main.pid));
-                self.processes_are_gone();
-            }
-            Some(_) => {}
-        }
-    }
-
-    /// Notes processes that stay.
-    fn leave_alone(&mut self, processes: &[Process]) {
-        for process in processes {
-            if !self.left.iter().any(|(known, _)| known.identity() == process.identity()) {
-                self.left.push(with_name(process));
-            }
-        }
-    }
-
-    fn processes_are_gone(&mut self) {
-        self.ended_at = Some(clock::now());
-        self.phase = Phase::Draining;
-    }
-
     /// Takes the last of the output. On a full disk it waits for room, unless somebody wants
     /// the end.
     fn drain(&mut self, now: Moment) {
@@ -412,20 +332,17 @@ impl Supervisor {
             size: self.output.as_ref().map_or(0, Output::size),
             stopping: self.stopping.as_ref().and_then(Stopping::stage),
             report: self.report.clone(),
+            paused: self.pause.is_some(),
+            disk_full: self.output.as_ref().is_some_and(Output::is_full),
         }
     }
 
-    /// Returns what the main process left behind, and whether it is gone.
-    pub(super) fn left_processes(&self) -> Vec<LeftProcess> {
-        let describe = |(process, name): &(Process, String)| LeftProcess {
-            pid: process.pid,
-            name: name.clone(),
-            ended: !process.still_lives(),
-        };
-        self.left.iter().map(describe).collect()
+    /// Types what a message brought. What is no base64 was not typed by anyone.
+    fn type_in(&mut self, data: &str) {
+        let (Some(input), Ok(bytes)) = (&mut self.input, BASE64.decode(data)) else { return };
+        let lost = input.write(&bytes);
+        if lost > 0 {
+            self.connections.send(&FromShim::InputLost { bytes: lost as u64 });
+        }
     }
-}
-
-fn with_name(process: &Process) -> (Process, String) {
-    (*process, processes::name(process.pid))
 }

@@ -1,4 +1,5 @@
-//! What only libc offers: signal handlers, wait4(2), getpgid(2) and close_range(2).
+//! What only libc offers: signal handlers, wait4(2), getpgid(2), close_range(2), and what a
+//! child does before it becomes its program.
 //!
 //! The only file of the shim with `unsafe` in it.
 #![expect(unsafe_code, reason = "libc calls that have no safe wrapper")]
@@ -6,6 +7,8 @@
 use std::io::{self, PipeReader, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
@@ -104,6 +107,19 @@ pub(crate) fn close_inherited_files() {
     // SAFETY: nothing of this process has opened a file of its own yet.
     unsafe {
         libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);
+    }
+}
+
+/// Makes what `command` starts the leader of a session whose terminal is its standard input.
+pub(crate) fn lead_terminal_session(command: &mut Command) {
+    let lead = || {
+        rustix::process::setsid()?;
+        rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes two system calls, and allocates nothing.
+    unsafe {
+        command.pre_exec(lead);
     }
 }
 

@@ -46,6 +46,8 @@ impl Attempt {
             grace_ms: 200,
             open_files: None,
             umask: None,
+            keep_children: false,
+            log_limit: None,
         };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let mark = format!("{}-{number}-{}", std::process::id(), folder.path().display());
@@ -62,6 +64,21 @@ impl Attempt {
 
     pub(crate) fn in_terminal(mut self) -> Self {
         self.spec.output = OutputMode::Terminal;
+        self
+    }
+
+    pub(crate) fn interactive(mut self) -> Self {
+        self.spec.output = OutputMode::Interactive;
+        self
+    }
+
+    pub(crate) fn direct(mut self) -> Self {
+        self.spec.output = OutputMode::Direct;
+        self
+    }
+
+    pub(crate) fn log_limit(mut self, bytes: u64) -> Self {
+        self.spec.log_limit = Some(bytes);
         self
     }
 
@@ -187,6 +204,16 @@ impl Running {
     pub(crate) fn living(&self) -> Vec<String> {
         let line = |folder: PathBuf| fs::read_to_string(folder.join("cmdline")).unwrap_or_default();
         self.living_folders().map(line).map(|line| line.replace('\0', " ")).collect()
+    }
+
+    /// Returns the states of the task's living processes, as proc_pid_stat(5) has them.
+    pub(crate) fn living_states(&self) -> Vec<String> {
+        let stat = |folder: PathBuf| fs::read_to_string(folder.join("stat")).unwrap_or_default();
+        let state = |stat: String| {
+            let (_, rest) = stat.rsplit_once(") ")?;
+            rest.split(' ').next().map(str::to_owned)
+        };
+        self.living_folders().map(stat).filter_map(state).collect()
     }
 
     /// Kills what a shim has left alone.

@@ -1,6 +1,6 @@
 //! How an attempt ends by itself, and what the report says about it.
 
-use nod_core::shim::{FromShim, SHIM_PROTOCOL, ShimStop};
+use nod_core::shim::{FromShim, SHIM_PROTOCOL, ShimStop, ToShim};
 use nod_core::task::ExitStatus;
 
 use super::attempt::{Attempt, Finished};
@@ -52,6 +52,8 @@ fn the_host_hears_the_whole_story_in_order() {
             FromShim::Exited { .. } => "exited",
             FromShim::Stopping { .. } => "stopping",
             FromShim::DiskFull { .. } => "disk full",
+            FromShim::Paused { .. } => "paused",
+            FromShim::InputLost { .. } => "input lost",
             FromShim::Ended { .. } => "ended",
         })
         .filter(|told| *told != "output")
@@ -143,6 +145,40 @@ fn a_process_that_was_left_is_ended_and_named() {
     assert_eq!(stage.signal, "SIGTERM");
     assert_eq!(stage.waits_for, [format!("sleep ({})", left[0].pid)]);
     assert!(stage.next_at.is_some());
+}
+
+#[test]
+fn what_is_left_goes_on_where_the_spec_says_so() {
+    let script = "sleep 77 & while ! grep -q sleep /proc/$!/comm; do :; done; echo quick";
+    let mut attempt = Attempt::shell(script);
+    attempt.spec.keep_children = true;
+    let (running, mut host) = attempt.start();
+    let report = host.ended();
+    assert_eq!(report.exit, Some(ExitStatus::Code { code: 0 }));
+    assert_eq!(running.living(), ["sleep 77 "]);
+    let left: Vec<_> = report.left.iter().map(|it| (it.name.as_str(), it.ended)).collect();
+    assert_eq!(left, [("sleep", false)]);
+    assert_eq!(host.stages(), [""; 0]);
+    running.kill_living();
+    running.finish(host);
+}
+
+#[test]
+fn a_deadline_can_be_moved_and_lifted_while_the_task_runs() {
+    let boot_ms = || {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        (now.tv_sec * 1000 + now.tv_nsec / 1_000_000) as u64
+    };
+    // Lifted: the first deadline would have been over long before the second.
+    let (running, mut host) = Attempt::of(&["sleep", "77"]).timeout(400).start();
+    host.started();
+    host.send(&ToShim::Deadline { at_boot_ms: None });
+    running.connect().status();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(running.living(), ["sleep 77 "]);
+    host.send(&ToShim::Deadline { at_boot_ms: Some(boot_ms() + 50) });
+    let finished = running.finish(host);
+    assert!(finished.report.timed_out);
 }
 
 #[test]

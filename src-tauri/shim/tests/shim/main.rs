@@ -7,9 +7,13 @@
 )]
 
 mod attempt;
+mod bounds;
 mod child;
 mod claim;
+mod direct;
 mod endings;
 mod hosts;
+mod interactive;
 mod output;
+mod pausing;
 mod stopping;

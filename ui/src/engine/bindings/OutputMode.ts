@@ -3,4 +3,4 @@
 /**
  * What a task's stdout and stderr are.
  */
-export type OutputMode = "terminal" | "pipe";
+export type OutputMode = "terminal" | "interactive" | "pipe" | "direct";

@@ -14,4 +14,4 @@ import type { Welcome } from "./Welcome";
 /**
  * What a host replies.
  */
-export type Reply = { "type": "welcome" } & Welcome | { "type": "submitted", id: TaskId, } | { "type": "tasks" } & Page | { "type": "task" } & TaskDetail | { "type": "snapshot" } & Snapshot | { "type": "subscribed", epoch: string, seq: EventNumber, } | { "type": "log" } & LogPart | { "type": "log_ended", size: number, } | { "type": "ended", task: Task, } | { "type": "cancelling", task: Task, } | { "type": "closed", request: RequestId, closure: Closure, } | { "type": "audit" } & AuditPage | { "type": "done" };
+export type Reply = { "type": "welcome" } & Welcome | { "type": "submitted", id: TaskId, } | { "type": "tasks" } & Page | { "type": "task" } & TaskDetail | { "type": "snapshot" } & Snapshot | { "type": "subscribed", epoch: string, seq: EventNumber, } | { "type": "log" } & LogPart | { "type": "log_ended", size: number, } | { "type": "ended", task: Task, } | { "type": "cancelling", task: Task, } | { "type": "changed", task: Task, } | { "type": "closed", request: RequestId, closure: Closure, } | { "type": "audit" } & AuditPage | { "type": "done" };

@@ -16,4 +16,8 @@ next_at: Timestamp | null,
 /**
  * The processes that are still alive, such as `make (4711)`.
  */
-waits_for: Array<string>, };
+waits_for: Array<string>, 
+/**
+ * The processes that cannot be ended, such as `cannot kill pid 4712 of root`.
+ */
+refused: Array<string>, };

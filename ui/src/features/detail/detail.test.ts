@@ -51,6 +51,27 @@ describe('the detail of a task', () => {
     const words = detail.textContent.replaceAll(/\s+/g, ' ');
     expect(words).toMatch(/SIGINT was sent, SIGTERM in [45]s/);
     expect(words).toContain('Waits for node (4711), esbuild (4712)');
+    expect(words).toContain('cannot kill pid 4713 of root');
+  });
+
+  it('pauses and resumes, each click once', async () => {
+    await openTask(1, { tasks: [aTask(1)], requests: [] });
+    await user.click(window.get('detail-pause'));
+    await expect.poll(() => window.get('detail-state').textContent.trim()).toBe('Paused');
+    expect(window.get('detail-pause').textContent.trim()).toBe('Resume');
+    await user.click(window.get('detail-pause'));
+    await expect.poll(() => window.get('detail-state').textContent.trim()).toBe('Running');
+    const calls = (['pause', 'resume'] as const).flatMap((verb) => window.host.callsOf(verb));
+    expect(calls.map((call) => call.params.id)).toEqual([1, 1]);
+  });
+
+  it('says that the disk is full, and what the task seems to ask', async () => {
+    const condition = { paused: false, disk_full: true, prompt: 'Overwrite? (y/n)' };
+    await openTask(1, { tasks: [aTask(1, { condition })], requests: [] });
+    expect(window.get('detail-state').textContent.trim()).toBe('Needs input');
+    expect(window.get('detail-why').textContent).toContain('The disk is full');
+    expect(window.get('detail-why').textContent).toContain('Overwrite? (y/n)');
+    window.host.setState(1, { name: 'ended', outcome: { type: 'succeeded' } });
   });
 
   it('asks again whenever the engine says that the task changed', async () => {

@@ -29,6 +29,8 @@ export function factsOf(task: Task, detail: TaskDetail | null, now: Timestamp): 
     known('Process', attempt?.process, String),
     known('Submitted by', task.parent, (id) => `task ${id}`),
     known('Session', task.session, String),
+    known('Log limit', task.options.log_limit, (limit) => (limit === 0 ? 'none' : byteSize(limit))),
+    known('Grace of each signal', task.options.grace_ms, duration),
     left === '' ? null : { name: 'Left behind', value: left, wide: true },
   ];
   return facts.filter((fact) => fact !== null);

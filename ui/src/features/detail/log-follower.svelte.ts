@@ -6,6 +6,7 @@
 import type { Engine } from '../../engine/engine.svelte';
 import { EngineError, type Follow } from '../../engine/transport';
 import type { TaskId } from '../../engine/types';
+import { byteSize } from '../../shared/size';
 
 export interface Screen {
   write(bytes: Uint8Array, done: () => void): void;
@@ -17,6 +18,12 @@ export const TAIL = 256 * 1024;
 /** How many bytes may wait for the screen. */
 export const BACKLOG = 4 * 1024 * 1024;
 const NEWLINE = 10;
+
+/** Returns what stands in place of output that a bounded log has lost. */
+function gap(size: number): Uint8Array {
+  const words = `${byteSize(size)} of output are gone here, over the limit of the log`;
+  return new TextEncoder().encode(`\r\n\x1b[0m\x1b[2m[${words}]\x1b[0m\r\n`);
+}
 
 export class LogFollower {
   readonly #engine: Engine;
@@ -68,7 +75,11 @@ export class LogFollower {
     this.#skipped = offset;
     // A log cut anywhere may begin within a character or a colour: begin with a line.
     let atLineStart = offset === 0;
-    const follow = this.#engine.followLog(this.#id, offset, (bytes) => {
+    let expected: number | null = null;
+    const follow = this.#engine.followLog(this.#id, offset, (bytes, from) => {
+      if (expected === null && from > offset) this.#skipped = from;
+      else if (expected !== null && from > expected) this.#show(gap(from - expected));
+      expected = from + bytes.length;
       const shown = atLineStart ? bytes : bytes.subarray(bytes.indexOf(NEWLINE) + 1);
       atLineStart = true;
       this.#show(shown);

@@ -57,7 +57,7 @@ describe('LogFollower', () => {
     let refuse: (reason: Error) => void = () => undefined;
     vi.spyOn(host, 'followLog').mockImplementationOnce((_id, _offset, onBytes) => {
       queueMicrotask(() => {
-        onBytes(new Uint8Array(BACKLOG + 1));
+        onBytes(new Uint8Array(BACKLOG + 1), 0);
       });
       return {
         ended: new Promise((_resolve, reject) => (refuse = reject)),
@@ -72,6 +72,20 @@ describe('LogFollower', () => {
     await settle();
     expect(screen.cleared).toBe(1);
     expect(follower.error).toBeNull();
+  });
+
+  it('says how much of a bounded log is gone', async () => {
+    const { host, screen, follower } = follow('');
+    vi.spyOn(host, 'followLog').mockImplementationOnce((_id, _offset, onBytes) => {
+      onBytes(new TextEncoder().encode('head'), 0);
+      onBytes(new TextEncoder().encode('tail'), 4 + 3 * 1_024 * 1_024);
+      return { ended: Promise.resolve(), stop: () => undefined };
+    });
+    await follower.start();
+    const shown = screen.shown.map((bytes) => new TextDecoder().decode(bytes));
+    expect(shown[0]).toBe('head');
+    expect(shown[1]).toContain('3.0 MiB of output are gone here');
+    expect(shown[2]).toBe('tail');
   });
 
   it('shows nothing more once it is stopped', async () => {

@@ -1,6 +1,6 @@
 /**
- * A terminal that only shows. It acts on nothing that the output asks for: no
- * links, no clipboard, no colours of the window, no replies.
+ * A terminal that shows, and takes what people type where a task reads it. It acts on nothing
+ * that the output asks for: no links, no clipboard, no colours of the window.
  */
 import { FitAddon } from '@xterm/addon-fit';
 import { Terminal, type ITheme } from '@xterm/xterm';
@@ -18,7 +18,18 @@ export interface OpenTerminal extends Screen {
   dispose(): void;
 }
 
-export function openTerminal(container: HTMLElement, output: OutputMode): OpenTerminal {
+/** What a person does at a terminal that takes input. */
+export interface Typist {
+  type(text: string): void;
+  resize(columns: number, rows: number): void;
+}
+
+/** Opens a terminal; `typist` hears what is typed, where that is wanted. */
+export function openTerminal(
+  container: HTMLElement,
+  output: OutputMode,
+  typist: Typist | null,
+): OpenTerminal {
   const dark = matchMedia('(prefers-color-scheme: dark)');
   const host = document.createElement('div');
   host.style.height = '100%';
@@ -28,8 +39,8 @@ export function openTerminal(container: HTMLElement, output: OutputMode): OpenTe
     rows: 24,
     scrollback: SCROLLBACK,
     theme: dark.matches ? DARK : LIGHT,
-    disableStdin: true,
-    convertEol: output === 'pipe',
+    disableStdin: typist === null,
+    convertEol: !isTerminal(output),
     screenReaderMode: false,
     fontFamily: fontOf(container),
     fontSize: 12,
@@ -43,7 +54,16 @@ export function openTerminal(container: HTMLElement, output: OutputMode): OpenTe
   });
   for (const code of REFUSED_OSC) terminal.parser.registerOscHandler(code, () => true);
   // The keys stay the window's, but for copying and scrolling.
-  terminal.attachCustomKeyEventHandler((event) => event.ctrlKey || event.shiftKey);
+  if (typist === null) {
+    terminal.attachCustomKeyEventHandler((event) => event.ctrlKey || event.shiftKey);
+  } else {
+    terminal.onData((text) => {
+      typist.type(text);
+    });
+    terminal.onResize(({ cols, rows }) => {
+      typist.resize(cols, rows);
+    });
+  }
   const fit = new FitAddon();
   terminal.loadAddon(fit);
   terminal.open(host);
@@ -77,11 +97,15 @@ function fitTo(terminal: Terminal, fit: FitAddon, host: HTMLElement, output: Out
   host.style.minWidth = '0';
   const size = fit.proposeDimensions();
   if (!size || Number.isNaN(size.rows)) return;
-  const columns = output === 'pipe' ? Math.max(20, size.cols) : COLUMNS;
+  const columns = output === 'terminal' ? COLUMNS : Math.max(20, size.cols);
   terminal.resize(columns, Math.max(4, size.rows));
-  if (output === 'pipe') return;
+  if (output !== 'terminal') return;
   const screen = host.querySelector<HTMLElement>('.xterm-screen');
   if (screen) host.style.minWidth = `${screen.offsetWidth + 16}px`;
+}
+
+function isTerminal(output: OutputMode): boolean {
+  return output === 'terminal' || output === 'interactive';
 }
 
 function fontOf(element: HTMLElement): string {

@@ -59,6 +59,7 @@ export class NewTask {
       label: label === '' ? null : label,
       session: null,
       output: 'terminal',
+      options: { grace_ms: null, keep_children: false, log_limit: null },
       timeout_ms,
       ask_first: this.askFirst,
     };

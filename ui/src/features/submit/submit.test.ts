@@ -40,6 +40,7 @@ describe('a new task', () => {
         label: 'Tests',
         session: null,
         output: 'terminal',
+        options: { grace_ms: null, keep_children: false, log_limit: null },
         timeout_ms: 600_000,
         ask_first: true,
       },

@@ -1,0 +1,68 @@
+//! Making an attempt: its row, its token, and what its shim is to run.
+
+use nod_core::ids::{AttemptNumber, TaskId};
+use nod_core::shim::{SHIM_PROTOCOL, Spec};
+use nod_core::task::Task;
+
+use super::Dispatcher;
+use super::turn::Turn;
+use crate::clock;
+use crate::effects::Start;
+use crate::store::AttemptRow;
+use crate::tokens::Token;
+
+impl Dispatcher {
+    /// Makes the attempt that a start needs.
+    pub(super) fn note_start(&mut self, id: TaskId, turn: &mut Turn) {
+        let Some(mut live) = self.live.task(id).cloned() else { return };
+        let number = match &live.attempt {
+            Some(earlier) => AttemptNumber(earlier.number.0 + 1),
+            None => AttemptNumber::FIRST,
+        };
+        let folder = format!("{}/{id}-{number}", clock::day(turn.now));
+        let token = Token::random();
+        live.attempt = Some(AttemptRow {
+            task: id,
+            number,
+            folder: folder.clone(),
+            token_hash: token.hash(),
+            boot_id: self.settings.boot_id.clone(),
+            process: None,
+            started_at: None,
+            exited_at: None,
+            ended_at: None,
+            exit: None,
+            peak_memory: None,
+            cpu_ms: None,
+            left: vec![],
+            size: 0,
+        });
+        live.row.task.attempt = number;
+        let environment = live.environment.take();
+        let spec = self.spec(live.task());
+        let folder = self.effects.folder(&folder);
+        let digest = live.row.environment.clone();
+        turn.starts.push(Start { spec, folder, token, environment, digest });
+        self.live.put_task(live);
+    }
+
+    fn spec(&self, task: &Task) -> Spec {
+        Spec {
+            protocol: SHIM_PROTOCOL,
+            task: task.id,
+            attempt: task.attempt,
+            argv: task.command.argv(),
+            cwd: task.cwd.clone(),
+            output: task.output,
+            timeout_ms: task.timeout_ms,
+            grace_ms: task.options.grace_ms.unwrap_or(self.settings.grace_ms),
+            open_files: self.settings.open_files,
+            umask: Some(self.settings.umask),
+            keep_children: task.options.keep_children,
+            log_limit: match task.options.log_limit {
+                Some(limit) => Some(limit).filter(|limit| *limit > 0),
+                None => self.settings.log_limit,
+            },
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A pause halts every process of the task, and nothing else.
+
+use nod_core::shim::{FromShim, ToShim};
+use nod_core::task::ExitStatus;
+
+use super::attempt::{Attempt, Host, Running, wait_until};
+
+/// Three processes, one of them in a session of its own, that each count in a file.
+const COUNTING: &str = r"
+import os, time
+def count(name):
+    n = 0
+    while True:
+        n += 1
+        with open(name, 'w') as file: file.write(str(n))
+        time.sleep(0.002)
+if os.fork() == 0: count('child')
+if os.fork() == 0:
+    os.setsid()
+    if os.fork(): os._exit(0)
+    count('detached')
+count('main')
+";
+const NAMES: [&str; 3] = ["main", "child", "detached"];
+
+fn counts(running: &Running) -> Vec<String> {
+    let read = |name| std::fs::read_to_string(running.path(name)).unwrap_or_default();
+    NAMES.iter().map(|name| read(*name)).collect()
+}
+
+fn states(running: &Running) -> Vec<String> {
+    running.living_states()
+}
+
+fn hear_paused(host: &mut Host, expected: bool) {
+    host.until(|message| match message {
+        FromShim::Paused { paused } => (paused == expected).then_some(()),
+        _ => None,
+    });
+}
+
+fn all_count(running: &Running) {
+    let before = counts(running);
+    wait_until("all count", || {
+        counts(running).iter().zip(&before).all(|(now, before)| !now.is_empty() && now != before)
+    });
+}
+
+#[test]
+fn every_process_halts_and_goes_on_however_it_detached() {
+    let (running, mut host) = Attempt::python(COUNTING).start();
+    all_count(&running);
+    host.send(&ToShim::Pause);
+    hear_paused(&mut host, true);
+    assert_eq!(states(&running), ["T"; 3]);
+    let halted = counts(&running);
+    assert!(running.connect().status().paused);
+    assert_eq!(counts(&running), halted);
+    host.send(&ToShim::Resume);
+    hear_paused(&mut host, false);
+    all_count(&running);
+    assert!(!running.connect().status().paused);
+    host.send(&ToShim::Stop);
+    running.finish(host);
+}
+
+#[test]
+fn a_paused_task_can_be_cancelled_and_hears_of_it_first() {
+    let script = "trap 'echo bye; exit 4' INT; echo ready; while :; do sleep 0.01; done";
+    let (running, mut host) = Attempt::shell(script).grace(20_000).start();
+    host.output(6);
+    host.send(&ToShim::Pause);
+    hear_paused(&mut host, true);
+    host.send(&ToShim::Stop);
+    let finished = running.finish(host);
+    assert_eq!(finished.report.exit, Some(ExitStatus::Code { code: 4 }));
+    assert!(finished.text().ends_with("bye\n"));
+}
+
+#[test]
+fn the_deadline_of_a_paused_task_goes_on() {
+    let (running, mut host) = Attempt::of(&["sleep", "77"]).timeout(400).start();
+    host.started();
+    host.send(&ToShim::Pause);
+    hear_paused(&mut host, true);
+    assert!(running.finish(host).report.timed_out);
+}
+
+#[test]
+fn what_had_halted_by_itself_stays_so() {
+    let script = "import os, signal, time
+child = os.fork()
+if child == 0:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os._exit(0)
+os.waitpid(child, os.WUNTRACED)
+os.write(1, b'r')
+time.sleep(60)";
+    let (running, mut host) = Attempt::python(script).start();
+    host.output(1);
+    for order in [ToShim::Pause, ToShim::Resume] {
+        host.send(&order);
+        hear_paused(&mut host, order == ToShim::Pause);
+    }
+    let mut states = states(&running);
+    states.sort();
+    assert_eq!(states, ["S", "T"]);
+    host.send(&ToShim::Stop);
+    running.finish(host);
+}
