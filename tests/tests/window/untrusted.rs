@@ -3,7 +3,7 @@
 use nod_tests::desktop::TITLE;
 use nod_tests::{Desktop, by_name};
 
-use crate::row;
+use crate::{row, touch, within};
 
 const HTML: &str = "<img src=x onerror='window.harmed=1'>";
 
@@ -36,4 +36,34 @@ fn labels_questions_and_output_are_text_only() {
     assert_eq!(window.script("return document.title", &[]), "Nod");
     assert!(desktop.display().shows(TITLE), "the title is the app's own");
     assert!(desktop.request(id, request.id).is_open());
+}
+
+#[test]
+fn a_word_as_long_as_a_command_can_be_does_not_hold_the_window_up() {
+    let desktop = Desktop::start();
+    let window = desktop.open();
+    let line = format!("while [ ! -e end ]; do sleep 0.05; done; : {}", "y".repeat(128_000));
+    let id = desktop.submit(&line);
+    let name = format!("{} [data-row]", row(id));
+    window.wait_for_attribute(&row(id), "data-state", "running");
+    let gated = desktop.submit_with(&["--ask-first"], &[&line]);
+    let request = desktop.wait_for_request(gated);
+    window.click(&by_name("nav-history"));
+    window.wait_for(&by_name("history-row"));
+    window.click(&by_name("nav-inbox"));
+    let card = format!("{}[data-request-id='{}']", by_name("request-card"), request.id);
+    window.wait_for(&format!("{}:enabled", within(&card, "approve")));
+    // What would run is shown whole; what it is called is not.
+    let shown = window.text(&card).unwrap();
+    assert_eq!(shown.matches('y').count() / 128_000, 1, "{} characters", shown.len());
+    desktop.picture("long-word");
+    window.click(&by_name("nav-tasks"));
+    window.click(&name);
+    window.wait_for_attribute(&by_name("detail"), "data-state", "running");
+    touch(&desktop, "end");
+    window.wait_for_attribute(&row(id), "data-state", "succeeded");
+    let shown = window.text(&name).unwrap();
+    assert!(shown.len() < 400 && shown.ends_with('…'), "{} bytes", shown.len());
+    let hint = window.attribute(&name, "title").unwrap();
+    assert!(hint.len() < 400, "{} bytes", hint.len());
 }

@@ -301,9 +301,24 @@ function manyTasks(): FakeScene {
   return { tasks, requests: [] };
 }
 
+/** A command, a label and a question without a space, as long as they get. */
+function oneLongWord(): FakeScene {
+  const line = `sleep 0.2; : ${'y'.repeat(100_000)}`;
+  const asking = aTask(2, { label: 'z'.repeat(100_000), state: { name: 'waiting', open: [1] } });
+  const shown = { ...aRequest(1, 2).shown, task_name: 'z'.repeat(100_000) };
+  const request = {
+    shown: { ...shown, detail: 'd'.repeat(64_000), argv: ['/bin/sh', '-c', line] },
+  };
+  return {
+    tasks: [aTask(1, { command: { type: 'shell', line } }), asking],
+    requests: [aRequest(1, 2, request)],
+  };
+}
+
 /** Returns the host of a scene by name, for `?fake=…` in a browser. */
 export function fakeHost(scene: string): FakeHost {
   if (scene === 'many') return busy(new FakeHost(manyTasks()));
+  if (scene === 'long') return new FakeHost(oneLongWord());
   const host = new FakeHost(scene === 'empty' ? undefined : everyState());
   if (scene === 'unreachable') {
     const error = new EngineError(

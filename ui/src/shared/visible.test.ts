@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { visible, visibleLine, visibleParts } from './visible';
+import { LINE_LIMIT, visible, visibleLine, visibleParts } from './visible';
 
 describe('untrusted text', () => {
   it.each([
@@ -34,6 +34,14 @@ describe('untrusted text', () => {
 
   it('stays on one line where there is one line', () => {
     expect(visibleLine('a\nb\tc')).toBe('a⟨LF⟩b⟨TAB⟩c');
+  });
+
+  it('is cut where it stands on one line, and not within a character', () => {
+    const whole = 'x'.repeat(LINE_LIMIT);
+    expect(visibleLine(whole)).toBe(whole);
+    expect(visibleLine(`${whole}y`)).toBe(`${whole}…`);
+    const rocket = visibleLine(`${'x'.repeat(LINE_LIMIT - 1)}🚀🚀`);
+    expect(rocket).toBe(`${'x'.repeat(LINE_LIMIT - 1)}…`);
   });
 
   it('tells a sign from the same text typed', () => {

@@ -1,6 +1,7 @@
 /**
  * Makes untrusted text safe to look at: whatever would move, hide or reorder
- * what stands beside it becomes a visible sign. Nothing is left out.
+ * what stands beside it becomes a visible sign. Nothing is left out, except from what stands on one
+ * line: no line shows that much, and a web view needs half a minute to find out.
  */
 
 /** A stretch of text, or the sign that stands for characters one cannot see. */
@@ -12,6 +13,9 @@ export interface Part {
 
 // Beyond this many signs a text is no text, and an element for each would freeze the window.
 const SIGNS_AS_ELEMENTS = 500;
+
+/** How many UTF-16 units of a text stand on one line. */
+export const LINE_LIMIT = 300;
 
 // Controls (but tab and newline), invisible and bidirectional formatting, line separators, blank
 // letters. Scripts and emoji need U+200C, U+200D and variation selectors; plain ASCII does not.
@@ -56,9 +60,15 @@ const NAMES: Record<number, string> = {
   0xfeff: 'zero width no-break space',
 };
 
-/** Returns `text` on one line, with a sign for each character that cannot be seen. */
+/** Returns the beginning of `text` on one line, with a sign for each character that cannot be seen. */
 export function visibleLine(text: string): string {
-  return visible(text).replaceAll('\n', '⟨LF⟩').replaceAll('\t', '⟨TAB⟩');
+  return visible(beginning(text)).replaceAll('\n', '⟨LF⟩').replaceAll('\t', '⟨TAB⟩');
+}
+
+function beginning(text: string): string {
+  if (text.length <= LINE_LIMIT) return text;
+  // Not half of a character that takes two units.
+  return `${text.slice(0, LINE_LIMIT).replace(/\p{Cs}$/u, '')}…`;
 }
 
 /** Returns `text` with a sign for each character that cannot be seen; lines stay. */
