@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
+use nod_core::progress::Source;
 use nod_core::protocol::{Call, Reply, TypeIn};
 use nod_core::task::{Outcome, StateName, TaskState};
 use nod_tests::{Home, TestHost, processes, until};
@@ -267,4 +268,29 @@ fn a_silent_task_that_seems_to_ask_says_so_until_it_goes_on() {
     }
     let asked = |id| host.detail(id).events.iter().filter(|it| it.what == "needs_input").count();
     assert_eq!((asked(id), asked(silent)), (1, 0), "silence alone is no question");
+}
+
+#[test]
+fn a_bar_that_is_drawn_moves_and_what_the_task_reports_is_believed_more() {
+    let host = TestHost::start();
+    let line = r"printf '\rrows:  10%%|#   | 1/10'; while [ ! -e one ]; do sleep 0.02; done; \
+                 printf '\rrows:  40%%|##  | 4/10'; while [ ! -e two ]; do sleep 0.02; done; \
+                 nod progress --phase link --total 8 --done 2 a.o; printf '\rrows:  90%%|###'; \
+                 while [ ! -e go ]; do sleep 0.02; done";
+    let id = host.submit(line);
+    let until_percent = |percent: f64| {
+        until("the bar", || host.task(id).progress.filter(|it| it.percent == Some(percent)))
+    };
+    assert_eq!(until_percent(10.0).source, Source::Output);
+    std::fs::write(host.work().join("one"), "").unwrap();
+    until_percent(40.0);
+    std::fs::write(host.work().join("two"), "").unwrap();
+    let reported = until_percent(25.0);
+    assert_eq!(
+        (reported.source, reported.message.as_deref()),
+        (Source::Reported, Some("link: a.o"))
+    );
+    until("the last drawing", || host.plain_log(id).contains("90%").then_some(()));
+    std::fs::write(host.work().join("go"), "").unwrap();
+    assert_eq!(host.wait_for_end(id).progress.unwrap().percent, Some(25.0));
 }

@@ -117,7 +117,7 @@ pub(crate) mod tests {
 
     fn bar(percent: Option<f64>, message: Option<&str>) -> Option<Progress> {
         let message = message.map(str::to_owned);
-        Some(Progress { percent, message, source: Source::Reported, phase: 0 })
+        Some(Progress { percent, message, source: Source::Reported, phase: 0, phase_name: None })
     }
 
     fn tasks() -> Vec<Task> {

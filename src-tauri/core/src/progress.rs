@@ -4,10 +4,15 @@
 //! terminal their progress: `ESC ] 9 ; 4 ; state ; percent`, ended by BEL or ST
 //! (ConEmu's documentation of ANSI codes, "ESC ] 9 ; 4").
 
+mod lines;
+mod reading;
+
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use crate::text::controls;
+
+pub use lines::LineProgress;
 
 /// The longest progress message, in characters.
 pub const MESSAGE_LIMIT: usize = 200;
@@ -24,16 +29,33 @@ pub struct Progress {
     pub source: Source,
     /// Counts the times the bar began anew.
     pub phase: u32,
+    /// What the task calls this phase; part of the message too.
+    #[serde(default)]
+    pub phase_name: Option<String>,
 }
 
 /// Where a progress comes from, least trusted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
+    /// Percentages and counts on a line that is redrawn, or comes again and again.
+    Output,
     /// OSC 9;4 in the output.
     Terminal,
     /// The task's own `nod progress`.
     Reported,
+}
+
+impl Source {
+    /// Returns where a progress comes from, for a person.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Output => "read from the output",
+            Self::Terminal => "told by the program to its terminal",
+            Self::Reported => "reported by the task",
+        }
+    }
 }
 
 /// Why a reported progress is no progress.
@@ -49,12 +71,22 @@ impl Progress {
         if let Some(bad) = percent.filter(|percent| !percent.is_finite()) {
             return Err(ProgressError::NotANumber(bad));
         }
-        Ok(Self {
-            percent: percent.map(clamped),
-            message: message.map(one_line).filter(|message| !message.is_empty()),
-            source: Source::Reported,
-            phase: 0,
-        })
+        let message = message.map(one_line).filter(|message| !message.is_empty());
+        let percent = percent.map(clamped);
+        Ok(Self { percent, message, source: Source::Reported, phase: 0, phase_name: None })
+    }
+
+    /// Returns the same as a part of the phase of this name.
+    #[must_use]
+    pub fn in_phase(mut self, name: &str) -> Self {
+        let name = one_line(name);
+        if !name.is_empty() {
+            let message = self.message.take();
+            let message = message.map_or_else(|| name.clone(), |more| format!("{name}: {more}"));
+            self.message = Some(one_line(&message));
+            self.phase_name = Some(name);
+        }
+        self
     }
 
     /// Returns the progress after `newer` came in; nothing when that changes nothing.
@@ -65,7 +97,8 @@ impl Progress {
             return None;
         }
         let fell = matches!((current.percent, newer.percent), (Some(was), Some(is)) if is < was);
-        newer.phase = current.phase + u32::from(fell);
+        let is_named = newer.phase_name.is_some() && newer.phase_name != current.phase_name;
+        newer.phase = current.phase + u32::from(fell || is_named);
         if newer.message.is_none() && newer.source == current.source {
             newer.message.clone_from(&current.message);
         }
@@ -150,7 +183,7 @@ fn parse_osc(body: &[u8]) -> Option<Progress> {
         "0" | "3" => None,
         _ => return None,
     };
-    Some(Progress { percent, message: None, source: Source::Terminal, phase: 0 })
+    Some(Progress { percent, message: None, source: Source::Terminal, phase: 0, phase_name: None })
 }
 
 #[cfg(test)]
@@ -158,7 +191,7 @@ mod tests {
     use super::*;
 
     fn terminal(percent: Option<f64>) -> Progress {
-        Progress { percent, message: None, source: Source::Terminal, phase: 0 }
+        Progress { percent, message: None, source: Source::Terminal, phase: 0, phase_name: None }
     }
 
     #[test]
@@ -220,6 +253,21 @@ mod tests {
         assert_eq!(scanner.scan(&vec![b'9'; 1 << 20]), None);
         let Scan::Osc(body) = &scanner.state else { panic!("left the sequence") };
         assert_eq!(body.len(), OSC_LIMIT);
+    }
+
+    #[test]
+    fn a_named_phase_begins_the_bar_anew_once() {
+        let report = |percent, message, name: &str| {
+            Progress::reported(Some(percent), message).unwrap().in_phase(name)
+        };
+        let first = report(90.0, None, "compile");
+        assert_eq!(first.message.as_deref(), Some("compile"));
+        let second = Progress::merged(Some(&first), report(10.0, Some("a.o"), "link")).unwrap();
+        assert_eq!((second.phase, second.message.as_deref()), (1, Some("link: a.o")));
+        let third = Progress::merged(Some(&second), report(20.0, None, "link")).unwrap();
+        assert_eq!(third.phase, 1);
+        let higher = Progress::merged(Some(&third), report(95.0, None, "test")).unwrap();
+        assert_eq!(higher.phase, 2, "another name is another phase, wherever the bar is");
     }
 
     #[test]

@@ -172,6 +172,9 @@ pub struct TypeIn {
 pub struct ReportProgress {
     pub percent: Option<f64>,
     pub message: Option<String>,
+    /// What the task does now: with another name the bar begins anew.
+    #[serde(default)]
+    pub phase: Option<String>,
 }
 
 /// A question of the calling task, or of a program that is no task.

@@ -193,7 +193,10 @@ impl Handle {
                 self.change(actor, Change::Resize { id, columns, rows }).await
             }
             Call::Progress(report) => {
-                let progress = Progress::reported(report.percent, report.message.as_deref())?;
+                let mut progress = Progress::reported(report.percent, report.message.as_deref())?;
+                if let Some(name) = &report.phase {
+                    progress = progress.in_phase(name);
+                }
                 self.change(actor, Change::Progress(progress)).await
             }
             Call::Ask(ask) => self.ask(actor, ask).await,

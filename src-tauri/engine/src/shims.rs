@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use nod_core::ids::{AttemptNumber, TaskId};
-use nod_core::progress::TerminalProgress;
+use nod_core::progress::{LineProgress, TerminalProgress};
 use nod_core::shim::{EXIT_FILE, FromShim, LOG_FILE, Report, SHIM_PROTOCOL, ToShim};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
@@ -146,6 +146,7 @@ struct Heard {
     /// This host started it, so it has no past to tell of.
     is_new: bool,
     scanner: TerminalProgress,
+    lines: LineProgress,
     /// How far the output was looked at for progress.
     scanned: u64,
     silence: Silence,
@@ -162,7 +163,19 @@ impl Heard {
     ) -> Self {
         let scanner = TerminalProgress::default();
         let silence = Silence::new(shims.silence, is_new);
-        Self { id, attempt, folder, shims, is_new, scanner, scanned: 0, silence, ended: false }
+        let lines = LineProgress::default();
+        Self {
+            id,
+            attempt,
+            folder,
+            shims,
+            is_new,
+            scanner,
+            lines,
+            scanned: 0,
+            silence,
+            ended: false,
+        }
     }
 
     async fn listen(mut self, socket: StdUnixStream, mut orders: UnboundedReceiver<ToShim>) {
@@ -282,11 +295,13 @@ impl Heard {
         let from = self.scanned.max(size.saturating_sub(PIECE as u64));
         if from != self.scanned {
             self.scanner = TerminalProgress::default();
+            self.lines = LineProgress::default();
         }
         match logs::read_range(&self.folder.join(LOG_FILE), from, PIECE) {
             Ok(part) => {
                 self.scanned = part.offset + part.bytes.len() as u64;
-                if let Some(progress) = self.scanner.scan(&part.bytes) {
+                let lines = self.lines.scan(&part.bytes);
+                if let Some(progress) = self.scanner.scan(&part.bytes).or(lines) {
                     self.say(Said::Progress(progress));
                 }
             }

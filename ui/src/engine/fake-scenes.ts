@@ -34,7 +34,7 @@ export function aRequest(id: number, task: TaskId, changes: Partial<Request> = {
 }
 
 export function progress(percent: number | null, message: string | null = null): Progress {
-  return { percent, message, source: 'reported', phase: 0 };
+  return { percent, message, source: 'reported', phase: 0, phase_name: null };
 }
 
 function ended(outcome: Extract<TaskState, { name: 'ended' }>['outcome']): TaskState {

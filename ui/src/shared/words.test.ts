@@ -59,7 +59,7 @@ describe('the words of a state', () => {
 
 describe('a progress bar', () => {
   const at = (percent: number | null) =>
-    ({ percent, message: null, source: 'reported', phase: 0 }) as const;
+    ({ percent, message: null, source: 'reported', phase: 0, phase_name: null }) as const;
 
   it('is full only on success', () => {
     expect(barOf(ended({ type: 'succeeded' }), at(40))?.percent).toBe(100);

@@ -282,6 +282,8 @@ export function sourceWords(source: Source): string {
   switch (source) {
     case 'reported':
       return 'Reported by the task';
+    case 'output':
+      return 'Read from the output';
     case 'terminal':
       return 'Told by the program to its terminal';
   }

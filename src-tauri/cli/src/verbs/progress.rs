@@ -19,11 +19,21 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// task goes on.
 #[derive(Args)]
 #[command(override_usage = "nod progress <PERCENT> [MESSAGE]...\n       \
+                            nod progress --total <N> --done <N> [MESSAGE]...\n       \
                             nod progress --indeterminate [MESSAGE]...")]
 pub(crate) struct Arguments {
     /// The task works without knowing how much is left
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["total", "done"])]
     indeterminate: bool,
+    /// How many steps there are
+    #[arg(long, value_name = "N", requires = "done")]
+    total: Option<f64>,
+    /// How many of them are done
+    #[arg(long, value_name = "N", requires = "total")]
+    done: Option<f64>,
+    /// What this part of the work is called; with another name the bar begins anew
+    #[arg(long, value_name = "NAME")]
+    phase: Option<String>,
     /// A number from 0 to 100, then what the task is doing
     #[arg(value_name = "WORDS", allow_negative_numbers = true)]
     words: Vec<String>,
@@ -48,8 +58,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
 }
 
 fn report(arguments: &Arguments) -> Result<ReportProgress, Failure> {
+    let phase = arguments.phase.clone();
     if arguments.indeterminate {
-        return Ok(ReportProgress { percent: None, message: message(&arguments.words) });
+        return Ok(ReportProgress { percent: None, message: message(&arguments.words), phase });
+    }
+    if let Some((total, done)) = arguments.total.zip(arguments.done) {
+        let percent = Some(share(done, total)?);
+        return Ok(ReportProgress { percent, message: message(&arguments.words), phase });
     }
     let Some((first, rest)) = arguments.words.split_first() else {
         return Err(Failure::Usage("give a percentage, or --indeterminate: nod progress 40"));
@@ -57,7 +72,15 @@ fn report(arguments: &Arguments) -> Result<ReportProgress, Failure> {
     let percent = percent(first).ok_or(Failure::Usage(
         "the first word must be a percentage from 0 to 100, as in `nod progress 40 compiling`",
     ))?;
-    Ok(ReportProgress { percent: Some(percent), message: message(rest) })
+    Ok(ReportProgress { percent: Some(percent), message: message(rest), phase })
+}
+
+/// Returns how many percent of the steps are done.
+fn share(done: f64, total: f64) -> Result<f64, Failure> {
+    if total.is_finite() && done.is_finite() && total > 0.0 {
+        return Ok(done / total * 100.0);
+    }
+    Err(Failure::Usage("--total must be more than 0: without a known number use --indeterminate"))
 }
 
 fn message(words: &[String]) -> Option<String> {
@@ -88,11 +111,14 @@ mod tests {
 
     #[test]
     fn a_report_is_a_percentage_and_words() {
-        let cases: [(&[&str], _); 6] = [
+        let cases: [(&[&str], _); 9] = [
             (&["40"], (Some(40.0), None)),
             (&["40%", "compiling"], (Some(40.0), Some("compiling"))),
             (&["12.5", "two", "words"], (Some(12.5), Some("two words"))),
             (&["-5"], (Some(-5.0), None)),
+            (&["--total", "8", "--done", "2"], (Some(25.0), None)),
+            (&["--done", "1", "--total", "4", "a.o"], (Some(25.0), Some("a.o"))),
+            (&["--phase", "link", "5", "a.o"], (Some(5.0), Some("a.o"))),
             (&["--indeterminate"], (None, None)),
             (&["--indeterminate", "linking"], (None, Some("linking"))),
         ];
@@ -108,5 +134,8 @@ mod tests {
             assert_eq!(given(&[bad]), None, "{bad}");
         }
         assert_eq!(given(&[]), None);
+        for line in [&["--total", "0", "--done", "0"][..], &["--total", "5"], &["--done", "5"]] {
+            assert_eq!(given(line), None, "{line:?}");
+        }
     }
 }

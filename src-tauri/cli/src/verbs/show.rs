@@ -7,7 +7,7 @@ use nod_core::environment::{Change, EnvironmentChange};
 use nod_core::ids::{TaskId, Timestamp};
 use nod_core::protocol::{Attempt, Call, Reply, TaskDetail};
 use nod_core::request::Request;
-use nod_core::task::{ExitStatus, TaskState, signal_name};
+use nod_core::task::{ExitStatus, Task, TaskState, signal_name};
 
 use super::list::now;
 use crate::failure::Failure;
@@ -73,10 +73,16 @@ fn summary(page: &mut Page, detail: &TaskDetail, now: Timestamp) {
     page.maybe("session", task.session.as_ref().map(ToString::to_string));
     page.maybe("parent", task.parent.map(|parent| format!("task {parent}")));
     page.maybe("timeout", task.timeout_ms.map(duration::words));
-    page.maybe("progress", Some(table::progress(task)).filter(|words| !words.is_empty()));
+    page.maybe("progress", progress_words(task));
     page.row("submitted", &format!("{} ago", duration::words(now.since(task.created_at))));
     page.maybe("took", Some(table::elapsed(task, now)).filter(|words| !words.is_empty()));
     page.maybe("log", detail.log_path.clone());
+}
+
+fn progress_words(task: &Task) -> Option<String> {
+    let words = table::progress(task);
+    let source = task.progress.as_ref()?.source.words();
+    (!words.is_empty()).then(|| format!("{words} ({source})"))
 }
 
 /// Returns what a task that is being ended waits for, and what cannot be ended.

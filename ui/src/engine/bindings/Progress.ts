@@ -12,4 +12,8 @@ percent: number | null, message: string | null, source: Source,
 /**
  * Counts the times the bar began anew.
  */
-phase: number, };
+phase: number, 
+/**
+ * What the task calls this phase; part of the message too.
+ */
+phase_name: string | null, };

@@ -3,4 +3,8 @@
 /**
  * How far the calling task is.
  */
-export type ReportProgress = { percent: number | null, message: string | null, };
+export type ReportProgress = { percent: number | null, message: string | null, 
+/**
+ * What the task does now: with another name the bar begins anew.
+ */
+phase: string | null, };

@@ -3,4 +3,4 @@
 /**
  * Where a progress comes from, least trusted first.
  */
-export type Source = "terminal" | "reported";
+export type Source = "output" | "terminal" | "reported";
