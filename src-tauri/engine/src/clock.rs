@@ -20,6 +20,16 @@ pub(crate) fn day(at: Timestamp) -> String {
     format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
 }
 
+/// Returns `at` as a name in UTC that sorts, such as `2026-11-21T09-30-00.123`.
+#[must_use]
+pub(crate) fn stamp(at: Timestamp) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(at.0.div_euclid(1000))
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (hour, minute, second) = time.to_hms();
+    let millis = at.0.rem_euclid(1000);
+    format!("{}T{hour:02}-{minute:02}-{second:02}.{millis:03}", day(at))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +40,6 @@ mod tests {
         for (at, expected) in cases {
             assert_eq!(day(Timestamp(at)), expected);
         }
+        assert_eq!(stamp(Timestamp(1_772_323_199_007)), "2026-02-28T23-59-59.007");
     }
 }

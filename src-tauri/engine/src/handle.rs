@@ -67,6 +67,8 @@ pub(crate) struct Inner {
     /// What the account itself says, whoever started this host.
     pub(crate) account_environment: Environment,
     pub(crate) show_window: Option<Box<dyn Fn() + Send + Sync>>,
+    /// What a person should know about the state that the history was in.
+    pub(crate) findings: Vec<String>,
     /// Becomes true when somebody asked the host to end.
     pub(crate) stop: watch::Sender<bool>,
 }
@@ -414,6 +416,7 @@ impl Handle {
                 counts: reader.counts()?,
                 home,
                 now: clock::now(),
+                findings: self.inner.findings.clone(),
             })))
         })
     }

@@ -28,7 +28,8 @@ use crate::process::{self, Programs};
 use crate::recovery::Recovery;
 use crate::shims::Shims;
 use crate::socket;
-use crate::store::{Readers, Seal, Store, StoreError};
+use crate::store::{self, Opened, Readers, Seal, Store, StoreError};
+use crate::strays::Strays;
 use crate::tokens::Tokens;
 
 /// How long the askers of an earlier host have to find this one, in milliseconds.
@@ -62,6 +63,7 @@ pub struct Host {
     serving: AbortHandle,
     events: Option<Subscription>,
     socket: PathBuf,
+    data: PathBuf,
     /// Held for as long as this host lives.
     _lock: File,
 }
@@ -115,7 +117,7 @@ impl Host {
             .enable_all()
             .build()
             .map_err(StartError::Threads)?;
-        let mut store = Store::open(&paths.database())?;
+        let (mut store, findings) = open_history(&paths)?;
         store.forget_operations(nod_core::ids::Timestamp(clock::now().0 - OPERATIONS_KEPT))?;
         let (inbox, messages) = crossbeam_channel::unbounded();
         let parts = parts(&paths, &config, &runtime, &inbox)?;
@@ -125,7 +127,7 @@ impl Host {
         let (dispatcher, first, workers) = dispatcher(&place, &config, &parts, store)?;
         let thread = begin(dispatcher, first, messages)?;
         let (stop_sender, stop) = watch::channel(false);
-        let handle = handle(options, parts, stop_sender);
+        let handle = handle(options, parts, findings, stop_sender);
         let listener = {
             let _context = runtime.enter();
             socket::listen(&socket)
@@ -143,6 +145,7 @@ impl Host {
             serving: serving.abort_handle(),
             events: Some(events),
             socket,
+            data: paths.data,
             _lock: lock,
         })
     }
@@ -190,6 +193,8 @@ impl Drop for Host {
             && dispatcher.join().is_err()
         {
             tracing::error!("the dispatcher panicked");
+        } else {
+            store::close(&self.data);
         }
         // A start that is under way must not meet the next host, which takes what is not there for free.
         for worker in self.workers.drain(..) {
@@ -279,6 +284,22 @@ fn link_program(link: &Path, program: &Path) -> io::Result<()> {
     }
     symlink(program, &fresh)?;
     fs::rename(fresh, link)
+}
+
+/// Opens the history, and returns what a person should know about the state that it was in.
+fn open_history(paths: &Paths) -> Result<(Store, Vec<String>), StartError> {
+    let opened = store::open(&paths.data, &clock::stamp(clock::now()))?;
+    let Opened { mut store, mut findings, unclean, rescued } = opened;
+    if unclean {
+        let seal = Seal::load(&paths.seal_key())?;
+        let (tasks, boot_id) = (paths.tasks(), process::boot_id());
+        let strays = Strays { tasks: &tasks, boot_id: &boot_id, seal: &seal, anywhere: rescued };
+        findings.extend(strays.put_back(&mut store, &Readers::new(paths.database()))?);
+    }
+    for finding in &findings {
+        tracing::error!("{finding}");
+    }
+    Ok((store, findings))
 }
 
 fn parts(
@@ -379,7 +400,12 @@ fn begin(
         .map_err(StartError::Threads)
 }
 
-fn handle(options: HostOptions, parts: Parts, stop: watch::Sender<bool>) -> Handle {
+fn handle(
+    options: HostOptions,
+    parts: Parts,
+    findings: Vec<String>,
+    stop: watch::Sender<bool>,
+) -> Handle {
     let mut epoch = [0; 8];
     getrandom::fill(&mut epoch).expect("the system has random bytes once it has booted");
     Handle::new(Inner {
@@ -396,6 +422,7 @@ fn handle(options: HostOptions, parts: Parts, stop: watch::Sender<bool>) -> Hand
         login_environment: OnceLock::new(),
         account_environment: process::account_environment(),
         show_window: options.show_window,
+        findings,
         stop,
     })
 }

@@ -22,6 +22,7 @@ mod shims;
 mod silence;
 mod socket;
 mod store;
+mod strays;
 mod tokens;
 
 pub use diagnostics::write_to;

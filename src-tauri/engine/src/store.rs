@@ -4,18 +4,24 @@
 //! the writer is in [`read`].
 
 mod audit;
+mod care;
 mod read;
+mod rescue;
 mod rows;
 mod seal;
+mod wal;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
-use rusqlite_migration::{M, MigrationDefinitionError, Migrations};
+use rusqlite_migration::{M, Migrations};
 
+pub(crate) use care::{Opened, close, open};
 pub(crate) use read::{Reader, Readers};
+use rescue::Rescued;
 pub(crate) use rows::{AttemptRow, LiveRow, OperationResult, RequestRow, TaskRow};
 pub(crate) use seal::{Seal, SealedEnvironment};
 pub use write::statements_run;
@@ -44,6 +50,15 @@ pub enum StoreError {
     Migrate { path: PathBuf, source: rusqlite_migration::Error },
     #[error("the disk is full: free some space, then try again")]
     Full,
+    #[error("failed to copy {} before it is brought up to date: {source}", path.display())]
+    Copy { path: PathBuf, source: rusqlite::Error },
+    #[error("failed to set {} aside: {source}", path.display())]
+    Aside { path: PathBuf, source: std::io::Error },
+    #[error(
+        "the history is damaged ({0}): the next start of the host sets it aside and keeps what \
+         can be read"
+    )]
+    Unsound(String),
     #[error("failed to use the history: {0}")]
     Sql(rusqlite::Error),
     #[error("row {id} of {table} cannot be understood: {source}")]
@@ -60,18 +75,68 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                DAMAGE_SEEN.store(true, Ordering::Relaxed);
+                Self::Unsound(error.to_string())
+            }
             Some(_) | None => Self::Sql(error),
         }
     }
+}
+
+/// Some connection of this process has met damage.
+static DAMAGE_SEEN: AtomicBool = AtomicBool::new(false);
+
+fn damage_was_seen() -> bool {
+    DAMAGE_SEEN.load(Ordering::Relaxed)
+}
+
+impl StoreError {
+    /// Returns whether the file itself is damaged, rather than what surrounds it.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Unsound(_) => true,
+            Self::Open { source, .. } | Self::Copy { source, .. } => is_damage(source),
+            Self::Migrate {
+                source: rusqlite_migration::Error::RusqliteError { err, .. }, ..
+            } => is_damage(err),
+            Self::Newer(_)
+            | Self::Migrate { .. }
+            | Self::Full
+            | Self::Aside { .. }
+            | Self::Sql(_)
+            | Self::Damaged { .. }
+            | Self::UnknownAudit { .. }
+            | Self::Key { .. }
+            | Self::Seal => false,
+        }
+    }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+    )
 }
 
 /// Opens the writer's connection, and makes or updates the tables.
 fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let opened = |source| StoreError::Open { path: path.to_owned(), source };
     let mut connection = Connection::open(path).map_err(opened)?;
+    // Before anything is set, which would change the file.
+    if version(&connection).map_err(opened)? > MIGRATIONS.len() {
+        return Err(StoreError::Newer(path.to_owned()));
+    }
     configure(&connection).map_err(opened)?;
     migrate(&mut connection, path)?;
     Ok(connection)
+}
+
+/// Returns how many migrations the tables have seen.
+fn version(connection: &Connection) -> rusqlite::Result<usize> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(usize::try_from(version).unwrap_or(0))
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
@@ -83,17 +148,33 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+fn migrations() -> Migrations<'static> {
+    Migrations::new(MIGRATIONS.iter().map(|sql| M::up(sql)).collect())
+}
+
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let steps = MIGRATIONS.iter().map(|sql| M::up(sql)).collect();
-    let newer = rusqlite_migration::Error::MigrationDefinition(
-        MigrationDefinitionError::DatabaseTooFarAhead,
-    );
-    Migrations::new(steps).to_latest(connection).map_err(|source| {
-        if source == newer {
-            return StoreError::Newer(path.to_owned());
-        }
-        StoreError::Migrate { path: path.to_owned(), source }
-    })
+    copy_before(connection, path)?;
+    migrations()
+        .to_latest(connection)
+        .map_err(|source| StoreError::Migrate { path: path.to_owned(), source })
+}
+
+/// Leaves a copy of a history whose tables are about to change, for who must go back.
+fn copy_before(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Copy { path: path.to_owned(), source };
+    let version = version(connection).map_err(failed)?;
+    let copy = path.with_extension(format!("schema-{version}.db"));
+    if version == 0 || version >= MIGRATIONS.len() || copy.exists() {
+        return Ok(());
+    }
+    // By another name until it is whole: a copy that was cut short would be taken for one.
+    let half = copy.with_extension("half");
+    if half.exists() {
+        std::fs::remove_file(&half)
+            .map_err(|source| StoreError::Aside { path: half.clone(), source })?;
+    }
+    connection.execute("VACUUM INTO ?1", [half.to_string_lossy()]).map_err(failed)?;
+    std::fs::rename(&half, &copy).map_err(|source| StoreError::Aside { path: half, source })
 }
 
 /// Opens a connection that can only read.

@@ -39,6 +39,7 @@ export class FakeHost implements Transport {
   epoch = 'epoch-1';
   seq = 100;
   home = '/home/mika';
+  findings: string[] = [];
   /** How far the host's clock is ahead of the window's. */
   clockAhead = 0;
   /** What the next calls of a method are refused with. */
@@ -224,8 +225,9 @@ export class FakeHost implements Transport {
       counts[name] = (counts[name] ?? 0) + 1;
     }
     const requests = [...this.requests.values()].filter((request) => request.closure === null);
-    const { epoch, seq, home } = this;
-    return { type: 'snapshot', epoch, seq, tasks, requests, counts, home, now: this.now() };
+    const { epoch, seq, home, findings } = this;
+    const now = this.now();
+    return { type: 'snapshot', epoch, seq, tasks, requests, counts, home, now, findings };
   }
 
   #list({ states, search, before, limit }: ListQuery): Reply {

@@ -5,7 +5,15 @@ import type { Event, Snapshot } from './types';
 
 function snapshot(changes: Partial<Snapshot> = {}): Snapshot {
   return {
-    ...{ epoch: 'e', seq: 10, tasks: [aTask(1)], requests: [], counts: {}, home: '/home/mika' },
+    ...{
+      epoch: 'e',
+      seq: 10,
+      tasks: [aTask(1)],
+      requests: [],
+      counts: {},
+      home: '/home/mika',
+      findings: [],
+    },
     now: Date.now(),
     ...changes,
   };

@@ -134,6 +134,9 @@ pub struct Snapshot {
     pub home: String,
     /// How far the clock of the host is: countdowns are counted from here.
     pub now: Timestamp,
+    /// What a person should know about the history, such as that it was damaged; a sentence each.
+    #[serde(default)]
+    pub findings: Vec<String>,
 }
 
 /// A part of a log.

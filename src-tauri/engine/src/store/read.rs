@@ -60,7 +60,7 @@ impl Readers {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let reader = match idle {
             Some(reader) => reader,
-            None => Reader { connection: open_reader(&self.path)? },
+            None => Reader::over(open_reader(&self.path)?),
         };
         Ok(Lent { reader: Some(reader), readers: self.clone() })
     }
@@ -118,6 +118,18 @@ const REQUEST: &str = "id, operation, task_id, attempt, origin, shown, hash, cre
 const UNFINISHED: &str = "state IN ('queued', 'starting', 'running', 'waiting', 'stopping')";
 
 impl Reader {
+    pub(super) fn over(connection: Connection) -> Self {
+        Self { connection }
+    }
+
+    /// Returns whether all that is kept of a task can be understood.
+    pub(super) fn can_read(&self, id: TaskId) -> bool {
+        self.task(id).is_ok_and(|task| task.is_some())
+            && self.attempts(id).is_ok()
+            && self.requests(id).is_ok()
+            && self.events(id).is_ok()
+    }
+
     /// Runs `read` on one unchanging view of the database.
     pub(crate) fn at_one_moment<T>(
         &self,
@@ -223,6 +235,21 @@ impl Reader {
             self.connection
                 .query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| row.get(0))?;
         Ok((TaskId(given("tasks")?), RequestId(given("requests")?), EventNumber(unsigned(seq))))
+    }
+
+    /// Returns the last attempt of each task that has any.
+    pub(crate) fn last_attempts(&self) -> Result<BTreeMap<TaskId, AttemptNumber>, StoreError> {
+        let rows =
+            self.rows("SELECT task_id, max(number) FROM attempts GROUP BY 1", [], |row| {
+                Ok((TaskId(row.get(0)?), AttemptNumber(row.get(1)?)))
+            })?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Returns the folder of the newest task's last attempt.
+    pub(crate) fn newest_folder(&self) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT folder FROM attempts ORDER BY task_id DESC, number DESC LIMIT 1";
+        Ok(self.connection.query_row(sql, [], |row| row.get(0)).optional()?)
     }
 
     /// Returns how many tasks are in each state.

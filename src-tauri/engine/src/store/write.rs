@@ -70,6 +70,13 @@ impl Store {
         Ok(Self { connection, synchronous_full: true })
     }
 
+    /// Looks through the whole file for damage.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let found: String =
+            self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if found == "ok" { Ok(()) } else { Err(StoreError::Unsound(found)) }
+    }
+
     /// Writes all of `commit`, or nothing.
     pub(crate) fn write(&mut self, commit: &Commit) -> Result<(), StoreError> {
         if self.synchronous_full != commit.durable {

@@ -32,4 +32,8 @@ home: string,
 /**
  * How far the clock of the host is: countdowns are counted from here.
  */
-now: Timestamp, };
+now: Timestamp, 
+/**
+ * What a person should know about the history, such as that it was damaged; a sentence each.
+ */
+findings: Array<string>, };

@@ -1,0 +1,221 @@
+//! A history that is old, too new, or damaged.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nod_core::ids::TaskId;
+use nod_core::protocol::{Call, Reply, Snapshot};
+use nod_core::request::Answer;
+use nod_core::task::{Outcome, StateName};
+use nod_tests::{Home, TestHost, processes, until};
+use rusqlite::Connection;
+
+/// What every history is, after all.
+const PAGE: usize = 4096;
+
+fn released(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("released").join(version.to_string())
+}
+
+fn snapshot(host: &mut TestHost) -> Snapshot {
+    let reply = host.person(&Call::Snapshot).unwrap();
+    let Reply::Snapshot(snapshot) = reply else { panic!("{reply:?}") };
+    *snapshot
+}
+
+fn database(home: &Home) -> PathBuf {
+    home.data().join("nod.db")
+}
+
+/// Moves all of the write-ahead log into the database itself.
+fn checkpoint(home: &Home) -> Connection {
+    let connection = Connection::open(database(home)).unwrap();
+    connection.pragma_update(None, "wal_checkpoint", "TRUNCATE").unwrap();
+    connection
+}
+
+/// Returns the reports beside what was set aside.
+fn reports(home: &Home) -> Vec<String> {
+    let folders = fs::read_dir(home.data().join("damaged")).into_iter().flatten();
+    folders
+        .map(|folder| fs::read_to_string(folder.unwrap().path().join("report.txt")).unwrap())
+        .collect()
+}
+
+/// Starts a task that runs until the file `end` is there, and waits for its process.
+fn running(host: &TestHost) -> TaskId {
+    let id = host.submit("touch begun; while [ ! -e end ]; do sleep 0.02; done; echo bye; exit 3");
+    until("the process", || host.work().join("begun").exists().then_some(()));
+    host.wait_for_state(id, StateName::Running);
+    id
+}
+
+fn end(host: &TestHost) {
+    fs::write(host.work().join("end"), "").unwrap();
+}
+
+#[test]
+fn a_history_of_every_released_version_opens_with_all_that_it_holds() {
+    for entry in fs::read_dir(released(1).parent().unwrap()).unwrap() {
+        let home = Home::new();
+        for file in fs::read_dir(entry.unwrap().path()).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), home.data().join(file.file_name())).unwrap();
+        }
+        let mut host = TestHost::start_in(home);
+        assert_eq!(snapshot(&mut host).findings, [] as [String; 0]);
+        let words: Vec<_> = host.tasks().iter().rev().map(|task| task.state.words()).collect();
+        let expected = [
+            "Succeeded",
+            "Failed (exit 2)",
+            "Cancelled",
+            "Timed out",
+            "Needs approval",
+            "Succeeded",
+            "Succeeded",
+        ];
+        assert_eq!(words, expected);
+        let found = host.run(&["list", "--search", "完了"]);
+        assert!(found.out.contains("Unit tests"), "{found:?}");
+        assert_eq!(host.detail(TaskId(6)).requests.len(), 1);
+        // The gate is answered and its environment opened, as if nothing had happened.
+        let gate = host.wait_for_request(TaskId(5));
+        host.answer(&gate, Answer::Approve);
+        let ended = host.wait_for_end(TaskId(5));
+        assert_eq!(ended.state.outcome(), Some(&Outcome::Succeeded));
+        assert_eq!(host.plain_log(TaskId(5)), "blue\n");
+        assert_eq!(host.submit("true"), TaskId(8));
+    }
+}
+
+#[test]
+fn a_history_of_a_newer_version_is_refused_and_left_alone() {
+    let home = Home::new();
+    let connection = Connection::open(database(&home)).unwrap();
+    connection.pragma_update(None, "user_version", 4_000).unwrap();
+    drop(connection);
+    let before = fs::read(database(&home)).unwrap();
+    let ran = home.run(&["list"]);
+    assert_eq!(ran.code, Some(69), "{ran:?}");
+    assert!(ran.err.contains("newer version of Nod"), "{ran:?}");
+    assert!(fs::read(database(&home)).unwrap() == before, "the file was changed");
+    assert!(!home.data().join("damaged").exists());
+}
+
+#[test]
+fn a_garbled_page_costs_what_was_on_it_and_nothing_else() {
+    let mut host = TestHost::start();
+    let labels: Vec<String> = (1..=120).map(|n| format!("{n} {}", "x".repeat(400))).collect();
+    for label in &labels {
+        host.wait_for_end(host.submit_with(&["--label", label], &["true"]));
+    }
+    let runs = running(&host);
+    host.kill();
+    // The page that holds a task of the middle.
+    let connection = checkpoint(&host);
+    let page: i64 = connection
+        .query_row(
+            "SELECT pageno FROM dbstat WHERE name = 'tasks' AND pagetype = 'leaf' LIMIT 1 OFFSET 5",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    drop(connection);
+    let mut bytes = fs::read(database(&host)).unwrap();
+    let at = (usize::try_from(page).unwrap() - 1) * PAGE;
+    bytes[at..at + PAGE].fill(0x5a);
+    fs::write(database(&host), &bytes).unwrap();
+
+    host.restart();
+    let findings = snapshot(&mut host).findings;
+    assert!(findings[0].contains("the history was damaged"), "{findings:?}");
+    assert!(reports(&host)[0].contains("could be read"), "{:?}", reports(&host));
+    // What was on the page has lost its label, and is known by its folder.
+    let tasks = host.tasks();
+    let lost = tasks.iter().filter(|task| task.label.is_none()).count() - 1;
+    assert!((1..20).contains(&lost), "{lost} labels are lost");
+    assert_eq!(tasks.len(), 121);
+    assert!(tasks.iter().all(|task| task.id == runs || task.state.name() == StateName::Succeeded));
+    let found = host.run(&["list", "--search", &labels[0]]);
+    assert!(found.out.contains(&labels[0][..20]), "{found:?}");
+    assert_eq!(host.state(runs), StateName::Running);
+    end(&host);
+    assert_eq!(host.wait_for_end(runs).state.words(), "Failed (exit 3)");
+    assert_eq!(host.submit("true").0, runs.0 + 1, "no number is given twice");
+    // The next start finds nothing wrong.
+    host.stop();
+    host.restart();
+    assert_eq!(snapshot(&mut host).findings, [] as [String; 0]);
+}
+
+#[test]
+fn a_history_of_which_nothing_can_be_read_is_set_aside_and_running_tasks_are_put_back() {
+    let mut host = TestHost::start();
+    let ended = host.submit("exit 2");
+    host.wait_for_end(ended);
+    let runs = running(&host);
+    host.kill();
+    drop(checkpoint(&host));
+    let garbage = vec![0xa5; 20 * PAGE];
+    fs::write(database(&host), &garbage).unwrap();
+
+    host.restart();
+    let findings = snapshot(&mut host).findings.join("\n");
+    assert!(findings.contains("the history was damaged"), "{findings}");
+    assert!(findings.contains(&format!("the history had lost task {runs}")), "{findings}");
+    let aside = fs::read_dir(host.data().join("damaged")).unwrap().next().unwrap().unwrap();
+    assert_eq!(fs::read(aside.path().join("nod.db")).unwrap(), garbage);
+    // What had ended is known by its folder as well.
+    assert_eq!(host.wait_for_end(ended).state.words(), "Failed (exit 2)");
+    assert_eq!(host.state(runs), StateName::Running);
+    end(&host);
+    assert_eq!(host.wait_for_end(runs).state.words(), "Failed (exit 3)");
+    assert_eq!(host.plain_log(runs), "bye\n");
+    assert!(host.submit("true") > runs, "no number is given twice");
+    assert!(processes::with_mark("begun").is_empty());
+}
+
+#[test]
+fn a_truncated_log_of_the_history_loses_no_running_task() {
+    let mut host = TestHost::start();
+    let runs = running(&host);
+    host.kill();
+    let wal = host.data().join("nod.db-wal");
+    let bytes = fs::read(&wal).unwrap();
+    assert!(bytes.len() > 4 * PAGE, "the task is not in the log alone");
+    fs::write(&wal, &bytes[..2 * PAGE]).unwrap();
+
+    host.restart();
+    let findings = snapshot(&mut host).findings.join("\n");
+    assert!(findings.contains(&format!("the history had lost task {runs}")), "{findings}");
+    assert_eq!(host.state(runs), StateName::Running);
+    assert_eq!(host.detail(runs).events[0].what, "rescued");
+    end(&host);
+    assert_eq!(host.wait_for_end(runs).state.words(), "Failed (exit 3)");
+}
+
+#[test]
+fn a_garbled_log_of_the_history_is_reported_and_copied_aside() {
+    let mut host = TestHost::start();
+    let runs = running(&host);
+    for _ in 0..5 {
+        host.wait_for_end(host.submit("true"));
+    }
+    host.kill();
+    let wal = host.data().join("nod.db-wal");
+    let mut bytes = fs::read(&wal).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 64].fill(0xa5);
+    fs::write(&wal, &bytes).unwrap();
+
+    host.restart();
+    let findings = snapshot(&mut host).findings.join("\n");
+    assert!(findings.contains("the newest part of the history was damaged"), "{findings}");
+    let aside = fs::read_dir(host.data().join("damaged")).unwrap().next().unwrap().unwrap();
+    assert_eq!(fs::read(aside.path().join("nod.db-wal")).unwrap(), bytes);
+    assert!(host.data().join("damaged").join(aside.file_name()).join("report.txt").exists());
+    assert_eq!(host.state(runs), StateName::Running);
+    end(&host);
+    assert_eq!(host.wait_for_end(runs).state.words(), "Failed (exit 3)");
+}
