@@ -1,12 +1,14 @@
 //! The verbs of the command line: one file for each.
 
 mod ask;
+mod audit;
 mod cancel;
 mod list;
 mod logs;
 mod pause;
 mod progress;
 mod resume;
+mod rules;
 mod run_again;
 mod serve;
 mod show;
@@ -34,6 +36,8 @@ pub(crate) enum Verb {
     RunAgain(run_again::Arguments),
     Progress(progress::Arguments),
     Ask(ask::Arguments),
+    Rules(rules::Arguments),
+    Audit(audit::Arguments),
     Serve(serve::Arguments),
     Stop(stop::Arguments),
 }
@@ -54,6 +58,8 @@ impl Verb {
             Self::RunAgain(arguments) => run_again::run(&arguments),
             Self::Progress(arguments) => progress::run(&arguments),
             Self::Ask(arguments) => ask::run(arguments),
+            Self::Rules(arguments) => rules::run(&arguments),
+            Self::Audit(arguments) => audit::run(&arguments),
             Self::Serve(arguments) => serve::run(&arguments),
             Self::Stop(arguments) => stop::run(&arguments),
         }

@@ -52,12 +52,17 @@ pub enum Verb {
     Withdraw,
     Answer,
     Audit,
+    Rules,
+    PreviewRule,
+    AddRule,
+    RevokeRule,
+    ConfirmLoosening,
     ShowWindow,
     StopHost,
 }
 
 impl Verb {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::Hello,
         Self::Submit,
         Self::RunAgain,
@@ -78,6 +83,11 @@ impl Verb {
         Self::Withdraw,
         Self::Answer,
         Self::Audit,
+        Self::Rules,
+        Self::PreviewRule,
+        Self::AddRule,
+        Self::RevokeRule,
+        Self::ConfirmLoosening,
         Self::ShowWindow,
         Self::StopHost,
     ];
@@ -105,6 +115,11 @@ impl Verb {
             Self::Withdraw => "withdraw",
             Self::Answer => "answer",
             Self::Audit => "audit",
+            Self::Rules => "rules",
+            Self::PreviewRule => "preview_rule",
+            Self::AddRule => "add_rule",
+            Self::RevokeRule => "revoke_rule",
+            Self::ConfirmLoosening => "confirm_loosening",
             Self::ShowWindow => "show_window",
             Self::StopHost => "stop_host",
         }
@@ -157,6 +172,8 @@ enum For {
     PersonAndPrograms,
     /// A person, in the window or in a terminal that is known to be theirs.
     Person,
+    /// The person in the window, and nobody else.
+    Window,
 }
 
 /// The table.
@@ -179,9 +196,12 @@ fn row(verb: Verb) -> For {
         | Verb::Input
         | Verb::Resize
         | Verb::Audit
+        | Verb::Rules
+        | Verb::PreviewRule
         | Verb::ShowWindow
         | Verb::StopHost => For::PersonAndPrograms,
         Verb::Answer => For::Person,
+        Verb::AddRule | Verb::RevokeRule | Verb::ConfirmLoosening => For::Window,
     }
 }
 
@@ -198,7 +218,7 @@ pub fn allowed(actor: &Actor, verb: Verb, target: Option<TaskId>) -> Result<(), 
 
 fn in_window(verb: Verb) -> Result<(), Refusal> {
     match row(verb) {
-        For::Everyone | For::PersonAndPrograms | For::Person => Ok(()),
+        For::Everyone | For::PersonAndPrograms | For::Person | For::Window => Ok(()),
         For::Askers | For::TaskItself => Err(Refusal::NotForPeople(verb)),
     }
 }
@@ -207,7 +227,7 @@ fn in_window(verb: Verb) -> Result<(), Refusal> {
 fn in_terminal(verb: Verb) -> Result<(), Refusal> {
     match row(verb) {
         For::Person => Ok(()),
-        For::Everyone | For::PersonAndPrograms | For::Askers | For::TaskItself => {
+        For::Everyone | For::PersonAndPrograms | For::Askers | For::TaskItself | For::Window => {
             Err(Refusal::OnlyInWindow(verb))
         }
     }
@@ -218,6 +238,7 @@ fn program(verb: Verb) -> Result<(), Refusal> {
         For::Everyone | For::Askers | For::PersonAndPrograms => Ok(()),
         For::TaskItself => Err(Refusal::OnlyForTasks(verb)),
         For::Person => Err(Refusal::AnswerIsForPeople),
+        For::Window => Err(Refusal::OnlyInWindow(verb)),
     }
 }
 
@@ -230,6 +251,7 @@ fn task(id: TaskId, verb: Verb, target: Option<TaskId>) -> Result<(), Refusal> {
         },
         For::Person => Err(Refusal::AnswerIsForPeople),
         For::PersonAndPrograms => Err(Refusal::NotForTasks(verb)),
+        For::Window => Err(Refusal::OnlyInWindow(verb)),
     }
 }
 
@@ -262,6 +284,9 @@ mod tests {
         let table = |verb| match verb {
             Verb::Hello | Verb::Submit => [true, false, true, true, true],
             Verb::Answer => [true, true, false, false, false],
+            Verb::AddRule | Verb::RevokeRule | Verb::ConfirmLoosening => {
+                [true, false, false, false, false]
+            }
             Verb::Progress => [false, false, false, true, false],
             Verb::Ask | Verb::Withdraw => [false, false, true, true, false],
             Verb::RunAgain
@@ -278,6 +303,8 @@ mod tests {
             | Verb::Input
             | Verb::Resize
             | Verb::Audit
+            | Verb::Rules
+            | Verb::PreviewRule
             | Verb::ShowWindow
             | Verb::StopHost => [true, false, true, false, false],
         };

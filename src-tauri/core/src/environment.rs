@@ -122,6 +122,12 @@ pub fn looks_secret(name: &str, value: &str) -> bool {
     by_name || url_password || PREFIXES.iter().any(|prefix| value.starts_with(prefix))
 }
 
+/// Returns whether a difference can put another program in the place of the one that is named.
+#[must_use]
+pub fn redirects(changes: &[EnvironmentChange]) -> bool {
+    changes.iter().any(|change| decides_what_runs(&change.name.to_ascii_uppercase()))
+}
+
 /// Returns whether a variable can put another program in the place of the one that is named.
 fn decides_what_runs(name: &str) -> bool {
     const NAMES: [&str; 12] = [

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod command;
 pub mod environment;
+pub mod guard;
 pub mod ids;
 pub mod paths;
 pub mod progress;
@@ -14,6 +15,7 @@ pub mod prompt;
 pub mod protocol;
 pub mod question;
 pub mod request;
+pub mod rule;
 pub mod schedule;
 pub mod shim;
 pub mod task;

@@ -15,8 +15,8 @@ mod wire;
 
 pub use error::{ErrorCode, ErrorReply};
 pub use reply::{
-    Attempt, AuditPage, AuditRow, AuditWhat, Event, EventChange, HostKind, LogPart, Page, Reply,
-    Snapshot, StoredEvent, TaskDetail, Welcome,
+    Attempt, AuditPage, AuditRow, AuditWhat, Event, EventChange, HostKind, KeptRule, LogPart, Page,
+    Reply, RuleList, RulePreview, Snapshot, StoredEvent, TaskDetail, Welcome,
 };
 pub use wire::{CallMessage, HostMessage, Notification, Version, WireError, WireErrorData};
 
@@ -30,6 +30,7 @@ use crate::ids::{OperationId, RequestId, SessionId, TaskId};
 use crate::question::{
     Answer, DETAIL_LIMIT, DIFF_LIMIT, OnTimeout, QUESTION_LIMIT, QuestionError, Wants, fits,
 };
+use crate::rule::{Rule, RuleId};
 use crate::task::{OutputMode, RunOptions, StateName};
 use crate::text::is_visible;
 
@@ -101,6 +102,26 @@ pub enum Call {
     Answer(GiveAnswer),
     /// Asks who answered what, and what they had been shown.
     Audit(AuditQuery),
+    /// Asks for the rules, and for what waits to be confirmed.
+    Rules,
+    /// Asks which tasks of the history a rule would have spoken of.
+    PreviewRule {
+        rule: Rule,
+    },
+    AddRule {
+        operation: OperationId,
+        rule: Rule,
+    },
+    RevokeRule {
+        operation: OperationId,
+        id: RuleId,
+    },
+    /// Lets a change of the config file hold that asks for less.
+    ConfirmLoosening {
+        operation: OperationId,
+        /// The hash of what the person saw.
+        shown: String,
+    },
     /// Brings the window to the front.
     ShowWindow,
     /// Asks a headless host to end; its tasks go on.
@@ -289,6 +310,11 @@ impl Call {
             Self::Withdraw { .. } => Verb::Withdraw,
             Self::Answer(_) => Verb::Answer,
             Self::Audit(_) => Verb::Audit,
+            Self::Rules => Verb::Rules,
+            Self::PreviewRule { .. } => Verb::PreviewRule,
+            Self::AddRule { .. } => Verb::AddRule,
+            Self::RevokeRule { .. } => Verb::RevokeRule,
+            Self::ConfirmLoosening { .. } => Verb::ConfirmLoosening,
             Self::ShowWindow => Verb::ShowWindow,
             Self::StopHost => Verb::StopHost,
         }

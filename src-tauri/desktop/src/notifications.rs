@@ -111,7 +111,7 @@ fn word(change: &EventChange) -> Option<Word> {
             | TaskState::Waiting { .. }
             | TaskState::Stopping { .. } => None,
         },
-        EventChange::Progress { .. } | EventChange::Lagged => None,
+        EventChange::Progress { .. } | EventChange::Rules { .. } | EventChange::Lagged => None,
     }
 }
 

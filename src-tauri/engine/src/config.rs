@@ -5,6 +5,8 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use nod_core::guard::Guards;
+use nod_core::rule::{Rule, RuleError};
 use serde::Deserialize;
 
 /// What a config file can say.
@@ -14,6 +16,16 @@ pub(crate) struct Config {
     pub groups: Groups,
     pub cancel: Cancel,
     pub output: Output,
+    pub approvals: Approvals,
+    /// Which commands are asked about; the first that matches counts.
+    pub rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Approvals {
+    /// `nod approve` and `nod deny` work in a terminal.
+    pub terminal: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -76,6 +88,8 @@ impl Default for Cancel {
 pub enum ConfigError {
     #[error("failed to read {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("{} has an error: the rule `{rule}` cannot be used: {source}", path.display())]
+    Rule { path: PathBuf, rule: String, source: RuleError },
     #[error("{} has an error: {source}", path.display())]
     Parse { path: PathBuf, source: Box<toml::de::Error> },
 }
@@ -88,10 +102,23 @@ impl Config {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(ConfigError::Read { path: path.to_owned(), source }),
         };
-        toml::from_str(&text).map_err(|source| ConfigError::Parse {
+        let config: Self = toml::from_str(&text).map_err(|source| ConfigError::Parse {
             path: path.to_owned(),
             source: Box::new(source),
-        })
+        })?;
+        for rule in &config.rules {
+            rule.check().map_err(|source| ConfigError::Rule {
+                path: path.to_owned(),
+                rule: rule.words(),
+                source,
+            })?;
+        }
+        Ok(config)
+    }
+
+    /// Returns what of it protects the person's say.
+    pub(crate) fn guards(&self) -> Guards {
+        Guards { terminal_approvals: self.approvals.terminal, rules: self.rules.clone() }
     }
 }
 

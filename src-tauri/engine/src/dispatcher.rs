@@ -7,6 +7,7 @@
 
 mod calls;
 mod condition;
+mod gates;
 mod live;
 mod message;
 mod progress;
@@ -39,6 +40,7 @@ use crate::clock;
 use crate::effects::Effects;
 use crate::error::EngineError;
 use crate::events::Events;
+use crate::guards::Board;
 use crate::logs::Outputs;
 use crate::store::{Commit, Readers, Store, StoreError};
 use crate::tokens::Tokens;
@@ -75,6 +77,7 @@ pub(crate) struct Dispatcher {
     pub(crate) unstored_cancels: HashMap<TaskId, Actor>,
     /// Questions whose askers are gone, and until when they may come back.
     pub(crate) orphans: HashMap<RequestId, Timestamp>,
+    pub(crate) rules: Board,
     pub(crate) pace: Pace,
     pub(crate) reminders: Reminders,
 }
@@ -238,6 +241,9 @@ impl Dispatcher {
 
     /// Tells everyone what is now on the disk, and sets in motion what follows from it.
     fn act(&mut self, turn: Turn, events: Vec<Event>) {
+        if let Some(book) = turn.rules {
+            self.rules.set(book);
+        }
         for event in events {
             self.events.publish(event);
         }

@@ -7,6 +7,7 @@ use nod_core::progress::ProgressError;
 use nod_core::protocol::{ErrorCode, ErrorReply};
 use nod_core::question::{FieldError, QuestionError};
 use nod_core::request::AnswerError;
+use nod_core::rule::RuleError;
 
 use crate::forms::FormError;
 use crate::store::StoreError;
@@ -60,6 +61,12 @@ pub enum EngineError {
     #[error("{0}")]
     Question(#[from] QuestionError),
     #[error("{0}")]
+    Rule(#[from] RuleError),
+    #[error("no rule made in the window has the number {0}: `nod rules` shows which there are")]
+    RuleNotFound(i64),
+    #[error("this is not the change that waits to be confirmed: look at it again")]
+    NotTheLoosening,
+    #[error("{0}")]
     Form(#[from] FormError),
     #[error("the answer does not fit: {}", first_of(.0))]
     Invalid(Vec<FieldError>),
@@ -74,11 +81,15 @@ impl EngineError {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::TaskNotFound(_) | Self::RequestNotFound(_) => ErrorCode::NotFound,
-            Self::WrongState { .. } | Self::Answer(_) | Self::NoOutput(_) => ErrorCode::Conflict,
-            Self::NoWindow | Self::NotHeadless | Self::NotInteractive(_) | Self::OldShim(_) => {
-                ErrorCode::Conflict
+            Self::TaskNotFound(_) | Self::RequestNotFound(_) | Self::RuleNotFound(_) => {
+                ErrorCode::NotFound
             }
+            Self::WrongState { .. } | Self::Answer(_) | Self::NoOutput(_) => ErrorCode::Conflict,
+            Self::NoWindow
+            | Self::NotHeadless
+            | Self::NotTheLoosening
+            | Self::NotInteractive(_)
+            | Self::OldShim(_) => ErrorCode::Conflict,
             Self::Refused(_) => ErrorCode::Forbidden,
             Self::Command(_)
             | Self::NoFolder(_)
@@ -87,6 +98,7 @@ impl EngineError {
             | Self::OperationReused(_)
             | Self::Question(_)
             | Self::Form(_)
+            | Self::Rule(_)
             | Self::Bad(_) => ErrorCode::BadRequest,
             Self::Invalid(_) => ErrorCode::Invalid,
             Self::Busy(_) => ErrorCode::Busy,

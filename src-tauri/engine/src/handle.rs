@@ -3,6 +3,8 @@
 //! Here a call is checked against the access table, made ready, and sent to
 //! the dispatcher; what only reads is answered here.
 
+mod questions;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -14,20 +16,19 @@ use nod_core::environment::{self, Environment};
 use nod_core::ids::{OperationId, TaskId};
 use nod_core::progress::Progress;
 use nod_core::protocol::{
-    Ask, AuditQuery, Call, ErrorReply, GiveAnswer, Hello, HostKind, ListQuery, LogPart, PROTOCOL,
-    Reply, Snapshot, Submit, TaskDetail, TypeIn, Welcome,
+    Ask, Call, ErrorReply, Hello, HostKind, ListQuery, LogPart, PROTOCOL, Reply, Snapshot, Submit,
+    TaskDetail, TypeIn, Welcome,
 };
-use nod_core::request::{Answer, OnTimeout, Wants};
 use nod_core::shim::{LEAST_LOG_LIMIT, LOG_FILE};
 use nod_core::task::{RunOptions, StateName};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
 use crate::clock;
-use crate::dispatcher::{Change, Incoming, Message, NewEnvironment, NewTask, Program};
+use crate::dispatcher::{Change, Incoming, Message, NewEnvironment, NewTask};
 use crate::error::EngineError;
 use crate::events::{Events, Subscription};
-use crate::forms;
+use crate::guards::Board;
 use crate::logs::{self, Follow, Outputs, PIECE};
 use crate::process;
 use crate::store::{Readers, Seal};
@@ -59,6 +60,7 @@ pub(crate) struct Inner {
     pub(crate) events: Events,
     pub(crate) outputs: Outputs,
     pub(crate) tokens: Tokens,
+    pub(crate) rules: Board,
     pub(crate) tasks: PathBuf,
     pub(crate) kind: HostKind,
     pub(crate) epoch: String,
@@ -203,11 +205,13 @@ impl Handle {
             }
             Call::Ask(ask) => self.ask(actor, ask).await,
             Call::Withdraw { operation } => self.change(actor, Change::Withdraw(operation)).await,
-            Call::Answer(given) => {
-                let given = self.blocking(move |handle| handle.whole_answer(given)).await?;
-                self.change(actor, Change::Answer(Box::new(given), None)).await
-            }
-            Call::Audit(query) => self.blocking(move |handle| handle.audit(&query)).await,
+            call @ (Call::Answer(_)
+            | Call::Audit(_)
+            | Call::Rules
+            | Call::PreviewRule { .. }
+            | Call::AddRule { .. }
+            | Call::RevokeRule { .. }
+            | Call::ConfirmLoosening { .. }) => self.decide(actor, call).await,
             Call::ShowWindow => self.show_window(),
             Call::StopHost => self.stop_host(),
             Call::Hello(_) => Err(EngineError::Bad("hello is the first call of a connection")),
@@ -221,7 +225,7 @@ impl Handle {
         let mut asking =
             Asking { inbox: self.inner.inbox.clone(), operation: Some(ask.operation.clone()) };
         let asker = actor.clone();
-        let prepared = self.blocking(move |_| prepared_question(&asker, ask)).await;
+        let prepared = self.blocking(move |_| questions::prepared(&asker, ask)).await;
         let reply = match prepared {
             Ok((ask, program)) => self.change(actor, Change::Ask(Box::new(ask), program)).await,
             Err(error) => Err(error),
@@ -229,31 +233,6 @@ impl Handle {
         // Closed, refused or the host is ending: in each case nothing is to be withdrawn.
         asking.operation = None;
         reply
-    }
-
-    /// Fills the defaults into the data of a form; refuses data that does not fit.
-    ///
-    /// The schema is that of the stored question: the dispatcher checks that it is what was shown.
-    fn whole_answer(&self, mut given: GiveAnswer) -> Result<GiveAnswer, EngineError> {
-        let Answer::Form { data } = &given.answer else { return Ok(given) };
-        let request = self.read(|reader| reader.request(given.request))?;
-        let request = request.ok_or(EngineError::RequestNotFound(given.request))?;
-        // What is closed or changed is refused for that, whatever its data.
-        if let Wants::Form { schema, .. } = &request.shown.wants
-            && request.is_open()
-            && request.hash == given.shown
-        {
-            let data = forms::filled(schema, data.clone()).map_err(EngineError::Invalid)?;
-            given.answer = Answer::Form { data };
-        }
-        Ok(given)
-    }
-
-    fn audit(&self, query: &AuditQuery) -> Result<Reply, EngineError> {
-        if let Some(id) = query.task {
-            self.read(|reader| reader.task(id))?.ok_or(EngineError::TaskNotFound(id))?;
-        }
-        Ok(Reply::Audit(self.read(|reader| reader.audit(query))?))
     }
 
     /// Has the dispatcher decide, and waits for what it says.
@@ -300,7 +279,8 @@ impl Handle {
         };
         plain.extend(submit.extra_environment.clone());
         check_environment(&plain)?;
-        let usual = self.usual_environment(submit.ask_first);
+        let may_wait = submit.ask_first || self.inner.rules.book().may_ask();
+        let usual = self.usual_environment(may_wait);
         let environment_changes = environment::changes(usual, &plain, &submit.extra_environment);
         let sealed = self.inner.seal.seal(&plain);
         Ok(NewTask {
@@ -414,6 +394,7 @@ impl Handle {
                 tasks,
                 requests: reader.open_requests()?.into_iter().map(|row| row.request).collect(),
                 counts: reader.counts()?,
+                loosening: self.inner.rules.book().loosening.clone(),
                 home,
                 now: clock::now(),
                 findings: self.inner.findings.clone(),
@@ -471,19 +452,6 @@ fn newest_fitting<T: Serialize>(mut items: Vec<T>, bytes: usize) -> Vec<T> {
     items.split_off(items.len() - kept)
 }
 
-/// Returns a question that can be put, and the program that asks where it is no task.
-fn prepared_question(actor: &Actor, mut ask: Ask) -> Result<(Ask, Option<Program>), EngineError> {
-    if let Wants::Form { schema, initial } = &mut ask.wants {
-        *initial = forms::initial(schema, ask.on_timeout == OnTimeout::Default)?;
-    }
-    ask.check()?;
-    let program = match actor {
-        Actor::Peer { pid, .. } => Some(process::program_of(*pid)),
-        Actor::Person { .. } | Actor::Task { .. } | Actor::Host => None,
-    };
-    Ok((ask, program))
-}
-
 /// Returns the task that a call concerns.
 fn target(call: &Call) -> Option<TaskId> {
     match call {
@@ -507,6 +475,11 @@ fn target(call: &Call) -> Option<TaskId> {
         | Call::Withdraw { .. }
         | Call::Answer(_)
         | Call::Audit(_)
+        | Call::Rules
+        | Call::PreviewRule { .. }
+        | Call::AddRule { .. }
+        | Call::RevokeRule { .. }
+        | Call::ConfirmLoosening { .. }
         | Call::ShowWindow
         | Call::StopHost => None,
     }

@@ -22,6 +22,7 @@ use crate::config::{Config, ConfigError};
 use crate::dispatcher::{Dispatcher, Message, Settings, Waiters, hex, reminders_of};
 use crate::effects::{Effects, Worker};
 use crate::events::{Events, Subscription};
+use crate::guards::{Board, RuleBook};
 use crate::handle::{Handle, Inner};
 use crate::logs::Outputs;
 use crate::process::{self, Programs};
@@ -98,6 +99,7 @@ struct Parts {
     tokens: Tokens,
     inbox: Sender<Message>,
     shims: Shims,
+    rules: Board,
 }
 
 impl Host {
@@ -311,8 +313,15 @@ fn parts(
     let outputs = Outputs::default();
     let silence = Duration::from_millis(config.output.silence_ms);
     let shims = Shims::new(runtime.handle().clone(), inbox.clone(), outputs.clone(), silence);
+    let readers = Readers::new(paths.database());
+    let rules = {
+        let reader = readers.lend()?;
+        let (made, last, held) = (reader.rules()?, reader.last_rule()?, reader.guards()?);
+        Board::new(RuleBook::new(made, last, &held, config.guards()))
+    };
     Ok(Parts {
-        readers: Readers::new(paths.database()),
+        rules,
+        readers,
         seal: Seal::load(&paths.seal_key())?,
         events: Events::new(),
         outputs,
@@ -368,6 +377,7 @@ fn dispatcher(
     let (effects, workers) = Effects::begin(&worker).map_err(StartError::Threads)?;
     let dispatcher = Dispatcher {
         orphans: Dispatcher::orphans_of(&live, COMING_BACK_MS),
+        rules: parts.rules.clone(),
         pace: Default::default(),
         reminders: reminders_of(&live, clock::now()),
         stuck: false,
@@ -393,6 +403,7 @@ fn begin(
     messages: Receiver<Message>,
 ) -> Result<JoinHandle<()>, StartError> {
     // What became of tasks is decided before anyone can ask about them.
+    dispatcher.settle_guards();
     dispatcher.turn(first);
     thread::Builder::new()
         .name("dispatcher".into())
@@ -415,6 +426,7 @@ fn handle(
         events: parts.events,
         outputs: parts.outputs,
         tokens: parts.tokens,
+        rules: parts.rules,
         tasks: options.paths.tasks(),
         kind: options.kind,
         epoch: hex(&epoch),

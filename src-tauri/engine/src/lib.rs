@@ -12,6 +12,7 @@ mod effects;
 mod error;
 mod events;
 mod forms;
+mod guards;
 mod handle;
 mod host;
 mod logs;

@@ -8,6 +8,7 @@ mod care;
 mod read;
 mod rescue;
 mod rows;
+mod rules;
 mod seal;
 mod wal;
 mod write;
@@ -23,6 +24,7 @@ pub(crate) use care::{Opened, close, open};
 pub(crate) use read::{Reader, Readers};
 use rescue::Rescued;
 pub(crate) use rows::{AttemptRow, LiveRow, OperationResult, RequestRow, TaskRow};
+pub(crate) use rules::RuleChange;
 pub(crate) use seal::{Seal, SealedEnvironment};
 pub use write::statements_run;
 pub(crate) use write::{Commit, EventRow, Store};
@@ -31,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/0001.sql"),
     include_str!("store/0002.sql"),
     include_str!("store/0003.sql"),
+    include_str!("store/0004.sql"),
 ];
 
 /// How long a statement waits for another connection's lock.

@@ -202,6 +202,11 @@ export class FakeHost implements Transport {
       case 'progress':
       case 'ask':
       case 'audit':
+      case 'rules':
+      case 'preview_rule':
+      case 'add_rule':
+      case 'revoke_rule':
+      case 'confirm_loosening':
       case 'withdraw':
       case 'show_window':
       case 'stop_host':
@@ -226,8 +231,9 @@ export class FakeHost implements Transport {
     }
     const requests = [...this.requests.values()].filter((request) => request.closure === null);
     const { epoch, seq, home, findings } = this;
-    const now = this.now();
-    return { type: 'snapshot', epoch, seq, tasks, requests, counts, home, now, findings };
+    const [now, loosening] = [this.now(), null];
+    const rest = { counts, loosening, home, now, findings };
+    return { type: 'snapshot', epoch, seq, tasks, requests, ...rest };
   }
 
   #list({ states, search, before, limit }: ListQuery): Reply {

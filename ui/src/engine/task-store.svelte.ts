@@ -6,7 +6,16 @@
  * [`Connection`](./connection.svelte.ts).
  */
 import { SvelteMap } from 'svelte/reactivity';
-import type { Event, Progress, Request, RequestId, Snapshot, Task, TaskId } from './types';
+import type {
+  Event,
+  Progress,
+  Request,
+  RequestId,
+  Snapshot,
+  Task,
+  TaskId,
+  Loosening,
+} from './types';
 
 /** How many tasks that ended are kept beside those that did not. */
 const ENDED_KEPT = 100;
@@ -26,6 +35,7 @@ export class TaskStore {
   readonly #lateProgress = new Map<TaskId, Progress | null>();
   #progressTimer: ReturnType<typeof setTimeout> | undefined;
   #home = $state('');
+  #loosening = $state<Loosening | null>(null);
   #seq = 0;
   #version = $state(0);
 
@@ -57,6 +67,11 @@ export class TaskStore {
     return this.#version;
   }
 
+  /** A change of the config file that waits for the person to confirm it. */
+  get loosening(): Loosening | null {
+    return this.#loosening;
+  }
+
   task(id: TaskId): Task | undefined {
     return this.#tasks.get(id);
   }
@@ -77,6 +92,7 @@ export class TaskStore {
     replaceAll(this.#tasks, snapshot.tasks);
     replaceAll(this.#requests, snapshot.requests);
     this.#home = snapshot.home;
+    this.#loosening = snapshot.loosening;
     this.#seq = snapshot.seq;
     this.#version += 1;
   }
@@ -95,6 +111,7 @@ export class TaskStore {
     if (event.seq > this.#seq + 1) return 'missed';
     this.#seq = event.seq;
     if (change.type === 'task') this.#applyTask(change.task);
+    else if (change.type === 'rules') this.#loosening = change.loosening;
     else this.#applyRequest(change.request);
     return 'applied';
   }

@@ -11,6 +11,7 @@ function snapshot(changes: Partial<Snapshot> = {}): Snapshot {
       tasks: [aTask(1)],
       requests: [],
       counts: {},
+      loosening: null,
       home: '/home/mika',
       findings: [],
     },

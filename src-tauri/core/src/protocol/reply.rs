@@ -5,9 +5,11 @@ use ts_rs::TS;
 
 use crate::access::Actor;
 use crate::environment::EnvironmentChange;
+use crate::guard::Loosening;
 use crate::ids::{AttemptNumber, EventNumber, RequestId, TaskId, Timestamp};
 use crate::progress::Progress;
 use crate::request::{Answer, Closure, Request, Shown};
+use crate::rule::{Rule, RuleId};
 use crate::task::{ExitStatus, StateName, Task};
 
 /// What a host replies.
@@ -46,6 +48,8 @@ pub enum Reply {
         closure: Closure,
     },
     Audit(AuditPage),
+    Rules(RuleList),
+    Preview(RulePreview),
     Done,
 }
 
@@ -130,6 +134,8 @@ pub struct Snapshot {
     pub requests: Vec<Request>,
     /// How many tasks there are in each state.
     pub counts: std::collections::BTreeMap<StateName, u64>,
+    /// A change of the config file that waits for the person to confirm it.
+    pub loosening: Option<Loosening>,
     /// Where a new task of the window runs.
     pub home: String,
     /// How far the clock of the host is: countdowns are counted from here.
@@ -165,6 +171,8 @@ pub enum EventChange {
     Task { task: Box<Task> },
     /// A request was opened or closed.
     Request { request: Box<Request> },
+    /// The rules changed, or what waits to be confirmed.
+    Rules { loosening: Option<Loosening> },
     /// Takes no number: it is not stored as an event.
     Progress { id: TaskId, progress: Option<Progress> },
     /// Events were dropped because this subscriber was too slow: ask for a snapshot.
@@ -211,10 +219,25 @@ pub enum AuditWhat {
     /// Nobody answered in time, and the default was taken.
     Defaulted,
     Withdrawn,
+    /// A rule let a task start that another one would have asked about.
+    Passed,
+    RuleAdded,
+    RuleRevoked,
+    /// A change of the config file that asks for less was confirmed.
+    Loosened,
 }
 
 impl AuditWhat {
-    pub const ALL: [Self; 4] = [Self::Answered, Self::Expired, Self::Defaulted, Self::Withdrawn];
+    pub const ALL: [Self; 8] = [
+        Self::Answered,
+        Self::Expired,
+        Self::Defaulted,
+        Self::Withdrawn,
+        Self::Passed,
+        Self::RuleAdded,
+        Self::RuleRevoked,
+        Self::Loosened,
+    ];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -223,6 +246,10 @@ impl AuditWhat {
             Self::Expired => "expired",
             Self::Defaulted => "defaulted",
             Self::Withdrawn => "withdrawn",
+            Self::Passed => "passed",
+            Self::RuleAdded => "rule_added",
+            Self::RuleRevoked => "rule_revoked",
+            Self::Loosened => "loosened",
         }
     }
 
@@ -231,4 +258,33 @@ impl AuditWhat {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|what| what.as_str() == text)
     }
+}
+
+/// Every rule that holds, in the order in which they are looked at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct RuleList {
+    pub rules: Vec<KeptRule>,
+    pub loosening: Option<Loosening>,
+    /// Whether `nod approve` and `nod deny` work in a terminal.
+    pub terminal_approvals: bool,
+}
+
+/// A rule, and where it comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct KeptRule {
+    /// Nothing for a rule of the config file, which is changed there.
+    pub id: Option<RuleId>,
+    pub rule: Rule,
+    pub made_at: Option<Timestamp>,
+    pub made_by: Option<Actor>,
+}
+
+/// What a rule would have spoken of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct RulePreview {
+    /// The newest tasks that match.
+    pub tasks: Vec<Task>,
+    /// How many match, and of how many that were looked at.
+    pub matching: u32,
+    pub looked_at: u32,
 }

@@ -13,6 +13,7 @@ use super::message::{Change, Incoming, NewEnvironment, NewTask, ReplyTo};
 use super::questions::gate_request;
 use super::turn::Turn;
 use crate::error::EngineError;
+use crate::guards::Gate;
 use crate::store::{OperationResult, RequestRow, TaskRow};
 
 /// What a decision says to its caller: now, or later when a question is closed.
@@ -36,6 +37,12 @@ impl Dispatcher {
             Change::Withdraw(operation) => self.withdraw(&actor, &operation, turn),
             Change::Answer(answer, from) => self.answer(actor, *answer, from, turn),
             Change::Wait(id) => self.wait(id),
+            Change::Rules => Ok(self.rule_list()),
+            Change::AddRule(operation, rule) => self.add_rule(actor, operation, *rule, turn),
+            Change::RevokeRule(operation, id) => self.revoke_rule(actor, operation, id, turn),
+            Change::ConfirmLoosening(operation, shown) => {
+                self.confirm_loosening(actor, operation, &shown, turn)
+            }
         };
         self.say(said, reply, turn);
     }
@@ -72,11 +79,10 @@ impl Dispatcher {
         turn.begun.push(id);
         let operation = new.operation.clone();
         let live = self.new_task(id, actor, new, turn);
-        let gate = live
-            .task()
-            .ask_first
-            .then(|| gate_request(&live, actor, self.live.next_request(), turn));
         let mut live = live;
+        let because = self.asks_first(&mut live, actor, turn);
+        let gate =
+            because.map(|why| gate_request(&live, actor, self.live.next_request(), why, turn));
         if let Some(gate) = &gate {
             live.row.task.state =
                 TaskState::Queued { reason: QueueReason::Gate { request: gate.id } };
@@ -90,6 +96,29 @@ impl Dispatcher {
         turn.operation(&mut self.live, operation, OperationResult::Submitted { id });
         turn.durable = true;
         Ok(Said::Now(Reply::Submitted { id }))
+    }
+
+    /// Returns whether a person is asked before the task starts, and for which rule's sake if for one.
+    fn asks_first(
+        &self,
+        live: &mut LiveTask,
+        actor: &Actor,
+        turn: &mut Turn,
+    ) -> Option<Option<String>> {
+        if live.task().ask_first {
+            return Some(None);
+        }
+        match self.gate_of(live, turn) {
+            Gate::Open => None,
+            Gate::Asks(rule) => {
+                live.row.task.ask_first = true;
+                Some(Some(rule))
+            }
+            Gate::Passes(rule) => {
+                self.note_pass(live.task().id, actor, rule, turn);
+                None
+            }
+        }
     }
 
     fn new_task(&self, id: TaskId, actor: &Actor, new: NewTask, turn: &mut Turn) -> LiveTask {

@@ -8,6 +8,7 @@ use nod_core::environment::{Environment, EnvironmentChange};
 use nod_core::ids::{AttemptNumber, OperationId, SessionId, TaskId, Timestamp};
 use nod_core::progress::Progress;
 use nod_core::protocol::{Ask, GiveAnswer, Reply, TypeIn};
+use nod_core::rule::{Rule, RuleId};
 use nod_core::shim::{ProcessIdentity, Report, ShimStop, Status};
 use nod_core::task::{ExitStatus, OutputMode, RunOptions, SpawnError, StopStage};
 use tokio::sync::oneshot;
@@ -69,6 +70,11 @@ pub(crate) enum Change {
     /// With more of where it comes from than its surface.
     Answer(Box<GiveAnswer>, Option<String>),
     Wait(TaskId),
+    Rules,
+    AddRule(OperationId, Box<Rule>),
+    RevokeRule(OperationId, RuleId),
+    /// With the hash of what the person saw.
+    ConfirmLoosening(OperationId, String),
 }
 
 /// A program of the same user that is no task, as it is shown to a person.

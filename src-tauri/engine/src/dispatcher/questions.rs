@@ -388,9 +388,11 @@ pub(super) fn gate_request(
     live: &LiveTask,
     asked_by: &Actor,
     id: RequestId,
+    rule: Option<String>,
     turn: &Turn,
 ) -> Request {
-    let shown = shown(live, "Start this task?".to_owned(), None);
+    let because = rule.map(|rule| format!("A rule asks first: {rule}"));
+    let shown = shown(live, "Start this task?".to_owned(), because);
     Request {
         id,
         task: Some(live.task().id),

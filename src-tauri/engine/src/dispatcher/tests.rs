@@ -72,6 +72,7 @@ impl Table {
                 unstored_cancels: HashMap::new(),
                 stuck: false,
                 orphans: HashMap::new(),
+                rules: Board::default(),
                 pace: Pace::default(),
                 reminders: Reminders::new(),
             },

@@ -1,6 +1,7 @@
 //! What one turn of the dispatcher has decided and not yet done.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{AuditRow, Event, EventChange, Reply};
@@ -12,7 +13,8 @@ use super::live::Live;
 use super::message::ReplyTo;
 use crate::effects::Start;
 use crate::error::EngineError;
-use crate::store::{Commit, EventRow, OperationResult, SealedEnvironment};
+use crate::guards::RuleBook;
+use crate::store::{Commit, EventRow, OperationResult, RuleChange, SealedEnvironment};
 
 /// The decisions of a turn, in the order in which they were taken.
 pub(crate) struct Turn {
@@ -32,6 +34,9 @@ pub(crate) struct Turn {
     environments: Vec<SealedEnvironment>,
     operations: Vec<(OperationId, Timestamp, OperationResult)>,
     audit: Vec<AuditRow>,
+    rule_changes: Vec<RuleChange>,
+    /// The rules after this turn, where it changes them.
+    pub(crate) rules: Option<Arc<RuleBook>>,
     /// The end of the output of tasks that ended, where they had any.
     pub(crate) tails: HashMap<TaskId, String>,
     /// Something in this turn was promised to somebody, so it must survive a power cut.
@@ -54,6 +59,8 @@ impl Turn {
             environments: Vec::new(),
             operations: Vec::new(),
             audit: Vec::new(),
+            rule_changes: Vec::new(),
+            rules: None,
             tails: HashMap::new(),
             durable: false,
         }
@@ -87,6 +94,10 @@ impl Turn {
         self.environments.push(sealed);
     }
 
+    pub(crate) fn rule(&mut self, change: RuleChange) {
+        self.rule_changes.push(change);
+    }
+
     pub(crate) fn audit(&mut self, row: AuditRow) {
         self.audit.push(row);
     }
@@ -97,6 +108,7 @@ impl Turn {
             environments: std::mem::take(&mut self.environments),
             operations: std::mem::take(&mut self.operations),
             audit: std::mem::take(&mut self.audit),
+            rules: std::mem::take(&mut self.rule_changes),
             tails: self.searchable(),
             requests: live.touched_requests().cloned().collect(),
             durable: self.durable,
@@ -132,6 +144,7 @@ impl Turn {
     pub(crate) fn stores_nothing(&self, live: &Live) -> bool {
         self.events.is_empty()
             && self.operations.is_empty()
+            && self.rule_changes.is_empty()
             && live.touched_tasks().next().is_none()
     }
 }

@@ -343,6 +343,14 @@ impl Reader {
         Ok(rows.into_iter().map(|row| row.task).collect())
     }
 
+    pub(super) fn one<T>(
+        &self,
+        sql: &str,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.connection.prepare_cached(sql)?.query_row([], read)
+    }
+
     pub(super) fn rows<T>(
         &self,
         sql: &str,

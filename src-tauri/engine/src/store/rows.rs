@@ -55,11 +55,24 @@ pub(crate) struct LiveRow {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum OperationResult {
-    Submitted { id: TaskId },
-    Cancelled { id: TaskId },
-    Paused { id: TaskId, paused: bool },
-    Asked { request: RequestId },
-    Answered { request: RequestId },
+    Submitted {
+        id: TaskId,
+    },
+    Cancelled {
+        id: TaskId,
+    },
+    Paused {
+        id: TaskId,
+        paused: bool,
+    },
+    Asked {
+        request: RequestId,
+    },
+    Answered {
+        request: RequestId,
+    },
+    /// A change of the rules.
+    Rules,
 }
 
 impl AttemptRow {

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::audit;
 use super::rows::{AttemptRow, OperationResult, RequestRow, TaskRow};
+use super::rules::{self, RuleChange};
 use super::seal::SealedEnvironment;
 use super::{StoreError, open_writer};
 
@@ -26,6 +27,7 @@ pub(crate) struct Commit {
     pub events: Vec<EventRow>,
     pub operations: Vec<(OperationId, Timestamp, OperationResult)>,
     pub audit: Vec<AuditRow>,
+    pub rules: Vec<RuleChange>,
     /// The end of the output of tasks that ended.
     pub tails: Vec<(TaskId, String)>,
     /// Survives a power cut once it is written. What a restart repairs by itself need not.
@@ -152,6 +154,9 @@ fn write_all(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), Store
     }
     for row in &commit.audit {
         audit::append(transaction, row)?;
+    }
+    for change in &commit.rules {
+        rules::write(transaction, change)?;
     }
     for (id, tail) in &commit.tails {
         transaction

@@ -6,6 +6,8 @@ import type { Hello } from "./Hello";
 import type { ListQuery } from "./ListQuery";
 import type { OperationId } from "./OperationId";
 import type { ReportProgress } from "./ReportProgress";
+import type { Rule } from "./Rule";
+import type { RuleId } from "./RuleId";
 import type { Submit } from "./Submit";
 import type { TaskId } from "./TaskId";
 import type { TypeIn } from "./TypeIn";
@@ -13,4 +15,8 @@ import type { TypeIn } from "./TypeIn";
 /**
  * What can be asked of a host.
  */
-export type Call = { "method": "hello", "params": Hello } | { "method": "submit", "params": Submit } | { "method": "run_again", "params": { operation: OperationId, id: TaskId, } } | { "method": "list", "params": ListQuery } | { "method": "show", "params": { id: TaskId, } } | { "method": "snapshot" } | { "method": "subscribe" } | { "method": "read_log", "params": { id: TaskId, offset: number, limit: number, } } | { "method": "follow_log", "params": { id: TaskId, offset: number, } } | { "method": "wait", "params": { id: TaskId, } } | { "method": "cancel", "params": { operation: OperationId, id: TaskId, } } | { "method": "pause", "params": { operation: OperationId, id: TaskId, } } | { "method": "resume", "params": { operation: OperationId, id: TaskId, } } | { "method": "input", "params": TypeIn } | { "method": "resize", "params": { id: TaskId, columns: number, rows: number, } } | { "method": "progress", "params": ReportProgress } | { "method": "ask", "params": Ask } | { "method": "withdraw", "params": { operation: OperationId, } } | { "method": "answer", "params": GiveAnswer } | { "method": "audit", "params": AuditQuery } | { "method": "show_window" } | { "method": "stop_host" };
+export type Call = { "method": "hello", "params": Hello } | { "method": "submit", "params": Submit } | { "method": "run_again", "params": { operation: OperationId, id: TaskId, } } | { "method": "list", "params": ListQuery } | { "method": "show", "params": { id: TaskId, } } | { "method": "snapshot" } | { "method": "subscribe" } | { "method": "read_log", "params": { id: TaskId, offset: number, limit: number, } } | { "method": "follow_log", "params": { id: TaskId, offset: number, } } | { "method": "wait", "params": { id: TaskId, } } | { "method": "cancel", "params": { operation: OperationId, id: TaskId, } } | { "method": "pause", "params": { operation: OperationId, id: TaskId, } } | { "method": "resume", "params": { operation: OperationId, id: TaskId, } } | { "method": "input", "params": TypeIn } | { "method": "resize", "params": { id: TaskId, columns: number, rows: number, } } | { "method": "progress", "params": ReportProgress } | { "method": "ask", "params": Ask } | { "method": "withdraw", "params": { operation: OperationId, } } | { "method": "answer", "params": GiveAnswer } | { "method": "audit", "params": AuditQuery } | { "method": "rules" } | { "method": "preview_rule", "params": { rule: Rule, } } | { "method": "add_rule", "params": { operation: OperationId, rule: Rule, } } | { "method": "revoke_rule", "params": { operation: OperationId, id: RuleId, } } | { "method": "confirm_loosening", "params": { operation: OperationId, 
+/**
+ * The hash of what the person saw.
+ */
+shown: string, } } | { "method": "show_window" } | { "method": "stop_host" };

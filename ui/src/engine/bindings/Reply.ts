@@ -5,6 +5,8 @@ import type { EventNumber } from "./EventNumber";
 import type { LogPart } from "./LogPart";
 import type { Page } from "./Page";
 import type { RequestId } from "./RequestId";
+import type { RuleList } from "./RuleList";
+import type { RulePreview } from "./RulePreview";
 import type { Snapshot } from "./Snapshot";
 import type { Task } from "./Task";
 import type { TaskDetail } from "./TaskDetail";
@@ -14,4 +16,4 @@ import type { Welcome } from "./Welcome";
 /**
  * What a host replies.
  */
-export type Reply = { "type": "welcome" } & Welcome | { "type": "submitted", id: TaskId, } | { "type": "tasks" } & Page | { "type": "task" } & TaskDetail | { "type": "snapshot" } & Snapshot | { "type": "subscribed", epoch: string, seq: EventNumber, } | { "type": "log" } & LogPart | { "type": "log_ended", size: number, } | { "type": "ended", task: Task, } | { "type": "cancelling", task: Task, } | { "type": "changed", task: Task, } | { "type": "closed", request: RequestId, closure: Closure, } | { "type": "audit" } & AuditPage | { "type": "done" };
+export type Reply = { "type": "welcome" } & Welcome | { "type": "submitted", id: TaskId, } | { "type": "tasks" } & Page | { "type": "task" } & TaskDetail | { "type": "snapshot" } & Snapshot | { "type": "subscribed", epoch: string, seq: EventNumber, } | { "type": "log" } & LogPart | { "type": "log_ended", size: number, } | { "type": "ended", task: Task, } | { "type": "cancelling", task: Task, } | { "type": "changed", task: Task, } | { "type": "closed", request: RequestId, closure: Closure, } | { "type": "audit" } & AuditPage | { "type": "rules" } & RuleList | { "type": "preview" } & RulePreview | { "type": "done" };

@@ -1,0 +1,100 @@
+//! `nod audit`: who decided what, from where, and on what they had been shown.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use nod_core::ids::TaskId;
+use nod_core::protocol::{AuditQuery, AuditRow, AuditWhat, Call, Reply};
+use nod_core::request::Answer;
+
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::text::neutralised;
+use crate::{exit, output};
+
+/// Show who answered what, newest first
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The number of a task; everything without one
+    #[arg(value_parser = super::task_id)]
+    id: Option<TaskId>,
+    /// How many rows at the most
+    #[arg(long, default_value_t = 100)]
+    limit: u32,
+    /// Print JSON, with all that was shown
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    let host = Host::find()?;
+    let mut query = AuditQuery { task: arguments.id, before: None, limit: None };
+    let mut left = arguments.limit;
+    let mut rows = Vec::new();
+    while left > 0 {
+        query.limit = Some(left);
+        let reply = host.call(&Call::Audit(query.clone()))?;
+        let Reply::Audit(page) = reply else { return Err(Failure::unexpected(&reply)) };
+        left = left.saturating_sub(u32::try_from(page.rows.len()).unwrap_or(u32::MAX));
+        rows.extend(page.rows);
+        query.before = page.next;
+        if page.next.is_none() {
+            break;
+        }
+    }
+    if arguments.json {
+        output::json(&rows)?;
+    } else {
+        output::text(&render(&rows))?;
+    }
+    Ok(exit::OK)
+}
+
+fn render(rows: &[AuditRow]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        writeln!(text, "{}", neutralised(&words(row))).expect("a string takes any text");
+    }
+    text
+}
+
+fn words(row: &AuditRow) -> String {
+    let mut words = format!("{}  {}", row.at.utc(), what(row));
+    let question = row.shown.as_ref().map(|shown| format!("“{}”", shown.question));
+    let parts = [
+        row.task.map(|task| format!("task {task}")),
+        row.request.map(|request| format!("request {}", request.0)),
+        question,
+        row.asked_by.as_ref().map(|asker| format!("asked by {}", asker.words())),
+        row.from.as_ref().map(|from| format!("from {from}")),
+        row.comment.as_ref().map(|comment| format!("comment: {comment}")),
+        row.detail.clone(),
+    ];
+    for part in parts.into_iter().flatten() {
+        words.push_str(", ");
+        words.push_str(&part);
+    }
+    words
+}
+
+fn what(row: &AuditRow) -> String {
+    let by = row.actor.words();
+    match row.what {
+        AuditWhat::Answered => match &row.answer {
+            Some(Answer::Approve) => format!("approved by {by}"),
+            Some(Answer::Deny { reason: Some(reason) }) => format!("denied by {by}: {reason}"),
+            Some(Answer::Deny { reason: None }) => format!("denied by {by}"),
+            Some(Answer::Choice { choice }) => format!("answered by {by}: {choice}"),
+            Some(Answer::Text { text }) => format!("answered by {by}: {text}"),
+            Some(Answer::Form { data }) => format!("answered by {by}: {data}"),
+            None => format!("answered by {by}"),
+        },
+        AuditWhat::Expired => "expired".to_owned(),
+        AuditWhat::Defaulted => "nobody answered, the default was taken".to_owned(),
+        AuditWhat::Withdrawn => "withdrawn".to_owned(),
+        AuditWhat::Passed => "let pass by a rule".to_owned(),
+        AuditWhat::RuleAdded => format!("rule made by {by}"),
+        AuditWhat::RuleRevoked => format!("rule revoked by {by}"),
+        AuditWhat::Loosened => format!("looser config confirmed by {by}"),
+    }
+}

@@ -1,0 +1,174 @@
+//! What the config file says of who must be asked, and what of a change to it holds at once.
+//!
+//! What asks for more holds at once; what asks for less only after the person
+//! has confirmed it. A program that edits the file loosens nothing.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use ts_rs::TS;
+
+use crate::rule::{Rule, Then};
+
+/// What protects the person's say, as far as a config file decides it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Guards {
+    /// `nod approve` works in a terminal.
+    #[serde(default)]
+    pub terminal_approvals: bool,
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+}
+
+/// A change of the config file that waits for the person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Loosening {
+    /// Names exactly this change; a confirmation carries it back.
+    pub hash: String,
+    /// What would be asked about less, each in words.
+    pub changes: Vec<String>,
+}
+
+/// Returns the guards that hold while `wanted` is not confirmed, and what there is to confirm.
+#[must_use]
+pub fn settled(held: &Guards, wanted: &Guards) -> (Guards, Option<Loosening>) {
+    let changes = loosened(held, wanted);
+    if changes.is_empty() {
+        return (wanted.clone(), None);
+    }
+    let is_new = |rule: &&Rule| rule.then == Then::AskFirst && !held.rules.contains(rule);
+    let is_kept = |rule: &&Rule| rule.then == Then::AskFirst || wanted.rules.contains(rule);
+    let added = wanted.rules.iter().filter(is_new);
+    let rules = added.chain(held.rules.iter().filter(is_kept)).cloned().collect();
+    let terminal_approvals = held.terminal_approvals && wanted.terminal_approvals;
+    let strict = Guards { terminal_approvals, rules };
+    let hash = hash(&strict, wanted);
+    (strict, Some(Loosening { hash, changes }))
+}
+
+/// Returns what `wanted` asks about less than `held`, in words.
+fn loosened(held: &Guards, wanted: &Guards) -> Vec<String> {
+    let mut changes = Vec::new();
+    if wanted.terminal_approvals && !held.terminal_approvals {
+        changes.push("approvals in a terminal are turned on".to_owned());
+    }
+    let is_dropped = |rule: &&Rule| rule.then == Then::AskFirst && !wanted.rules.contains(rule);
+    for rule in held.rules.iter().filter(is_dropped) {
+        changes.push(format!("no longer asked first: {}", described(rule)));
+    }
+    let is_new = |rule: &&Rule| rule.then == Then::NeedNotAsk && !held.rules.contains(rule);
+    for rule in wanted.rules.iter().filter(is_new) {
+        changes.push(format!("need not be asked: {}", described(rule)));
+    }
+    let common = |rules: &[Rule], others: &[Rule]| -> Vec<Rule> {
+        rules.iter().filter(|rule| others.contains(rule)).cloned().collect()
+    };
+    if common(&held.rules, &wanted.rules) != common(&wanted.rules, &held.rules) {
+        changes.push("the rules are in another order".to_owned());
+    }
+    changes
+}
+
+fn described(rule: &Rule) -> String {
+    let mut words = rule.argv.join(" ");
+    if let Some(name) = &rule.name {
+        words = format!("{name} ({words})");
+    }
+    if let Some(folder) = &rule.folder {
+        words.push_str(&format!(", in {folder}"));
+    }
+    if let Some(session) = &rule.session {
+        words.push_str(&format!(", for {session}"));
+    }
+    if let Some(kind) = &rule.kind {
+        words.push_str(&format!(", of kind {kind}"));
+    }
+    if let Some(at) = rule.expires_at {
+        words.push_str(&format!(", until {}", at.utc()));
+    }
+    words
+}
+
+fn hash(strict: &Guards, wanted: &Guards) -> String {
+    let json = serde_json::json!([strict, wanted]);
+    let digest = Sha256::digest(json.to_string().as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(then: Then, word: &str) -> Rule {
+        Rule {
+            name: None,
+            argv: vec![word.into()],
+            then,
+            folder: None,
+            session: None,
+            kind: None,
+            expires_at: None,
+        }
+    }
+
+    fn guards(rules: &[(Then, &str)], terminal_approvals: bool) -> Guards {
+        let rules = rules.iter().map(|(then, word)| rule(*then, word)).collect();
+        Guards { terminal_approvals, rules }
+    }
+
+    use Then::{AskFirst as Ask, NeedNotAsk as Pass};
+
+    #[test]
+    fn what_asks_for_more_holds_at_once() {
+        let cases = [
+            (guards(&[], false), guards(&[(Ask, "a")], false)),
+            (guards(&[(Pass, "p"), (Ask, "a")], true), guards(&[(Ask, "b"), (Ask, "a")], false)),
+            (guards(&[(Ask, "a")], true), guards(&[(Ask, "a")], true)),
+        ];
+        for (held, wanted) in cases {
+            assert_eq!(settled(&held, &wanted), (wanted, None));
+        }
+    }
+
+    #[test]
+    fn what_asks_for_less_waits_and_the_strict_rules_hold() {
+        let cases = [
+            (guards(&[], false), guards(&[], true), guards(&[], false)),
+            (guards(&[(Ask, "a")], false), guards(&[], false), guards(&[(Ask, "a")], false)),
+            (guards(&[], false), guards(&[(Pass, "p")], false), guards(&[], false)),
+            (
+                guards(&[(Ask, "a"), (Pass, "p")], true),
+                guards(&[(Ask, "b")], false),
+                guards(&[(Ask, "b"), (Ask, "a")], false),
+            ),
+            (
+                guards(&[(Ask, "a"), (Pass, "p")], false),
+                guards(&[(Pass, "p"), (Ask, "a")], false),
+                guards(&[(Ask, "a"), (Pass, "p")], false),
+            ),
+        ];
+        for (held, wanted, expected) in cases {
+            let (strict, loosening) = settled(&held, &wanted);
+            assert_eq!(strict, expected);
+            let loosening = loosening.expect("it is to be confirmed");
+            assert!(!loosening.changes.is_empty());
+            // What holds now is the measure of the next change.
+            assert_eq!(settled(&strict, &wanted).1, Some(loosening));
+        }
+    }
+
+    #[test]
+    fn a_change_is_said_in_words() {
+        let mut narrow = rule(Ask, "make");
+        narrow.name = Some("builds".into());
+        narrow.folder = Some("/srv".into());
+        let held = Guards { rules: vec![narrow], terminal_approvals: false };
+        let wanted = guards(&[(Pass, "ls")], true);
+        let (_, loosening) = settled(&held, &wanted);
+        let expected = [
+            "approvals in a terminal are turned on",
+            "no longer asked first: builds (make), in /srv",
+            "need not be asked: ls",
+        ];
+        assert_eq!(loosening.unwrap().changes, expected);
+    }
+}

@@ -1,0 +1,190 @@
+//! Gates: which new tasks are asked about, and the rules that decide it.
+
+use std::sync::Arc;
+
+use nod_core::access::Actor;
+use nod_core::environment::redirects;
+use nod_core::guard::settled;
+use nod_core::ids::{OperationId, TaskId};
+use nod_core::protocol::{AuditRow, AuditWhat, EventChange, KeptRule, Reply};
+use nod_core::rule::{Command, Rule, RuleError, RuleId, Then};
+
+use super::Dispatcher;
+use super::calls::Said;
+use super::live::LiveTask;
+use super::turn::Turn;
+use crate::error::EngineError;
+use crate::guards::{Gate, RuleBook};
+use crate::store::{OperationResult, RuleChange};
+
+impl Dispatcher {
+    /// Returns what the rules say of a task that is about to start.
+    pub(super) fn gate_of(&self, live: &LiveTask, turn: &Turn) -> Gate {
+        let task = live.task();
+        let argv = task.command.argv();
+        let command = Command {
+            argv: &argv,
+            cwd: &task.cwd,
+            session: task.session.as_ref(),
+            kind: &task.kind,
+            is_redirected: redirects(&live.row.environment_changes),
+        };
+        self.rules.book().gate(command, turn.now)
+    }
+
+    /// Writes down that a rule let a task start.
+    pub(super) fn note_pass(&self, id: TaskId, by: &Actor, rule: String, turn: &mut Turn) {
+        let row = AuditRow {
+            task: Some(id),
+            asked_by: Some(by.clone()),
+            detail: Some(rule),
+            ..said(AuditWhat::Passed, Actor::Host, turn)
+        };
+        turn.audit(row);
+    }
+
+    pub(super) fn add_rule(
+        &mut self,
+        by: Actor,
+        operation: OperationId,
+        rule: Rule,
+        turn: &mut Turn,
+    ) -> Result<Said, EngineError> {
+        if self.is_done(&operation)? {
+            return Ok(self.rule_list());
+        }
+        rule.check()?;
+        if rule.then == Then::NeedNotAsk && rule.expires_at.is_none() {
+            return Err(EngineError::Rule(RuleError::Endless));
+        }
+        let mut book = RuleBook::clone(&self.rule_book(turn));
+        book.last.0 += 1;
+        let (id, at) = (book.last, turn.now);
+        turn.rule(RuleChange::Added { id, rule: rule.clone(), at, by: by.clone() });
+        turn.audit(AuditRow {
+            detail: Some(words(&rule)),
+            ..said(AuditWhat::RuleAdded, by.clone(), turn)
+        });
+        let kept = KeptRule { id: Some(id), rule, made_at: Some(at), made_by: Some(by) };
+        book.made.insert(0, kept);
+        self.note_rules(book, operation, turn);
+        Ok(self.rules_after(turn))
+    }
+
+    pub(super) fn revoke_rule(
+        &mut self,
+        by: Actor,
+        operation: OperationId,
+        id: RuleId,
+        turn: &mut Turn,
+    ) -> Result<Said, EngineError> {
+        if self.is_done(&operation)? {
+            return Ok(self.rule_list());
+        }
+        let mut book = RuleBook::clone(&self.rule_book(turn));
+        let Some(at) = book.made.iter().position(|kept| kept.id == Some(id)) else {
+            return Err(EngineError::RuleNotFound(id.0));
+        };
+        let rule = book.made.remove(at).rule;
+        turn.rule(RuleChange::Revoked { id, at: turn.now });
+        turn.audit(AuditRow {
+            detail: Some(words(&rule)),
+            ..said(AuditWhat::RuleRevoked, by, turn)
+        });
+        self.note_rules(book, operation, turn);
+        Ok(self.rules_after(turn))
+    }
+
+    /// Lets what the config file asks for less hold from now on.
+    pub(super) fn confirm_loosening(
+        &mut self,
+        by: Actor,
+        operation: OperationId,
+        shown: &str,
+        turn: &mut Turn,
+    ) -> Result<Said, EngineError> {
+        if self.is_done(&operation)? {
+            return Ok(self.rule_list());
+        }
+        let mut book = RuleBook::clone(&self.rule_book(turn));
+        let Some(loosening) = book.loosening.take().filter(|loosening| loosening.hash == shown)
+        else {
+            return Err(EngineError::NotTheLoosening);
+        };
+        book.held = book.wanted.clone();
+        turn.rule(RuleChange::Held(book.held.clone()));
+        turn.audit(AuditRow {
+            hash: Some(loosening.hash),
+            detail: Some(loosening.changes.join("\n")),
+            ..said(AuditWhat::Loosened, by, turn)
+        });
+        self.note_rules(book, operation, turn);
+        Ok(self.rules_after(turn))
+    }
+
+    pub(super) fn rule_list(&self) -> Said {
+        Said::Now(Reply::Rules(self.rules.book().list()))
+    }
+
+    /// Stores what held at the start, which may be stricter than what was stored.
+    pub(crate) fn settle_guards(&mut self) {
+        let book = self.rules.book();
+        let mut turn = Turn::new(crate::clock::now());
+        turn.rule(RuleChange::Held(book.held.clone()));
+        turn.durable = true;
+        debug_assert_eq!(settled(&book.held, &book.wanted).0, book.held);
+        self.settle(turn, vec![]);
+    }
+
+    /// Returns the rules as they are within this turn.
+    fn rule_book(&self, turn: &Turn) -> Arc<RuleBook> {
+        turn.rules.clone().unwrap_or_else(|| self.rules.book())
+    }
+
+    fn rules_after(&self, turn: &Turn) -> Said {
+        Said::Now(Reply::Rules(self.rule_book(turn).list()))
+    }
+
+    fn note_rules(&mut self, book: RuleBook, operation: OperationId, turn: &mut Turn) {
+        let change = EventChange::Rules { loosening: book.loosening.clone() };
+        turn.event(&mut self.live, None::<TaskId>, ("rules", None), change);
+        turn.operation(&mut self.live, operation, OperationResult::Rules);
+        turn.rules = Some(Arc::new(book));
+        turn.durable = true;
+    }
+
+    fn is_done(&self, operation: &OperationId) -> Result<bool, EngineError> {
+        match self.operation(operation)? {
+            Some(OperationResult::Rules) => Ok(true),
+            Some(_) => Err(EngineError::OperationReused(operation.0.clone())),
+            None => Ok(false),
+        }
+    }
+}
+
+fn words(rule: &Rule) -> String {
+    let then = match rule.then {
+        Then::AskFirst => "asked first",
+        Then::NeedNotAsk => "need not be asked",
+    };
+    format!("{then}: {}", rule.argv.join(" "))
+}
+
+/// Returns an empty row of the audit.
+fn said(what: AuditWhat, actor: Actor, turn: &Turn) -> AuditRow {
+    AuditRow {
+        id: 0,
+        at: turn.now,
+        what,
+        actor,
+        from: None,
+        task: None,
+        request: None,
+        asked_by: None,
+        shown: None,
+        hash: None,
+        answer: None,
+        comment: None,
+        detail: None,
+    }
+}

@@ -1,0 +1,114 @@
+//! Questions, answers and rules, made ready for the dispatcher or read beside it.
+
+use nod_core::access::Actor;
+use nod_core::protocol::{Ask, AuditQuery, Call, GiveAnswer, ListQuery, Reply, RulePreview};
+use nod_core::request::{Answer, OnTimeout, Wants};
+use nod_core::rule::{Command, Rule};
+
+use super::Handle;
+use crate::dispatcher::{Change, Program};
+use crate::error::EngineError;
+use crate::{clock, forms, process};
+
+/// How many of the newest tasks the preview of a rule looks at, in which pages, and shows.
+const PREVIEW_LIMIT: u32 = 2_000;
+const PREVIEW_PAGE: u32 = 500;
+const PREVIEW_SHOWN: usize = 50;
+
+/// Returns a question that can be put, and the program that asks where it is no task.
+pub(super) fn prepared(actor: &Actor, mut ask: Ask) -> Result<(Ask, Option<Program>), EngineError> {
+    if let Wants::Form { schema, initial } = &mut ask.wants {
+        *initial = forms::initial(schema, ask.on_timeout == OnTimeout::Default)?;
+    }
+    ask.check()?;
+    let program = match actor {
+        Actor::Peer { pid, .. } => Some(process::program_of(*pid)),
+        Actor::Person { .. } | Actor::Task { .. } | Actor::Host => None,
+    };
+    Ok((ask, program))
+}
+
+impl Handle {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other call has its own place")]
+    /// Carries out what is about answers, rules and what became of them.
+    pub(super) async fn decide(&self, actor: &Actor, call: Call) -> Result<Reply, EngineError> {
+        let change = match call {
+            Call::Answer(given) => {
+                let given = self.blocking(move |handle| handle.whole_answer(given)).await?;
+                Change::Answer(Box::new(given), None)
+            }
+            Call::Rules => Change::Rules,
+            Call::AddRule { operation, rule } => Change::AddRule(operation, Box::new(rule)),
+            Call::RevokeRule { operation, id } => Change::RevokeRule(operation, id),
+            Call::ConfirmLoosening { operation, shown } => {
+                Change::ConfirmLoosening(operation, shown)
+            }
+            Call::Audit(query) => {
+                return self.blocking(move |handle| handle.audit(&query)).await;
+            }
+            Call::PreviewRule { rule } => {
+                return self.blocking(move |handle| handle.preview(&rule)).await;
+            }
+            _ => return Err(EngineError::Bad("this call is carried out elsewhere")),
+        };
+        self.change(actor, change).await
+    }
+
+    /// Fills the defaults into the data of a form; refuses data that does not fit.
+    ///
+    /// The schema is that of the stored question: the dispatcher checks that it is what was shown.
+    pub(super) fn whole_answer(&self, mut given: GiveAnswer) -> Result<GiveAnswer, EngineError> {
+        let Answer::Form { data } = &given.answer else { return Ok(given) };
+        let request = self.read(|reader| reader.request(given.request))?;
+        let request = request.ok_or(EngineError::RequestNotFound(given.request))?;
+        // What is closed or changed is refused for that, whatever its data.
+        if let Wants::Form { schema, .. } = &request.shown.wants
+            && request.is_open()
+            && request.hash == given.shown
+        {
+            let data = forms::filled(schema, data.clone()).map_err(EngineError::Invalid)?;
+            given.answer = Answer::Form { data };
+        }
+        Ok(given)
+    }
+
+    /// Returns what a rule would have spoken of among the newest tasks.
+    pub(super) fn preview(&self, rule: &Rule) -> Result<Reply, EngineError> {
+        rule.check()?;
+        let now = clock::now();
+        let mut preview = RulePreview { tasks: vec![], matching: 0, looked_at: 0 };
+        let mut query = ListQuery { limit: Some(PREVIEW_PAGE), ..ListQuery::default() };
+        while preview.looked_at < PREVIEW_LIMIT {
+            let page = self.read(|reader| reader.list(&query))?;
+            for task in page.tasks {
+                preview.looked_at += 1;
+                let argv = task.command.argv();
+                let command = Command {
+                    argv: &argv,
+                    cwd: &task.cwd,
+                    session: task.session.as_ref(),
+                    kind: &task.kind,
+                    is_redirected: false,
+                };
+                if rule.matches(command, now) {
+                    preview.matching += 1;
+                    if preview.tasks.len() < PREVIEW_SHOWN {
+                        preview.tasks.push(task);
+                    }
+                }
+            }
+            query.before = page.next;
+            if page.next.is_none() {
+                break;
+            }
+        }
+        Ok(Reply::Preview(preview))
+    }
+
+    pub(super) fn audit(&self, query: &AuditQuery) -> Result<Reply, EngineError> {
+        if let Some(id) = query.task {
+            self.read(|reader| reader.task(id))?.ok_or(EngineError::TaskNotFound(id))?;
+        }
+        Ok(Reply::Audit(self.read(|reader| reader.audit(query))?))
+    }
+}

@@ -1,0 +1,78 @@
+//! The rules that were made in the window, and what of the config file holds.
+
+use nod_core::access::Actor;
+use nod_core::guard::Guards;
+use nod_core::ids::Timestamp;
+use nod_core::protocol::KeptRule;
+use nod_core::rule::{Rule, RuleId};
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+
+use super::StoreError;
+use super::read::{Reader, json};
+use super::write::text;
+
+/// A change of the rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RuleChange {
+    Added {
+        id: RuleId,
+        rule: Rule,
+        at: Timestamp,
+        by: Actor,
+    },
+    Revoked {
+        id: RuleId,
+        at: Timestamp,
+    },
+    /// This is what holds of the config file from now on.
+    Held(Guards),
+}
+
+pub(super) fn write(transaction: &Transaction<'_>, change: &RuleChange) -> Result<(), StoreError> {
+    match change {
+        RuleChange::Added { id, rule, at, by } => transaction.execute(
+            "INSERT INTO rules (id, rule, made_at, made_by) VALUES (?1, ?2, ?3, ?4)",
+            params![id.0, text(rule), at.0, text(by)],
+        ),
+        RuleChange::Revoked { id, at } => transaction
+            .execute("UPDATE rules SET revoked_at = ?2 WHERE id = ?1", params![id.0, at.0]),
+        RuleChange::Held(guards) => transaction.execute(
+            "INSERT INTO guards (id, held) VALUES (1, ?1)
+             ON CONFLICT (id) DO UPDATE SET held = excluded.held",
+            [text(guards)],
+        ),
+    }?;
+    Ok(())
+}
+
+impl Reader {
+    /// Returns the rules that were made in the window and not revoked, the newest first.
+    pub(crate) fn rules(&self) -> Result<Vec<KeptRule>, StoreError> {
+        let sql = "SELECT id, rule, made_at, made_by FROM rules WHERE revoked_at IS NULL
+             ORDER BY id DESC";
+        self.rows(sql, [], kept_rule)
+    }
+
+    /// Returns the last number that a rule was given.
+    pub(crate) fn last_rule(&self) -> Result<RuleId, StoreError> {
+        let last = self.rows("SELECT coalesce(max(id), 0) FROM rules", [], |row| Ok(row.get(0)?));
+        Ok(RuleId(last?.into_iter().next().unwrap_or(0)))
+    }
+
+    /// Returns what held of the config file last.
+    pub(crate) fn guards(&self) -> Result<Guards, StoreError> {
+        let sql = "SELECT held FROM guards WHERE id = 1";
+        let held = self.one(sql, |row| row.get::<_, String>(0)).optional()?;
+        held.map_or_else(|| Ok(Guards::default()), |held| json("guards", 1, &held))
+    }
+}
+
+fn kept_rule(row: &Row<'_>) -> Result<KeptRule, StoreError> {
+    let id: i64 = row.get(0)?;
+    Ok(KeptRule {
+        id: Some(RuleId(id)),
+        rule: json("rules", id, &row.get::<_, String>(1)?)?,
+        made_at: Some(Timestamp(row.get(2)?)),
+        made_by: Some(json("rules", id, &row.get::<_, String>(3)?)?),
+    })
+}

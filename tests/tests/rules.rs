@@ -1,0 +1,221 @@
+//! Rules: what is asked about before it starts, who may change that, and when a change holds.
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use nod_client::new_operation;
+use nod_core::command::CommandLine;
+use nod_core::guard::Loosening;
+use nod_core::ids::{TaskId, Timestamp};
+use nod_core::protocol::{AuditQuery, AuditWhat, Call, ErrorCode, Reply, RuleList};
+use nod_core::request::Answer;
+use nod_core::rule::{Rule, RuleId, Then};
+use nod_core::task::StateName;
+use nod_tests::{Home, TestHost};
+
+const ASKS: &str =
+    "[[rules]]\nname = \"touching\"\nmatch = [\"touch\", \"**\"]\nthen = \"ask_first\"\n";
+
+fn rule(then: Then, pattern: &[&str]) -> Rule {
+    Rule {
+        name: None,
+        argv: pattern.iter().map(|word| (*word).to_owned()).collect(),
+        then,
+        folder: None,
+        session: None,
+        kind: None,
+        expires_at: Some(Timestamp(i64::MAX)),
+    }
+}
+
+fn add(host: &mut TestHost, rule: Rule) -> RuleList {
+    let call = Call::AddRule { operation: new_operation().unwrap(), rule };
+    let Ok(Reply::Rules(rules)) = host.person(&call) else { panic!("the rule is not taken") };
+    rules
+}
+
+fn loosening(host: &TestHost) -> Option<Loosening> {
+    let Reply::Rules(rules) = host.call(&Call::Rules) else { panic!("no rules") };
+    rules.loosening
+}
+
+fn write_config(host: &TestHost, text: &str) {
+    std::fs::write(host.data().join("config.toml"), text).unwrap();
+}
+
+/// Submits a command as the window does, with nothing but the person's own environment, and
+/// returns whether it was asked about.
+fn is_asked(host: &TestHost, words: &[&str]) -> bool {
+    let mut submit = host.shell_submit("");
+    let words = words.iter().map(|word| (*word).to_owned());
+    submit.command = CommandLine::from_words(words.collect()).unwrap();
+    let Reply::Submitted { id } = host.call(&Call::Submit(Box::new(submit))) else { panic!() };
+    let asked = host.state(id) == StateName::Queued && !host.detail(id).requests.is_empty();
+    if asked {
+        assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
+    }
+    host.wait_for_end(id);
+    asked
+}
+
+#[test]
+fn a_rule_of_the_config_file_asks_wherever_its_command_hides() {
+    let mut host = TestHost::start_in(Home::new().with_config(ASKS));
+    let id = host.submit_with(&[], &["touch", "ran"]);
+    let request = host.wait_for_request(id);
+    assert_eq!(host.state(id), StateName::Queued);
+    assert_eq!(request.shown.detail.as_deref(), Some("A rule asks first: touching"));
+    assert_eq!(request.shown.argv, ["touch", "ran"]);
+    assert!(!host.work().join("ran").exists());
+    host.answer(&request, Answer::Approve);
+    host.wait_for_end(id);
+    assert!(host.work().join("ran").exists());
+    let hidden: [&[&str]; 4] = [
+        &["true; touch ran"],
+        &["env", "A=b", "touch", "ran"],
+        &["/usr/bin/touch", "ran"],
+        &["bash", "-c", "cd . && touch ran"],
+    ];
+    for words in hidden {
+        assert!(is_asked(&host, words), "{words:?}");
+    }
+    assert!(!is_asked(&host, &["true"]));
+    // Once more is asked about once more.
+    assert_eq!(host.run(&["run-again", &id.to_string()]).code, Some(0));
+    assert_eq!(host.state(host.tasks()[0].id), StateName::Queued);
+}
+
+#[test]
+fn a_person_lets_a_command_pass_until_they_revoke_it() {
+    let mut host = TestHost::start_in(Home::new().with_config(ASKS));
+    let rules = add(&mut host, rule(Then::NeedNotAsk, &["touch", "ran"]));
+    assert_eq!((rules.rules.len(), rules.rules[0].id), (2, Some(RuleId(1))));
+    assert!(!is_asked(&host, &["touch", "ran"]));
+    assert!(is_asked(&host, &["touch", "ran", "too"]));
+    // The same words, but another program: what the submitter put first on its PATH.
+    let mut submit =
+        host.nod(&["submit", "--env", "LD_PRELOAD=/tmp/evil.so", "--", "touch", "ran"]);
+    assert!(submit.status().unwrap().success());
+    assert_eq!(host.state(host.tasks()[0].id), StateName::Queued);
+    let passed = |host: &TestHost| {
+        let Reply::Audit(page) = host.call(&Call::Audit(AuditQuery::default())) else { panic!() };
+        page.rows.iter().filter(|row| row.what == AuditWhat::Passed).count()
+    };
+    assert_eq!(passed(&host), 1);
+    // It survives the host, and its revocation too.
+    host.kill();
+    host.restart();
+    assert!(!is_asked(&host, &["touch", "ran"]));
+    let revoke = Call::RevokeRule { operation: new_operation().unwrap(), id: RuleId(1) };
+    host.person(&revoke).unwrap();
+    assert!(is_asked(&host, &["touch", "ran"]));
+    host.kill();
+    host.restart();
+    assert!(is_asked(&host, &["touch", "ran"]));
+    assert!(host.run(&["audit"]).out.contains("rule revoked by a person in the window"));
+}
+
+#[test]
+fn a_rule_that_lets_pass_is_narrow_ends_and_is_made_by_nobody_else() {
+    let mut host = TestHost::start();
+    let mut endless = rule(Then::NeedNotAsk, &["make"]);
+    endless.expires_at = None;
+    for (wide, why) in [
+        (endless, "say when"),
+        (rule(Then::NeedNotAsk, &["**"]), "names a program"),
+        (rule(Then::NeedNotAsk, &["bash", "-c", "*"]), "every word"),
+    ] {
+        let call = Call::AddRule { operation: new_operation().unwrap(), rule: wide };
+        let refused = host.person(&call).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::BadRequest);
+        assert!(refused.message.contains(why), "{refused}");
+    }
+    let operation = || new_operation().unwrap();
+    let calls = [
+        Call::AddRule { operation: operation(), rule: rule(Then::AskFirst, &["make"]) },
+        Call::RevokeRule { operation: operation(), id: RuleId(1) },
+        Call::ConfirmLoosening { operation: operation(), shown: String::new() },
+    ];
+    for call in calls {
+        let refused = host.connect().call(&call).unwrap_err().to_string();
+        assert!(refused.contains("window alone"), "{refused}");
+    }
+}
+
+#[test]
+fn an_expired_rule_means_nothing_and_a_preview_says_what_a_rule_would_match() {
+    let mut host = TestHost::start();
+    let mut over = rule(Then::AskFirst, &["true"]);
+    over.expires_at = Some(Timestamp(1));
+    add(&mut host, over);
+    assert!(!is_asked(&host, &["true"]));
+    assert!(!is_asked(&host, &["touch one"]));
+    assert!(!is_asked(&host, &["touch", "two"]));
+    let ran = host.run(&["rules", "--preview", "touch", "**"]);
+    assert!(ran.out.starts_with("2 of 3 tasks match\n"), "{ran:?}");
+    assert_eq!(host.run(&["rules", "--preview", "nothing"]).out, "0 of 3 tasks match\n");
+}
+
+#[test]
+fn a_config_file_edited_to_drop_a_rule_drops_nothing_until_a_person_has_confirmed_it() {
+    let mut host = TestHost::start_in(Home::new().with_config(ASKS));
+    assert_eq!(loosening(&host), None);
+    for text in ["", "[[rules]]\nmatch = [\"touch\", \"ran\"]\nthen = \"need_not_ask\"\n"] {
+        write_config(&host, text);
+        // However often the host is started.
+        for _ in 0..2 {
+            host.kill();
+            host.restart();
+            assert!(is_asked(&host, &["touch", "ran"]), "{text}");
+        }
+        let waiting = loosening(&host).unwrap();
+        assert!(waiting.changes[0].contains("no longer asked first: touching"), "{waiting:?}");
+    }
+    assert!(host.run(&["rules"]).out.contains("waits to be confirmed"));
+    // What was seen before is not what waits now.
+    let mut confirm = |shown: String| {
+        host.person(&Call::ConfirmLoosening { operation: new_operation().unwrap(), shown })
+    };
+    assert_eq!(confirm("0".repeat(64)).unwrap_err().code, ErrorCode::Conflict);
+    let shown = loosening(&host).unwrap().hash;
+    let operation = new_operation().unwrap();
+    let confirm = Call::ConfirmLoosening { operation, shown };
+    for _ in 0..2 {
+        let Ok(Reply::Rules(rules)) = host.person(&confirm) else { panic!("not confirmed") };
+        assert_eq!(rules.loosening, None);
+    }
+    assert!(!is_asked(&host, &["touch", "ran"]));
+    host.kill();
+    host.restart();
+    assert!(!is_asked(&host, &["touch", "ran"]));
+    let said = host.run(&["audit"]).out;
+    assert_eq!(said.matches("looser config confirmed by a person in the window").count(), 1);
+}
+
+#[test]
+fn a_config_file_that_asks_for_more_holds_at_once() {
+    let mut host = TestHost::start();
+    assert!(!is_asked(&host, &["touch", "ran"]));
+    write_config(&host, ASKS);
+    host.kill();
+    host.restart();
+    assert!(is_asked(&host, &["touch", "ran"]));
+    assert_eq!(loosening(&host), None);
+    write_config(&host, &format!("{ASKS}[approvals]\nterminal = true\n"));
+    host.kill();
+    host.restart();
+    let waiting = loosening(&host).unwrap();
+    assert_eq!(waiting.changes, ["approvals in a terminal are turned on"]);
+}
+
+#[test]
+fn what_a_task_submits_is_asked_about_too() {
+    let mut host = TestHost::start_in(Home::new().with_config(ASKS));
+    // In a file, where no rule sees it.
+    std::fs::write(host.work().join("script"), "nod submit -- touch ran\n").unwrap();
+    let id = host.submit("sh script");
+    host.wait_for_end(id);
+    let child = TaskId(id.0 + 1);
+    let request = host.wait_for_request(child);
+    assert_eq!(request.asked_by, Some(nod_core::access::Actor::Task { id }));
+    host.answer(&request, Answer::Deny { reason: None });
+    assert_eq!(host.wait_for_end(child).state.name(), StateName::Denied);
+}
