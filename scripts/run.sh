@@ -12,9 +12,13 @@
 picture=screenshots/window.png
 app=target/debug/nod-desktop
 
+# What make adds to its children is none of the app's, nor of the tasks that it runs.
+only_picture=${SCREENSHOT_ONLY:-}
+unset SCREENSHOT_ONLY MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES MAKE_TERMOUT MAKE_TERMERR
+
 headless=
 if [ "$(uname -s)" = Linux ] && [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then headless=1; fi
-if [ "${SCREENSHOT_ONLY:-}" = 1 ]; then headless=1; fi
+if [ "$only_picture" = 1 ]; then headless=1; fi
 
 scripts/setup.sh ui build ${headless:+display}
 scripts/build-ui.sh
@@ -31,11 +35,11 @@ runtime_before=${XDG_RUNTIME_DIR:-}
 start_display 1280x800
 start "$app"
 pid=${started[-1]}
-wait_for_window "$pid"
+wait_for_window "$pid" || exit 0
 mkdir -p "$(dirname "$picture")"
-import -window root "$picture"
+import -window "$window" "$picture"
 say "a picture of the window: $picture"
-[ "${SCREENSHOT_ONLY:-}" != 1 ] || exit 0
+[ "$only_picture" != 1 ] || exit 0
 say "there is no screen here: the window is open on the virtual display $DISPLAY"
 
 # The command line finds the host by the same variables.
@@ -46,4 +50,4 @@ say "submit a task from another terminal, in this folder:"
 say "  ${variables[*]+"${variables[*]} "}target/debug/nod submit -- sleep 30"
 say "take another picture: DISPLAY=$DISPLAY import -window root $picture"
 say "Ctrl-C ends it"
-wait "$pid" || fail "the app ended with exit code $?"
+wait "$pid" || fail "the app ended with exit code $?; tasks go on, and the next start finds them"

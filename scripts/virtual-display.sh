@@ -6,7 +6,9 @@ display_folder=
 
 # start_display SIZE: sets DISPLAY to a new virtual one; XDG_RUNTIME_DIR and the bus, where they are unset.
 start_display() {
+  remove_old_displays
   display_folder=$(mktemp -d "${TMPDIR:-/tmp}/nod-display.XXXXXX")
+  echo $$ >"$display_folder/owner"
   if [ -z "${XDG_RUNTIME_DIR:-}" ]; then
     export XDG_RUNTIME_DIR=$display_folder/run
     mkdir -m 0700 "$XDG_RUNTIME_DIR"
@@ -22,6 +24,19 @@ start_display() {
     export DBUS_SESSION_BUS_ADDRESS=$announced
   fi
 }
+
+# remove_old_displays: removes the folders of scripts that are gone, once nobody serves in them.
+remove_old_displays() {
+  local folder
+  for folder in "${TMPDIR:-/tmp}"/nod-display.*; do
+    if [ -f "$folder/owner" ] && ! is_alive "$(cat "$folder/owner")" && ! is_served "$folder"; then
+      rm -rf "$folder"
+    fi
+  done
+}
+
+# is_served FOLDER: whether a host of Nod listens below it.
+is_served() { grep -qsF "$1/run/nod-" /proc/net/unix; }
 
 # start_announced COMMAND…: starts it and sets `announced` to the first line it writes to descriptor 3.
 start_announced() {
@@ -42,7 +57,7 @@ with_pipe() {
 end_display() {
   end_started
   [ -n "$display_folder" ] || return 0
-  if grep -qsF "$display_folder/run/nod-" /proc/net/unix; then
+  if is_served "$display_folder"; then
     say "tasks or a host go on; their sockets are in $display_folder/run"
   else
     rm -rf "$display_folder"
@@ -50,11 +65,15 @@ end_display() {
 }
 
 # wait_for_window PID: waits until process PID has drawn a window on this display; sets `window` to its X id.
+# Returns 1 where the app ended in order before: another window of it is open, which it has said.
 wait_for_window() {
   local limit=$((SECONDS + 60)) before='' now='' drawn=''
   window=
   while :; do
-    is_alive "$1" || fail "the app ended before its window was drawn"
+    if ! is_alive "$1"; then
+      if wait "$1"; then return 1; fi
+      fail "the app ended before its window was drawn"
+    fi
     [ "$SECONDS" -lt "$limit" ] || fail "no window was drawn within a minute"
     # The display is ours alone: the one top window that is shown is the app's.
     window=$(xdotool search --onlyvisible --maxdepth 1 --name . 2>/dev/null | head -n 1) || true

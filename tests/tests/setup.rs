@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nod_core::task::StateName;
-use nod_tests::{Home, Ran, until};
+use nod_tests::home::program;
+use nod_tests::{Home, Ran, processes, until};
 use rustix::process::{Pid, Signal, getuid, kill_process};
 use tempfile::TempDir;
 
@@ -194,6 +195,15 @@ fn a_person_at_a_terminal_is_asked_before_anything_is_installed() {
     assert!(lines[1].contains("apt-get install") && lines[1].contains(" xvfb "), "{lines:?}");
 }
 
+fn environment_of_the_app(home: &Home) -> String {
+    let app = program("nod-desktop");
+    let is_app = |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|it| it == app);
+    let mut found = processes::with_mark(&home.path().to_string_lossy());
+    found.retain(is_app);
+    let [app] = found.as_slice() else { panic!("{found:?}") };
+    fs::read_to_string(format!("/proc/{app}/environ")).unwrap()
+}
+
 #[test]
 fn without_a_screen_the_window_opens_on_a_virtual_one() {
     let home = Home::new();
@@ -204,6 +214,11 @@ fn without_a_screen_the_window_opens_on_a_virtual_one() {
     for folder in ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"] {
         command.env(folder, home.path().join("home"));
     }
+    // As make calls it.
+    command.env("MAKELEVEL", "1").env("MAKEFLAGS", "w").env("SCREENSHOT_ONLY", "");
+    let mut second = home.command(root().join("scripts/run.sh"));
+    second.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    second.env_remove("XDG_RUNTIME_DIR");
     let before = std::time::SystemTime::now();
     let errors = fs::File::create(home.path().join("errors")).unwrap();
     let mut script = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).spawn();
@@ -248,6 +263,12 @@ fn without_a_screen_the_window_opens_on_a_virtual_one() {
     assert_eq!(nod("cancel 1").code, Some(0));
     assert_eq!(nod("wait 1").code, Some(130));
 
+    let environment = environment_of_the_app(&home);
+    assert!(!environment.contains("MAKE"), "{environment}");
+
+    let ran = Ran::from(second.stdin(Stdio::null()).output().unwrap());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("Nod is open already"), "{ran:?}");
     kill_process(Pid::from_child(script), Signal::INT).unwrap();
     assert_eq!(script.wait().unwrap().code(), Some(0));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 pub(crate) enum DurationError {
     #[error("write a duration as 90 (seconds), 90s, 500ms, 10m, 1h30m or 2d")]
     Unreadable,
-    #[error("a duration that long cannot be counted")]
+    #[error("a duration is 10 years at most")]
     TooLong,
     #[error("the duration must be longer than nothing")]
     Zero,
@@ -16,8 +16,16 @@ pub(crate) enum DurationError {
 const UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
+/// The longest duration, in milliseconds: beyond it lies a slip.
+const LONGEST: u64 = 10 * 366 * 86_400_000;
+
 /// Returns the duration that is written as `text`; a bare number is seconds.
 pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
+    let read = read(text)?;
+    if in_milliseconds(read) > LONGEST { Err(DurationError::TooLong) } else { Ok(read) }
+}
+
+fn read(text: &str) -> Result<Duration, DurationError> {
     if let Some(seconds) = digits(text).filter(|digits| *digits == text) {
         return amount(seconds)?.checked_mul(1_000).map(millis).ok_or(DurationError::TooLong);
     }
@@ -106,6 +114,8 @@ mod tests {
             ("10 минут", Err(DurationError::Unreadable)),
             ("99999999999999999999", Err(DurationError::TooLong)),
             ("99999999999999999d", Err(DurationError::TooLong)),
+            ("4000d", Err(DurationError::TooLong)),
+            ("3650d", Ok(315_360_000_000)),
         ];
         for (text, expected) in cases {
             assert_eq!(parse(text).map(in_milliseconds), expected, "{text}");

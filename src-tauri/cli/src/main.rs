@@ -25,7 +25,7 @@ use crate::verbs::Verb;
 
 /// Runs slow commands in the background and asks a person where one needs a decision.
 #[derive(Parser)]
-#[command(name = "nod", version, disable_help_subcommand = true)]
+#[command(name = "nod", version)]
 struct Nod {
     #[command(subcommand)]
     verb: Verb,

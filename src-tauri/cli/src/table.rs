@@ -70,8 +70,8 @@ fn row(task: &Task, now: Timestamp) -> [String; COLUMNS] {
 fn widths(rows: &[[String; COLUMNS]], columns: Option<usize>) -> [usize; COLUMNS] {
     let mut widths: [usize; COLUMNS] =
         std::array::from_fn(|column| rows.iter().map(|row| width(&row[column])).max().unwrap_or(0));
+    widths[PROGRESS] = widths[PROGRESS].min(WIDEST_PROGRESS);
     if let Some(columns) = columns {
-        widths[PROGRESS] = widths[PROGRESS].min(WIDEST_PROGRESS);
         let others: usize = widths.iter().sum::<usize>() - widths[NAME];
         let room = columns.saturating_sub(others + GAP.len() * (COLUMNS - 1));
         widths[NAME] = widths[NAME].min(room.max(NARROWEST_NAME));

@@ -5,7 +5,8 @@ use unicode_width::UnicodeWidthStr;
 
 /// Returns whether a terminal would act on `c`, or show the text around it in another order.
 pub(crate) fn is_unsafe(c: char) -> bool {
-    text::controls(c) || text::reorders(c)
+    // The joiner is a part of emoji.
+    text::controls(c) || text::reorders(c) || (text::hides(c) && c != '\u{200d}')
 }
 
 /// Returns `text` on one line and with nothing that a terminal acts on.
@@ -64,6 +65,7 @@ mod tests {
             ("two\r\nlines", "two  lines"),
             ("\u{9b}31mred\x7f", "\u{fffd}31mred␡"),
             ("gpj\u{202e}exe", "gpj\u{fffd}exe"),
+            ("a\u{200b}b", "a\u{fffd}b"),
         ];
         for (given, expected) in cases {
             assert_eq!(neutralised(given), expected);

@@ -89,6 +89,13 @@ impl Progress {
         self
     }
 
+    /// Returns the same as the task's success leaves it: only now there is nothing left to do.
+    #[must_use]
+    pub fn completed(mut self) -> Self {
+        self.percent = self.percent.map(|_almost| 100.0);
+        self
+    }
+
     /// Returns the progress after `newer` came in; nothing when that changes nothing.
     #[must_use]
     pub fn merged(current: Option<&Self>, mut newer: Self) -> Option<Self> {

@@ -15,16 +15,17 @@ pub fn controls(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
+/// Returns whether `c` takes no room of its own, so that two texts with and without it look alike:
+/// soft hyphen, zero-width characters, invisible operators, byte order mark.
+#[must_use]
+pub fn hides(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// Returns whether a person would see anything at all.
 #[must_use]
 pub fn is_visible(text: &str) -> bool {
-    let hidden = |c: char| {
-        c.is_whitespace()
-            || controls(c)
-            || reorders(c)
-            // Soft hyphen, zero-width characters, invisible operators, byte order mark.
-            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
+    let hidden = |c: char| c.is_whitespace() || controls(c) || reorders(c) || hides(c);
     !text.chars().all(hidden)
 }
 

@@ -10,6 +10,7 @@ mod follows;
 mod hosting;
 mod notifications;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
@@ -49,8 +50,11 @@ fn run() -> anyhow::Result<()> {
     let app = build()?;
     let hosting = match hosting::take(&paths, &running)? {
         Taken::Here(host) => Hosting::new(*host),
-        // The window of the other one is in front now.
-        Taken::ByAnotherWindow => return Ok(()),
+        Taken::ByAnotherWindow => {
+            // To a terminal that may be gone: nobody to tell is no failure.
+            drop(writeln!(io::stdout(), "Nod is open already: its window is in front now"));
+            return Ok(());
+        }
     };
     open(app, hosting, &running)
 }

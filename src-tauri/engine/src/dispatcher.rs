@@ -23,11 +23,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use nod_core::access::Actor;
 use nod_core::ids::{AttemptNumber, RequestId, TaskId, Timestamp};
+use nod_core::progress::Progress;
 use nod_core::protocol::{Event, EventChange, Reply};
 use nod_core::request::{APPROVAL_KEY, Closure};
 use nod_core::schedule;
 use nod_core::shim::LOG_FILE;
-use nod_core::task::{StateName, StopCause, Task, TaskState};
+use nod_core::task::{Outcome, StateName, StopCause, Task, TaskState};
 use nod_core::transition::{Effect, Input, transition};
 
 pub(crate) use live::{Live, LiveTask, Numbers};
@@ -309,6 +310,9 @@ impl Dispatcher {
         live.row.task.state = state;
         if changed && live.task().state.outcome().is_some() {
             live.row.task.ended_at = Some(turn.now);
+            if live.row.task.state.outcome() == Some(&Outcome::Succeeded) {
+                live.row.task.progress = live.row.task.progress.map(Progress::completed);
+            }
             turn.ended.push(id);
         }
         let attempt = live.task().attempt;

@@ -15,7 +15,7 @@ use crate::{exit, output};
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The numbers of the tasks
-    #[arg(value_parser = super::task_id, required = true)]
+    #[arg(value_parser = super::task_id, required = true, allow_negative_numbers = true)]
     ids: Vec<TaskId>,
 }
 

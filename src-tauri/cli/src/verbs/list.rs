@@ -14,14 +14,16 @@ use crate::{exit, output, table};
 /// List tasks, newest first
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Only tasks in this state, such as running or failed; may be given again
+    /// Only tasks in this state; may be given again: queued (also what needs approval before it
+    /// starts), starting, running, waiting (also for an approval), stopping, succeeded, failed,
+    /// cancelled, timed_out, denied, skipped or lost
     #[arg(long, value_name = "STATE", value_parser = state)]
     state: Vec<StateName>,
     /// Only tasks with these words in the label, the command or the end of the output
     #[arg(long, value_name = "WORDS")]
     search: Option<String>,
     /// How many tasks at the most
-    #[arg(long, value_name = "NUMBER", default_value_t = 50)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = limit)]
     limit: u32,
     /// Print a JSON array
     #[arg(long)]
@@ -38,7 +40,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     if more {
         output::note(&format!("there are older ones: nod list --limit {}", tasks.len() * 4));
     } else if tasks.is_empty() {
-        output::note("no such task");
+        let all = arguments.state.is_empty() && arguments.search.is_none();
+        output::note(if all { "there is no task yet" } else { "no task matches" });
     }
     Ok(exit::OK)
 }
@@ -82,8 +85,13 @@ pub(super) fn now() -> Timestamp {
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+fn limit(text: &str) -> Result<u32, &'static str> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or("give a number of tasks, at least 1")
+}
+
 fn state(text: &str) -> Result<StateName, String> {
-    StateName::parse(&text.replace('-', "_")).ok_or_else(|| {
+    StateName::parse(&text.to_lowercase().replace('-', "_")).ok_or_else(|| {
         let names: Vec<_> = StateName::ALL.into_iter().map(StateName::as_str).collect();
         format!("the states are {}", names.join(", "))
     })
@@ -96,7 +104,9 @@ mod tests {
     #[test]
     fn a_state_is_read_by_its_name() {
         assert_eq!(state("running"), Ok(StateName::Running));
-        assert_eq!(state("timed-out"), Ok(StateName::TimedOut));
+        assert_eq!(state("Timed-out"), Ok(StateName::TimedOut));
         assert!(state("done").unwrap_err().contains("succeeded"));
+        assert_eq!(limit("20"), Ok(20));
+        assert!(limit("0").is_err() && limit("x").is_err() && limit("-1").is_err());
     }
 }

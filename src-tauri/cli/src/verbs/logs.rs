@@ -22,7 +22,7 @@ const STEP: u64 = 64 * 1024;
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The number of the task
-    #[arg(value_parser = super::task_id)]
+    #[arg(value_parser = super::task_id, allow_negative_numbers = true)]
     id: TaskId,
     /// Go on until the task has ended
     #[arg(short, long)]

@@ -34,7 +34,8 @@ pub(crate) struct Arguments {
     /// What this part of the work is called; with another name the bar begins anew
     #[arg(long, value_name = "NAME")]
     phase: Option<String>,
-    /// A number from 0 to 100, then what the task is doing
+    /// A number from 0 to 100 (what is beyond is taken for the nearest of them, and 100 is shown
+    /// once the task has succeeded), then what the task is doing
     #[arg(value_name = "WORDS", allow_negative_numbers = true)]
     words: Vec<String>,
 }

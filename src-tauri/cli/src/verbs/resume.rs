@@ -11,7 +11,7 @@ use crate::failure::Failure;
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The numbers of the tasks
-    #[arg(value_parser = super::task_id, required = true)]
+    #[arg(value_parser = super::task_id, required = true, allow_negative_numbers = true)]
     ids: Vec<TaskId>,
 }
 

@@ -13,7 +13,7 @@ use crate::host::Host;
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The number of the task
-    #[arg(value_parser = super::task_id)]
+    #[arg(value_parser = super::task_id, allow_negative_numbers = true)]
     id: TaskId,
 }
 

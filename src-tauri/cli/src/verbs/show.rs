@@ -21,7 +21,7 @@ const DISK_FULL: &str = "full: the task waits until its output has room again";
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The number of the task
-    #[arg(value_parser = super::task_id)]
+    #[arg(value_parser = super::task_id, allow_negative_numbers = true)]
     id: TaskId,
     /// Print one JSON document
     #[arg(long)]

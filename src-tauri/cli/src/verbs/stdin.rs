@@ -22,7 +22,7 @@ const END: &[u8] = b"\x04";
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The number of the task
-    #[arg(value_parser = super::task_id)]
+    #[arg(value_parser = super::task_id, allow_negative_numbers = true)]
     id: TaskId,
     /// A line to type, instead of standard input; may be given again
     #[arg(long, value_name = "TEXT")]

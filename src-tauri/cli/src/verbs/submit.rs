@@ -14,7 +14,11 @@ use nod_core::task::{OutputMode, RunOptions};
 
 use crate::failure::Failure;
 use crate::host::Host;
+use crate::text::fitted;
 use crate::{bytes, duration, exit, output};
+
+/// How much of a command the reply repeats, in columns: an agent has it already.
+const LONGEST_QUOTE: usize = 120;
 
 /// Run a command in the background
 ///
@@ -35,7 +39,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     ask_first: bool,
     /// End the task after this long, such as 90s, 10m or 1h30m
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive,
+          allow_hyphen_values = true)]
     timeout: Option<Duration>,
     /// The agent conversation that the result is for
     #[arg(long)]
@@ -88,7 +93,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
     let message = if arguments.ask_first {
         "waiting for approval in the Nod window".to_owned()
     } else {
-        format!("running `{}`", command.display())
+        format!("running `{}`", fitted(&command.display(), LONGEST_QUOTE))
     };
     let submit = Submit {
         operation: new_operation()?,

@@ -17,7 +17,7 @@ use crate::output;
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The number of the task
-    #[arg(value_parser = super::task_id)]
+    #[arg(value_parser = super::task_id, allow_negative_numbers = true)]
     id: TaskId,
 }
 
