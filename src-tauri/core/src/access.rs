@@ -41,6 +41,7 @@ pub enum Verb {
     Subscribe,
     ReadLog,
     FollowLog,
+    SearchLogs,
     Wait,
     Cancel,
     Pause,
@@ -62,7 +63,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Hello,
         Self::Submit,
         Self::RunAgain,
@@ -72,6 +73,7 @@ impl Verb {
         Self::Subscribe,
         Self::ReadLog,
         Self::FollowLog,
+        Self::SearchLogs,
         Self::Wait,
         Self::Cancel,
         Self::Pause,
@@ -104,6 +106,7 @@ impl Verb {
             Self::Subscribe => "subscribe",
             Self::ReadLog => "read_log",
             Self::FollowLog => "follow_log",
+            Self::SearchLogs => "search_logs",
             Self::Wait => "wait",
             Self::Cancel => "cancel",
             Self::Pause => "pause",
@@ -189,6 +192,7 @@ fn row(verb: Verb) -> For {
         | Verb::Subscribe
         | Verb::ReadLog
         | Verb::FollowLog
+        | Verb::SearchLogs
         | Verb::Wait
         | Verb::Cancel
         | Verb::Pause
@@ -296,6 +300,7 @@ mod tests {
             | Verb::Subscribe
             | Verb::ReadLog
             | Verb::FollowLog
+            | Verb::SearchLogs
             | Verb::Wait
             | Verb::Cancel
             | Verb::Pause

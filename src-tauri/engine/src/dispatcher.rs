@@ -11,6 +11,7 @@ mod gates;
 mod live;
 mod message;
 mod progress;
+mod pruning;
 mod questions;
 mod shims;
 mod starting;
@@ -179,6 +180,8 @@ impl Dispatcher {
                 Message::AskerGone(operation) => {
                     self.asker_gone(&operation, &turn);
                 }
+                Message::Prune(ids) => self.prune(&ids),
+                Message::Swept(folders) => self.swept(&folders),
                 Message::Stop => {}
             }
         }

@@ -16,8 +16,8 @@ use nod_core::environment::{self, Environment};
 use nod_core::ids::{OperationId, TaskId};
 use nod_core::progress::Progress;
 use nod_core::protocol::{
-    Ask, Call, ErrorReply, Hello, HostKind, ListQuery, LogPart, PROTOCOL, Reply, Snapshot, Submit,
-    TaskDetail, TypeIn, Welcome,
+    Ask, Call, ErrorReply, Hello, HostKind, ListQuery, LogPart, LogQuery, PROTOCOL, Reply,
+    Snapshot, Submit, TaskDetail, TypeIn, Welcome,
 };
 use nod_core::shim::{LEAST_LOG_LIMIT, LOG_FILE};
 use nod_core::task::{RunOptions, StateName};
@@ -31,6 +31,7 @@ use crate::events::{Events, Subscription};
 use crate::guards::Board;
 use crate::logs::{self, Follow, Outputs, PIECE};
 use crate::process;
+use crate::search::Search;
 use crate::store::{Readers, Seal};
 use crate::tokens::Tokens;
 
@@ -182,6 +183,7 @@ impl Handle {
             Call::ReadLog { id, offset, limit } => {
                 self.blocking(move |handle| handle.read_log(id, offset, limit)).await
             }
+            Call::SearchLogs(query) => self.blocking(move |handle| handle.search(&query)).await,
             Call::Wait { id } => self.change(actor, Change::Wait(id)).await,
             Call::Cancel { operation, id } => {
                 self.change(actor, Change::Cancel { operation, id }).await
@@ -417,6 +419,17 @@ impl Handle {
         Ok(Reply::Log(LogPart { offset: part.offset, data, size: part.size }))
     }
 
+    fn search(&self, query: &LogQuery) -> Result<Reply, EngineError> {
+        if let Some(id) = query.id {
+            self.read(|reader| reader.task(id))?.ok_or(EngineError::TaskNotFound(id))?;
+        }
+        let search = Search::new(query)?;
+        let log = |folder: &str| self.inner.tasks.join(folder).join(LOG_FILE);
+        let found =
+            search.run(|from, limit| self.read(|it| it.logs(query.id, from, limit)), log)?;
+        Ok(Reply::Matches(found))
+    }
+
     /// Returns the log of the last attempt; nothing when there was none.
     fn log_path(&self, id: TaskId) -> Result<Option<PathBuf>, EngineError> {
         let (task, attempts) = self.read(|reader| Ok((reader.task(id)?, reader.attempts(id)?)))?;
@@ -468,6 +481,7 @@ fn target(call: &Call) -> Option<TaskId> {
         Call::Hello(_)
         | Call::Submit(_)
         | Call::List(_)
+        | Call::SearchLogs(_)
         | Call::Snapshot
         | Call::Subscribe
         | Call::Progress(_)

@@ -18,6 +18,8 @@ mod host;
 mod logs;
 mod process;
 mod recovery;
+mod retention;
+mod search;
 mod serve;
 mod shims;
 mod silence;

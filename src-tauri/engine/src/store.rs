@@ -5,6 +5,7 @@
 
 mod audit;
 mod care;
+mod prune;
 mod read;
 mod rescue;
 mod rows;
@@ -34,6 +35,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/0002.sql"),
     include_str!("store/0003.sql"),
     include_str!("store/0004.sql"),
+    include_str!("store/0005.sql"),
 ];
 
 /// How long a statement waits for another connection's lock.

@@ -198,6 +198,7 @@ export class FakeHost implements Transport {
       case 'hello':
       case 'subscribe':
       case 'follow_log':
+      case 'search_logs':
       case 'wait':
       case 'progress':
       case 'ask':

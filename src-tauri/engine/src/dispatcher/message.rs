@@ -23,6 +23,10 @@ pub(crate) enum Message {
     Shim(TaskId, AttemptNumber, Said),
     /// The process that asked is gone, so nobody waits for the answer.
     AskerGone(OperationId),
+    /// Ended tasks that are not to be kept.
+    Prune(Vec<TaskId>),
+    /// Folders of removed tasks that are gone.
+    Swept(Vec<String>),
     /// The host is to end; the tasks go on.
     Stop,
 }

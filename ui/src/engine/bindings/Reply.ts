@@ -2,6 +2,7 @@
 import type { AuditPage } from "./AuditPage";
 import type { Closure } from "./Closure";
 import type { EventNumber } from "./EventNumber";
+import type { LogMatches } from "./LogMatches";
 import type { LogPart } from "./LogPart";
 import type { Page } from "./Page";
 import type { RequestId } from "./RequestId";
@@ -16,4 +17,4 @@ import type { Welcome } from "./Welcome";
 /**
  * What a host replies.
  */
-export type Reply = { "type": "welcome" } & Welcome | { "type": "submitted", id: TaskId, } | { "type": "tasks" } & Page | { "type": "task" } & TaskDetail | { "type": "snapshot" } & Snapshot | { "type": "subscribed", epoch: string, seq: EventNumber, } | { "type": "log" } & LogPart | { "type": "log_ended", size: number, } | { "type": "ended", task: Task, } | { "type": "cancelling", task: Task, } | { "type": "changed", task: Task, } | { "type": "closed", request: RequestId, closure: Closure, } | { "type": "audit" } & AuditPage | { "type": "rules" } & RuleList | { "type": "preview" } & RulePreview | { "type": "done" };
+export type Reply = { "type": "welcome" } & Welcome | { "type": "submitted", id: TaskId, } | { "type": "tasks" } & Page | { "type": "task" } & TaskDetail | { "type": "snapshot" } & Snapshot | { "type": "subscribed", epoch: string, seq: EventNumber, } | { "type": "log" } & LogPart | { "type": "matches" } & LogMatches | { "type": "log_ended", size: number, } | { "type": "ended", task: Task, } | { "type": "cancelling", task: Task, } | { "type": "changed", task: Task, } | { "type": "closed", request: RequestId, closure: Closure, } | { "type": "audit" } & AuditPage | { "type": "rules" } & RuleList | { "type": "preview" } & RulePreview | { "type": "done" };
