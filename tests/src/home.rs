@@ -286,6 +286,7 @@ impl Home {
             options: Default::default(),
             timeout_ms: None,
             ask_first: false,
+            scheduling: Default::default(),
         }
     }
 }

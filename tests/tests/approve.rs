@@ -220,7 +220,7 @@ fn an_approved_folder_cannot_be_swapped() {
     submit.environment = Some(Default::default());
     submit.cwd = link.to_string_lossy().into_owned();
     submit.ask_first = true;
-    let Reply::Submitted { id } = host.call(&Call::Submit(Box::new(submit))) else {
+    let Reply::Submitted { id, .. } = host.call(&Call::Submit(Box::new(submit))) else {
         panic!("no id")
     };
     let request = host.wait_for_request(id);

@@ -81,7 +81,7 @@ impl Load {
                 ..self.template.clone()
             };
             let reply = self.call(&Call::Submit(Box::new(submit)));
-            let Reply::Submitted { id } = reply else { panic!("{reply:?}") };
+            let Reply::Submitted { id, .. } = reply else { panic!("{reply:?}") };
             self.promised.lock().unwrap().push(Promised { id, key, plan });
             if plan == Plan::Cancel {
                 thread::sleep(Duration::from_millis(random.u64(0..30)));
@@ -253,7 +253,7 @@ fn a_hundred_submits_and_cancels_at_once_end_a_hundred_times() {
                     let submit = Submit { operation, ..template.clone() };
                     let mut connection = door.open().unwrap();
                     let reply = connection.call(&Call::Submit(Box::new(submit))).unwrap();
-                    let Reply::Submitted { id } = reply else { panic!("{reply:?}") };
+                    let Reply::Submitted { id, .. } = reply else { panic!("{reply:?}") };
                     let operation = new_operation().unwrap();
                     connection.call(&Call::Cancel { operation, id }).unwrap();
                     ids.push(id);

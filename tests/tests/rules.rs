@@ -47,7 +47,7 @@ fn is_asked(host: &TestHost, words: &[&str]) -> bool {
     let mut submit = host.shell_submit("");
     let words = words.iter().map(|word| (*word).to_owned());
     submit.command = CommandLine::from_words(words.collect()).unwrap();
-    let Reply::Submitted { id } = host.call(&Call::Submit(Box::new(submit))) else { panic!() };
+    let Reply::Submitted { id, .. } = host.call(&Call::Submit(Box::new(submit))) else { panic!() };
     let asked = host.state(id) == StateName::Queued && !host.detail(id).requests.is_empty();
     if asked {
         assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));

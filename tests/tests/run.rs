@@ -179,9 +179,12 @@ fn a_subscriber_sees_every_change_in_order_without_gaps() {
                 states.push(task.state.name());
             }
             EventChange::Progress { .. } => assert_eq!(event.seq, last),
-            EventChange::Request { .. } | EventChange::Rules { .. } | EventChange::Lagged => {
-                panic!("{event:?}")
-            }
+            EventChange::Request { .. }
+            | EventChange::Rules { .. }
+            | EventChange::Removed { .. }
+            | EventChange::Groups { .. }
+            | EventChange::Config { .. }
+            | EventChange::Lagged => panic!("{event:?}"),
         }
     }
     use StateName::{Failed, Queued, Running, Starting};

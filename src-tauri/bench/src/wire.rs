@@ -63,7 +63,7 @@ impl Wire {
             calls.push(Call::Submit(Box::new(submit)));
         }
         let id = |reply: Reply| {
-            let Reply::Submitted { id } = reply else { bail!("the host said {reply:?}") };
+            let Reply::Submitted { id, .. } = reply else { bail!("the host said {reply:?}") };
             Ok(id)
         };
         self.all(calls)?.into_iter().map(id).collect()
@@ -103,5 +103,6 @@ pub(crate) fn task(words: &[&str], cwd: &Path) -> anyhow::Result<Submit> {
         options: Default::default(),
         timeout_ms: None,
         ask_first: false,
+        scheduling: Default::default(),
     })
 }

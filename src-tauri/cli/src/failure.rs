@@ -38,6 +38,8 @@ pub(crate) enum Failure {
     Json { path: PathBuf, source: serde_json::Error },
     #[error(transparent)]
     Question(#[from] QuestionError),
+    #[error("{} line {line}: {what}", path.display())]
+    Line { path: PathBuf, line: usize, what: String },
     #[error("{what} has {size} bytes, and a person is shown at most {limit}: make it shorter")]
     TooLong { what: &'static str, size: usize, limit: usize },
     #[error("failed to start a host with {}: {source}", program.display())]
@@ -88,6 +90,7 @@ impl Failure {
             | Self::Read { .. }
             | Self::Json { .. }
             | Self::Question(_)
+            | Self::Line { .. }
             | Self::TooLong { .. } => exit::USAGE,
             Self::StartHost { .. }
             | Self::HostUnreachable { .. }

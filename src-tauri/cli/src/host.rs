@@ -109,7 +109,17 @@ impl Host {
         };
         let taken = matches!(
             call,
-            Call::Submit(_) | Call::RunAgain { .. } | Call::Cancel { .. } | Call::Answer(_)
+            Call::Submit(_)
+                | Call::SubmitMany(_)
+                | Call::RunAgain { .. }
+                | Call::Cancel { .. }
+                | Call::CancelMany { .. }
+                | Call::Edit(_)
+                | Call::Retry { .. }
+                | Call::Remove { .. }
+                | Call::Deadline { .. }
+                | Call::ChangeGroup { .. }
+                | Call::Answer(_)
         );
         Failure::HostSilent { pid, log, taken }
     }

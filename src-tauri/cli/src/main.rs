@@ -5,12 +5,13 @@
 
 mod ancestors;
 mod bytes;
-mod duration;
 mod exit;
 mod failure;
 mod host;
+mod moment;
 mod output;
 mod plain;
+mod scheduling;
 mod start;
 mod table;
 mod text;
@@ -19,6 +20,7 @@ mod verbs;
 use std::process::ExitCode;
 
 use clap::Parser;
+use nod_core::duration;
 
 use crate::failure::Failure;
 use crate::verbs::Verb;

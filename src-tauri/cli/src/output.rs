@@ -51,6 +51,13 @@ pub(crate) fn note(text: &str) {
     io::stderr().lock().write_all(line.as_bytes()).ok();
 }
 
+/// Tells what a host wants to be known beside its reply.
+pub(crate) fn maybe_note(text: Option<&str>) {
+    if let Some(text) = text {
+        note(text);
+    }
+}
+
 /// Returns how many columns the terminal has; nothing when stdout is none.
 pub(crate) fn columns() -> Option<usize> {
     let stdout = io::stdout();

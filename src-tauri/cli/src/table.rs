@@ -1,7 +1,7 @@
 //! Tasks as the rows of a table, for a person.
 
 use nod_core::ids::Timestamp;
-use nod_core::task::{Outcome, StateName, Task};
+use nod_core::task::{Outcome, QueueReason, StateName, Task, TaskState};
 
 use crate::duration;
 use crate::text::{fitted, neutralised, padded, width};
@@ -36,6 +36,20 @@ pub(crate) fn render(tasks: &[Task], now: Timestamp, columns: Option<usize>) -> 
     text
 }
 
+/// Returns what a queued task waits for; nothing for others.
+pub(crate) fn waits(task: &Task, now: Timestamp) -> Option<String> {
+    let TaskState::Queued { reason } = &task.state else { return None };
+    Some(match reason {
+        QueueReason::Delay { until } => format!("starts in {}", duration::words(until.since(now))),
+        QueueReason::Slot
+        | QueueReason::Gate { .. }
+        | QueueReason::Dependency { .. }
+        | QueueReason::Paused
+        | QueueReason::Resource { .. }
+        | QueueReason::Cap { .. } => reason.words(&task.schedule.group),
+    })
+}
+
 /// Returns how far a task is, or nothing.
 pub(crate) fn progress(task: &Task) -> String {
     // A bar that stopped short of the end says nothing about a success.
@@ -62,7 +76,7 @@ fn row(task: &Task, now: Timestamp) -> [String; COLUMNS] {
         task.id.to_string(),
         task.words(),
         neutralised(&task.name()),
-        neutralised(&progress(task)),
+        neutralised(&waits(task, now).unwrap_or_else(|| progress(task))),
         elapsed(task, now),
     ]
 }
@@ -88,7 +102,7 @@ pub(crate) mod tests {
     use nod_core::command::CommandLine;
     use nod_core::ids::{AttemptNumber, RequestId, TaskId};
     use nod_core::progress::{Progress, Source};
-    use nod_core::task::{OutputMode, QueueReason, TaskState};
+    use nod_core::task::OutputMode;
 
     use super::*;
 
@@ -106,6 +120,7 @@ pub(crate) mod tests {
             parent: None,
             timeout_ms: None,
             ask_first: false,
+            schedule: Default::default(),
             attempt: AttemptNumber::FIRST,
             state,
             progress: None,

@@ -103,13 +103,19 @@ fn the_hello_and_the_first_call_leave_in_one_write() {
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(calls.len(), 2, "{text}");
         wire.say(&HostMessage::reply(calls[0].id, Ok(welcome(PROTOCOL))));
-        wire.say(&HostMessage::reply(calls[1].id, Ok(Reply::Submitted { id: TaskId(7) })));
+        wire.say(&HostMessage::reply(
+            calls[1].id,
+            Ok(Reply::Submitted { id: TaskId(7), known: false, note: None }),
+        ));
         let second = wire.next();
         assert_eq!(second.call, Call::Snapshot);
         wire.say(&HostMessage::reply(second.id, Ok(Reply::Done)));
     })]);
     let mut connection = peer.door.open().unwrap();
-    assert_eq!(connection.call(&ask()).unwrap(), Reply::Submitted { id: TaskId(7) });
+    assert_eq!(
+        connection.call(&ask()).unwrap(),
+        Reply::Submitted { id: TaskId(7), known: false, note: None }
+    );
     assert_eq!(connection.welcome().unwrap().epoch, "e");
     assert_eq!(connection.call(&Call::Snapshot).unwrap(), Reply::Done);
     peer.finish();

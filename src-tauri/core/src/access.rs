@@ -34,6 +34,7 @@ pub enum Surface {
 pub enum Verb {
     Hello,
     Submit,
+    SubmitMany,
     RunAgain,
     List,
     Show,
@@ -41,13 +42,20 @@ pub enum Verb {
     Subscribe,
     ReadLog,
     FollowLog,
-    SearchLogs,
     Wait,
     Cancel,
     Pause,
     Resume,
     Input,
     Resize,
+    CancelMany,
+    Edit,
+    Retry,
+    Remove,
+    Deadline,
+    Groups,
+    ChangeGroup,
+    Watch,
     Progress,
     Ask,
     Withdraw,
@@ -63,9 +71,10 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 36] = [
         Self::Hello,
         Self::Submit,
+        Self::SubmitMany,
         Self::RunAgain,
         Self::List,
         Self::Show,
@@ -73,13 +82,20 @@ impl Verb {
         Self::Subscribe,
         Self::ReadLog,
         Self::FollowLog,
-        Self::SearchLogs,
         Self::Wait,
         Self::Cancel,
         Self::Pause,
         Self::Resume,
         Self::Input,
         Self::Resize,
+        Self::CancelMany,
+        Self::Edit,
+        Self::Retry,
+        Self::Remove,
+        Self::Deadline,
+        Self::Groups,
+        Self::ChangeGroup,
+        Self::Watch,
         Self::Progress,
         Self::Ask,
         Self::Withdraw,
@@ -99,6 +115,7 @@ impl Verb {
         match self {
             Self::Hello => "hello",
             Self::Submit => "submit",
+            Self::SubmitMany => "submit_many",
             Self::RunAgain => "run_again",
             Self::List => "list",
             Self::Show => "show",
@@ -106,13 +123,20 @@ impl Verb {
             Self::Subscribe => "subscribe",
             Self::ReadLog => "read_log",
             Self::FollowLog => "follow_log",
-            Self::SearchLogs => "search_logs",
             Self::Wait => "wait",
             Self::Cancel => "cancel",
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Input => "input",
             Self::Resize => "resize",
+            Self::CancelMany => "cancel_many",
+            Self::Edit => "edit",
+            Self::Retry => "retry",
+            Self::Remove => "remove",
+            Self::Deadline => "deadline",
+            Self::Groups => "groups",
+            Self::ChangeGroup => "change_group",
+            Self::Watch => "watch",
             Self::Progress => "progress",
             Self::Ask => "ask",
             Self::Withdraw => "withdraw",
@@ -182,7 +206,7 @@ enum For {
 /// The table.
 fn row(verb: Verb) -> For {
     match verb {
-        Verb::Hello | Verb::Submit => For::Everyone,
+        Verb::Hello | Verb::Submit | Verb::SubmitMany => For::Everyone,
         Verb::Ask | Verb::Withdraw => For::Askers,
         Verb::Progress => For::TaskItself,
         Verb::RunAgain
@@ -192,7 +216,6 @@ fn row(verb: Verb) -> For {
         | Verb::Subscribe
         | Verb::ReadLog
         | Verb::FollowLog
-        | Verb::SearchLogs
         | Verb::Wait
         | Verb::Cancel
         | Verb::Pause
@@ -202,6 +225,14 @@ fn row(verb: Verb) -> For {
         | Verb::Audit
         | Verb::Rules
         | Verb::PreviewRule
+        | Verb::CancelMany
+        | Verb::Edit
+        | Verb::Retry
+        | Verb::Remove
+        | Verb::Deadline
+        | Verb::Groups
+        | Verb::ChangeGroup
+        | Verb::Watch
         | Verb::ShowWindow
         | Verb::StopHost => For::PersonAndPrograms,
         Verb::Answer => For::Person,
@@ -286,7 +317,7 @@ mod tests {
     #[test]
     fn every_actor_may_do_what_the_table_says() {
         let table = |verb| match verb {
-            Verb::Hello | Verb::Submit => [true, false, true, true, true],
+            Verb::Hello | Verb::Submit | Verb::SubmitMany => [true, false, true, true, true],
             Verb::Answer => [true, true, false, false, false],
             Verb::AddRule | Verb::RevokeRule | Verb::ConfirmLoosening => {
                 [true, false, false, false, false]
@@ -300,7 +331,6 @@ mod tests {
             | Verb::Subscribe
             | Verb::ReadLog
             | Verb::FollowLog
-            | Verb::SearchLogs
             | Verb::Wait
             | Verb::Cancel
             | Verb::Pause
@@ -310,6 +340,14 @@ mod tests {
             | Verb::Audit
             | Verb::Rules
             | Verb::PreviewRule
+            | Verb::CancelMany
+            | Verb::Edit
+            | Verb::Retry
+            | Verb::Remove
+            | Verb::Deadline
+            | Verb::Groups
+            | Verb::ChangeGroup
+            | Verb::Watch
             | Verb::ShowWindow
             | Verb::StopHost => [true, false, true, false, false],
         };

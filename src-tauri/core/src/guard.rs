@@ -3,6 +3,8 @@
 //! What asks for more holds at once; what asks for less only after the person
 //! has confirmed it. A program that edits the file loosens nothing.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use ts_rs::TS;
@@ -17,6 +19,9 @@ pub struct Guards {
     pub terminal_approvals: bool,
     #[serde(default)]
     pub rules: Vec<Rule>,
+    /// The kinds of which each task is asked about.
+    #[serde(default)]
+    pub gated_kinds: BTreeSet<String>,
 }
 
 /// A change of the config file that waits for the person.
@@ -40,7 +45,8 @@ pub fn settled(held: &Guards, wanted: &Guards) -> (Guards, Option<Loosening>) {
     let added = wanted.rules.iter().filter(is_new);
     let rules = added.chain(held.rules.iter().filter(is_kept)).cloned().collect();
     let terminal_approvals = held.terminal_approvals && wanted.terminal_approvals;
-    let strict = Guards { terminal_approvals, rules };
+    let gated_kinds = held.gated_kinds.union(&wanted.gated_kinds).cloned().collect();
+    let strict = Guards { terminal_approvals, rules, gated_kinds };
     let hash = hash(&strict, wanted);
     (strict, Some(Loosening { hash, changes }))
 }
@@ -50,6 +56,9 @@ fn loosened(held: &Guards, wanted: &Guards) -> Vec<String> {
     let mut changes = Vec::new();
     if wanted.terminal_approvals && !held.terminal_approvals {
         changes.push("approvals in a terminal are turned on".to_owned());
+    }
+    for kind in held.gated_kinds.difference(&wanted.gated_kinds) {
+        changes.push(format!("no longer asked first: tasks of kind {kind}"));
     }
     let is_dropped = |rule: &&Rule| rule.then == Then::AskFirst && !wanted.rules.contains(rule);
     for rule in held.rules.iter().filter(is_dropped) {
@@ -112,10 +121,22 @@ mod tests {
 
     fn guards(rules: &[(Then, &str)], terminal_approvals: bool) -> Guards {
         let rules = rules.iter().map(|(then, word)| rule(*then, word)).collect();
-        Guards { terminal_approvals, rules }
+        Guards { terminal_approvals, rules, gated_kinds: BTreeSet::new() }
     }
 
     use Then::{AskFirst as Ask, NeedNotAsk as Pass};
+
+    #[test]
+    fn a_gate_of_a_kind_that_is_removed_holds_until_the_person_confirms_it() {
+        let gated = |kinds: &[&str]| Guards {
+            gated_kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+            ..Guards::default()
+        };
+        assert_eq!(settled(&gated(&[]), &gated(&["a"])), (gated(&["a"]), None));
+        let (strict, loosening) = settled(&gated(&["a"]), &gated(&["b"]));
+        assert_eq!(strict, gated(&["a", "b"]));
+        assert_eq!(loosening.unwrap().changes, ["no longer asked first: tasks of kind a"]);
+    }
 
     #[test]
     fn what_asks_for_more_holds_at_once() {
@@ -161,7 +182,7 @@ mod tests {
         let mut narrow = rule(Ask, "make");
         narrow.name = Some("builds".into());
         narrow.folder = Some("/srv".into());
-        let held = Guards { rules: vec![narrow], terminal_approvals: false };
+        let held = Guards { rules: vec![narrow], ..Guards::default() };
         let wanted = guards(&[(Pass, "ls")], true);
         let (_, loosening) = settled(&held, &wanted);
         let expected = [

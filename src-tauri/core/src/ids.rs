@@ -21,7 +21,7 @@ pub struct AttemptNumber(pub u32);
 pub struct RequestId(pub i64);
 
 /// The conversation of an agent that a task's result is for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
 #[serde(transparent)]
 pub struct SessionId(pub String);
 

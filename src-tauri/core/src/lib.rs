@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod command;
+pub mod duration;
 pub mod environment;
 pub mod guard;
 pub mod ids;

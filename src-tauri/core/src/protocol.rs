@@ -11,14 +11,16 @@
 
 mod error;
 mod reply;
+mod scheduling;
 mod wire;
 
 pub use error::{ErrorCode, ErrorReply};
 pub use reply::{
-    Attempt, AuditPage, AuditRow, AuditWhat, Event, EventChange, HostKind, KeptRule, LogMatch,
-    LogMatches, LogPart, Page, Reply, RuleList, RulePreview, Snapshot, StoredEvent, TaskDetail,
+    Attempt, AuditPage, AuditRow, AuditWhat, Event, EventChange, HostKind, KeptRule, LogPart, Page,
+    Reply, RuleList, RulePreview, Snapshot, StoredEvent, SubmitResult, TaskDetail, WatchedEvent,
     Welcome,
 };
+pub use scheduling::{Edit, Group, GroupChange, KindUse, Scheduling, Which};
 pub use wire::{CallMessage, HostMessage, Notification, Version, WireError, WireErrorData};
 
 use serde::{Deserialize, Serialize};
@@ -27,7 +29,7 @@ use ts_rs::TS;
 use crate::access::Verb;
 use crate::command::CommandLine;
 use crate::environment::Environment;
-use crate::ids::{AttemptNumber, OperationId, RequestId, SessionId, TaskId};
+use crate::ids::{EventNumber, OperationId, RequestId, SessionId, TaskId};
 use crate::question::{
     Answer, DETAIL_LIMIT, DIFF_LIMIT, OnTimeout, QUESTION_LIMIT, QuestionError, Wants, fits,
 };
@@ -47,6 +49,8 @@ pub const MESSAGE_LIMIT: usize = 1 << 20;
 pub enum Call {
     Hello(Hello),
     Submit(Box<Submit>),
+    /// Submits many, in their order; each is taken or refused by itself.
+    SubmitMany(SubmitMany),
     /// Submits a task that is the same as an earlier one, its environment included.
     RunAgain {
         operation: OperationId,
@@ -69,8 +73,6 @@ pub enum Call {
         id: TaskId,
         offset: u64,
     },
-    /// Looks for text in the output of one task or of all.
-    SearchLogs(LogQuery),
     /// Returns when the task has ended.
     Wait {
         id: TaskId,
@@ -94,6 +96,42 @@ pub enum Call {
         id: TaskId,
         columns: u16,
         rows: u16,
+    },
+    /// Ends every unfinished task that is meant.
+    CancelMany {
+        operation: OperationId,
+        which: Which,
+    },
+    /// Changes a task that has not started.
+    Edit(Box<Edit>),
+    /// Gives a task that has ended another try.
+    Retry {
+        operation: OperationId,
+        id: TaskId,
+    },
+    /// Takes a task that has ended out of the history, its output included.
+    Remove {
+        operation: OperationId,
+        id: TaskId,
+        /// The agent conversation that the caller speaks for.
+        session: Option<SessionId>,
+    },
+    /// Sets, moves or takes away the time that a task has: from now on where it runs.
+    Deadline {
+        operation: OperationId,
+        id: TaskId,
+        timeout_ms: Option<u64>,
+    },
+    Groups,
+    ChangeGroup {
+        operation: OperationId,
+        name: String,
+        change: GroupChange,
+    },
+    /// Asks for every stored event after `since`, as notifications of the method `watched`.
+    Watch {
+        /// From now on when it is missing.
+        since: Option<EventNumber>,
     },
     Progress(ReportProgress),
     /// Returns when the question is closed.
@@ -162,6 +200,17 @@ pub struct Submit {
     pub timeout_ms: Option<u64>,
     #[serde(default)]
     pub ask_first: bool,
+    #[serde(default)]
+    pub scheduling: Scheduling,
+}
+
+/// New tasks that share an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct SubmitMany {
+    /// For those that have none of their own.
+    #[ts(type = "Record<string, string> | null")]
+    pub environment: Option<Environment>,
+    pub tasks: Vec<Submit>,
 }
 
 /// Which tasks to list, newest first.
@@ -178,30 +227,6 @@ pub struct ListQuery {
     pub before: Option<TaskId>,
     #[serde(default)]
     pub limit: Option<u32>,
-}
-
-/// What to look for in the output of tasks, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
-#[serde(default)]
-pub struct LogQuery {
-    /// Found in either case, unless it has a capital letter.
-    pub text: String,
-    /// The text is a regular expression.
-    pub regex: bool,
-    /// One task; all of them when there is none.
-    pub id: Option<TaskId>,
-    /// Where the page before ended.
-    pub after: Option<LogPlace>,
-    pub limit: Option<u32>,
-}
-
-/// A place in the output of all tasks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
-pub struct LogPlace {
-    pub task: TaskId,
-    pub attempt: AttemptNumber,
-    /// In bytes from the log's beginning.
-    pub offset: u64,
 }
 
 /// Something that is typed into an interactive task.
@@ -319,6 +344,7 @@ impl Call {
         match self {
             Self::Hello(_) => Verb::Hello,
             Self::Submit(_) => Verb::Submit,
+            Self::SubmitMany(_) => Verb::SubmitMany,
             Self::RunAgain { .. } => Verb::RunAgain,
             Self::List(_) => Verb::List,
             Self::Show { .. } => Verb::Show,
@@ -326,13 +352,20 @@ impl Call {
             Self::Subscribe => Verb::Subscribe,
             Self::ReadLog { .. } => Verb::ReadLog,
             Self::FollowLog { .. } => Verb::FollowLog,
-            Self::SearchLogs(_) => Verb::SearchLogs,
             Self::Wait { .. } => Verb::Wait,
             Self::Cancel { .. } => Verb::Cancel,
             Self::Pause { .. } => Verb::Pause,
             Self::Resume { .. } => Verb::Resume,
             Self::Input(_) => Verb::Input,
             Self::Resize { .. } => Verb::Resize,
+            Self::CancelMany { .. } => Verb::CancelMany,
+            Self::Edit(_) => Verb::Edit,
+            Self::Retry { .. } => Verb::Retry,
+            Self::Remove { .. } => Verb::Remove,
+            Self::Deadline { .. } => Verb::Deadline,
+            Self::Groups => Verb::Groups,
+            Self::ChangeGroup { .. } => Verb::ChangeGroup,
+            Self::Watch { .. } => Verb::Watch,
             Self::Progress(_) => Verb::Progress,
             Self::Ask(_) => Verb::Ask,
             Self::Withdraw { .. } => Verb::Withdraw,

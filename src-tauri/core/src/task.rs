@@ -11,6 +11,7 @@ use crate::access::Actor;
 use crate::command::CommandLine;
 use crate::ids::{AttemptNumber, RequestId, SessionId, TaskId, Timestamp};
 use crate::progress::Progress;
+use crate::schedule::Schedule;
 
 /// The kind of a task that no template made.
 pub const PLAIN_KIND: &str = "command";
@@ -34,6 +35,8 @@ pub struct Task {
     pub timeout_ms: Option<u64>,
     /// A person must approve before the process exists.
     pub ask_first: bool,
+    /// When it may start.
+    pub schedule: Schedule,
     /// The current try, or the last one.
     pub attempt: AttemptNumber,
     pub state: TaskState,
@@ -154,6 +157,16 @@ pub enum QueueReason {
     Slot,
     /// A person must approve it first.
     Gate { request: RequestId },
+    /// These have not ended.
+    Dependency { tasks: BTreeSet<TaskId> },
+    /// It is too early, or too soon after the last try.
+    Delay { until: Timestamp },
+    /// Its group is paused.
+    Paused,
+    /// Too little of a named resource is free.
+    Resource { name: String },
+    /// As many of its kind or session run as may at once.
+    Cap { of: String },
 }
 
 /// Why a running task is being ended.
@@ -348,7 +361,15 @@ impl TaskState {
             Self::Queued { reason: QueueReason::Gate { .. } } | Self::Waiting { .. } => {
                 "Needs approval".to_owned()
             }
-            Self::Queued { reason: QueueReason::Slot } => "Queued".to_owned(),
+            Self::Queued {
+                reason:
+                    QueueReason::Slot
+                    | QueueReason::Dependency { .. }
+                    | QueueReason::Delay { .. }
+                    | QueueReason::Paused
+                    | QueueReason::Resource { .. }
+                    | QueueReason::Cap { .. },
+            } => "Queued".to_owned(),
             Self::Starting | Self::Running => "Running".to_owned(),
             Self::Stopping { .. } => "Stopping".to_owned(),
             Self::Ended { outcome } => outcome.words(),

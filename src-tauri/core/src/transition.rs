@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::access::Actor;
-use crate::ids::RequestId;
+use crate::ids::{RequestId, TaskId, Timestamp};
 use crate::shim::{Report, ShimStop};
 use crate::task::{
     Denial, ExitStatus, Failure, Outcome, QueueReason, SpawnError, StateName, StopCause, StopStage,
@@ -19,6 +19,14 @@ use crate::task::{
 pub enum Input {
     /// A slot is free.
     Admitted,
+    /// Something else holds a queued task back than before, or nothing but room any more.
+    Requeued {
+        reason: QueueReason,
+    },
+    /// A task that must have succeeded before has not.
+    DependencyFailed {
+        task: TaskId,
+    },
     /// A person approved the gate.
     GateOpened {
         request: RequestId,
@@ -86,6 +94,31 @@ pub struct Rejected {
 
 type Next = (TaskState, Vec<Effect>);
 
+/// What is granted to a task whose try comes to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    /// When the next try may start.
+    pub at: Timestamp,
+    pub when_failed: bool,
+    /// Also where nobody knows what became of the last one.
+    pub when_lost: bool,
+}
+
+/// Returns what a task comes to in place of an end that another try may mend; nothing where the
+/// end stays one, as that which somebody wanted does.
+#[must_use]
+pub fn retried(next: &TaskState, again: Again) -> Option<TaskState> {
+    let mends = match next.outcome()? {
+        Outcome::Failed { .. } | Outcome::TimedOut => again.when_failed,
+        Outcome::Lost { .. } => again.when_lost,
+        Outcome::Succeeded
+        | Outcome::Cancelled { .. }
+        | Outcome::Denied { .. }
+        | Outcome::Skipped { .. } => false,
+    };
+    mends.then_some(TaskState::Queued { reason: QueueReason::Delay { until: again.at } })
+}
+
 /// Returns the next state and the effects that follow from it.
 pub fn transition(state: &TaskState, input: Input) -> Result<Next, Rejected> {
     match state {
@@ -101,37 +134,44 @@ pub fn transition(state: &TaskState, input: Input) -> Result<Next, Rejected> {
 
 fn queued(reason: &QueueReason, input: Input) -> Result<Next, Input> {
     use Input as I;
-    match (reason, input) {
-        (QueueReason::Slot, I::Admitted) => Ok((TaskState::Starting, vec![Effect::Start])),
-        (QueueReason::Gate { request: gate }, I::GateOpened { request }) if *gate == request => {
+    let gate = match reason {
+        QueueReason::Gate { request } => Some(*request),
+        QueueReason::Slot
+        | QueueReason::Dependency { .. }
+        | QueueReason::Delay { .. }
+        | QueueReason::Paused
+        | QueueReason::Resource { .. }
+        | QueueReason::Cap { .. } => None,
+    };
+    let withdrawn = || gate.map(|gate| withdrawing(&BTreeSet::from([gate]))).unwrap_or_default();
+    match input {
+        I::Admitted if reason.is_ready() => Ok((TaskState::Starting, vec![Effect::Start])),
+        // Only an answer opens a gate; it can be put in the place of another.
+        I::Requeued { reason } if gate.is_none() || matches!(reason, QueueReason::Gate { .. }) => {
+            Ok((TaskState::Queued { reason }, withdrawn()))
+        }
+        I::GateOpened { request } if gate == Some(request) => {
             Ok((TaskState::Queued { reason: QueueReason::Slot }, vec![]))
         }
-        (QueueReason::Gate { request: gate }, I::GateShut { request, denial })
-            if *gate == request =>
-        {
+        I::GateShut { request, denial } if gate == Some(request) => {
             Ok((ended(Outcome::Denied { denial }), vec![]))
         }
-        (QueueReason::Gate { request }, I::CancelRequested { by }) => {
-            let effects = withdrawing(&BTreeSet::from([*request]));
-            Ok((ended(Outcome::Cancelled { by }), effects))
+        I::CancelRequested { by } => Ok((ended(Outcome::Cancelled { by }), withdrawn())),
+        I::DependencyFailed { task } => {
+            Ok((ended(Outcome::Skipped { dependency: task }), withdrawn()))
         }
-        (QueueReason::Slot, I::CancelRequested { by }) => {
-            Ok((ended(Outcome::Cancelled { by }), vec![]))
-        }
-        (
-            _,
-            input @ (I::Admitted
-            | I::GateOpened { .. }
-            | I::GateShut { .. }
-            | I::Started
-            | I::StartFailed { .. }
-            | I::NeverStarted
-            | I::Asked { .. }
-            | I::Closed { .. }
-            | I::Stopping { .. }
-            | I::Finished { .. }
-            | I::Vanished { .. }),
-        ) => Err(input),
+        input @ (I::Admitted
+        | I::Requeued { .. }
+        | I::GateOpened { .. }
+        | I::GateShut { .. }
+        | I::Started
+        | I::StartFailed { .. }
+        | I::NeverStarted
+        | I::Asked { .. }
+        | I::Closed { .. }
+        | I::Stopping { .. }
+        | I::Finished { .. }
+        | I::Vanished { .. }) => Err(input),
     }
 }
 
@@ -144,6 +184,8 @@ fn starting(input: Input) -> Result<Next, Input> {
         Input::NeverStarted => Ok((TaskState::Queued { reason: QueueReason::Slot }, vec![])),
         // The process may speak before its shim has said that it exists.
         input @ (Input::Admitted
+        | Input::Requeued { .. }
+        | Input::DependencyFailed { .. }
         | Input::GateOpened { .. }
         | Input::GateShut { .. }
         | Input::Asked { .. }
@@ -186,6 +228,8 @@ fn running(open: &BTreeSet<RequestId>, input: Input) -> Result<Next, Input> {
         Input::Finished { report } => finished(None, &report, withdrawing(open)),
         Input::Vanished { why } => Ok(vanished(why, withdrawing(open))),
         input @ (Input::Admitted
+        | Input::Requeued { .. }
+        | Input::DependencyFailed { .. }
         | Input::GateOpened { .. }
         | Input::GateShut { .. }
         | Input::StartFailed { .. }
@@ -213,6 +257,8 @@ fn stopping(cause: &StopCause, stage: Option<&StopStage>, input: Input) -> Resul
         Input::Finished { report } => finished(Some(cause), &report, vec![]),
         Input::Vanished { why } => Ok(vanished(why, vec![])),
         input @ (Input::Admitted
+        | Input::Requeued { .. }
+        | Input::DependencyFailed { .. }
         | Input::GateOpened { .. }
         | Input::GateShut { .. }
         | Input::Asked { .. }

@@ -111,7 +111,12 @@ fn word(change: &EventChange) -> Option<Word> {
             | TaskState::Waiting { .. }
             | TaskState::Stopping { .. } => None,
         },
-        EventChange::Progress { .. } | EventChange::Rules { .. } | EventChange::Lagged => None,
+        EventChange::Progress { .. }
+        | EventChange::Rules { .. }
+        | EventChange::Removed { .. }
+        | EventChange::Groups { .. }
+        | EventChange::Config { .. }
+        | EventChange::Lagged => None,
     }
 }
 
@@ -203,6 +208,7 @@ mod tests {
             parent: None,
             timeout_ms: None,
             ask_first: false,
+            schedule: Default::default(),
             attempt: AttemptNumber::FIRST,
             state: TaskState::Ended { outcome },
             progress: None,

@@ -1,24 +1,34 @@
 //! The config file: what a person sets once.
 
-use std::fs;
-use std::io;
-use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+mod current;
+mod kinds;
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use nod_core::duration;
 use nod_core::guard::Guards;
-use nod_core::rule::{Rule, RuleError};
-use serde::Deserialize;
+use nod_core::rule::Rule;
+use nod_core::schedule::DEFAULT_GROUP;
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
 
-use crate::retention::Kept;
+pub(crate) use current::{ConfigError, CurrentConfig, Snapshot};
+pub(crate) use kinds::{Kind, KindError, OnLost};
 
 /// What a config file can say.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    pub groups: Groups,
+    /// The group of a task that names none.
+    pub default_group: Option<String>,
+    pub groups: BTreeMap<String, Group>,
+    /// The size of each named resource.
+    pub resources: BTreeMap<String, NonZeroU32>,
+    pub sessions: Sessions,
+    pub kinds: BTreeMap<String, Kind>,
     pub cancel: Cancel,
     pub output: Output,
-    pub retention: Retention,
     pub approvals: Approvals,
     /// Which commands are asked about; the first that matches counts.
     pub rules: Vec<Rule>,
@@ -31,17 +41,18 @@ pub(crate) struct Approvals {
     pub terminal: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Groups {
-    pub default: Group,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Group {
     /// How many of its tasks may have a process at once.
-    pub(crate) slots: NonZeroUsize,
+    pub(crate) slots: NonZeroU32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Sessions {
+    /// How many tasks of one session may run at once; the others wait.
+    pub cap: Option<NonZeroU32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -74,42 +85,9 @@ impl Default for Output {
     }
 }
 
-/// What is kept of ended tasks; everything, where nothing is said.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Retention {
-    /// For how many days.
-    pub days: Option<u64>,
-    /// How many.
-    pub tasks: Option<u64>,
-    /// As many as have printed this much together, in MiB.
-    pub mib: Option<u64>,
-    /// How often to look, in milliseconds.
-    pub every_ms: u64,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self { days: None, tasks: None, mib: None, every_ms: 10_000 }
-    }
-}
-
-impl Retention {
-    pub(crate) fn keeps_everything(&self) -> bool {
-        self.days.is_none() && self.tasks.is_none() && self.mib.is_none()
-    }
-
-    /// Returns whether the oldest task may stay, which ended so many milliseconds ago.
-    pub(crate) fn keeps(&self, kept: &Kept, age_ms: u64) -> bool {
-        self.days.is_none_or(|days| age_ms <= days.saturating_mul(86_400_000))
-            && self.tasks.is_none_or(|tasks| kept.tasks <= tasks)
-            && self.mib.is_none_or(|mib| kept.bytes <= mib.saturating_mul(1024 * 1024))
-    }
-}
-
 impl Default for Group {
     fn default() -> Self {
-        Self { slots: NonZeroUsize::new(64).expect("64 is not 0") }
+        Self { slots: NonZeroU32::new(64).expect("64 is not 0") }
     }
 }
 
@@ -119,72 +97,123 @@ impl Default for Cancel {
     }
 }
 
-/// Why a config file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    #[error("failed to read {}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("{} has an error: the rule `{rule}` cannot be used: {source}", path.display())]
-    Rule { path: PathBuf, rule: String, source: RuleError },
-    #[error("{} has an error: {source}", path.display())]
-    Parse { path: PathBuf, source: Box<toml::de::Error> },
-}
-
 impl Config {
-    /// Returns what the file says; the defaults where there is none.
-    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(source) => return Err(ConfigError::Read { path: path.to_owned(), source }),
-        };
-        let config: Self = toml::from_str(&text).map_err(|source| ConfigError::Parse {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })?;
+    /// Returns what the text says, or what is wrong with it, with the line and what is expected.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        for (name, kind) in &config.kinds {
+            let uses = kind.uses.get_ref().keys();
+            if let Some(unknown) = uses.into_iter().find(|r| !config.resources.contains_key(*r)) {
+                return Err(at_line(
+                    text,
+                    &kind.uses,
+                    &format!(
+                        "kinds.{name}.uses: no resource is named `{unknown}`, \
+                         expected one of [resources]: {}",
+                        listed(config.resources.keys())
+                    ),
+                ));
+            }
+        }
         for rule in &config.rules {
-            rule.check().map_err(|source| ConfigError::Rule {
-                path: path.to_owned(),
-                rule: rule.words(),
-                source,
-            })?;
+            let unusable = |error| format!("the rule `{}` cannot be used: {error}", rule.words());
+            rule.check().map_err(unusable)?;
         }
         Ok(config)
     }
 
     /// Returns what of it protects the person's say.
     pub(crate) fn guards(&self) -> Guards {
-        Guards { terminal_approvals: self.approvals.terminal, rules: self.rules.clone() }
+        let gated = self.kinds.iter().filter(|(_, kind)| kind.gate);
+        Guards {
+            terminal_approvals: self.approvals.terminal,
+            rules: self.rules.clone(),
+            gated_kinds: gated.map(|(name, _)| name.clone()).collect(),
+        }
     }
+
+    #[must_use]
+    pub(crate) fn default_group(&self) -> &str {
+        self.default_group.as_deref().unwrap_or(DEFAULT_GROUP)
+    }
+
+    /// Returns the groups of the file, and the one that is always there.
+    pub(crate) fn groups(&self) -> BTreeMap<String, u32> {
+        let usual = |name: &str| (name.to_owned(), Group::default().slots.get());
+        let mut groups = BTreeMap::from([usual(DEFAULT_GROUP), usual(self.default_group())]);
+        groups.extend(self.groups.iter().map(|(name, group)| (name.clone(), group.slots.get())));
+        groups
+    }
+}
+
+/// Returns names for a sentence.
+pub(crate) fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<_> = names.map(String::as_str).collect();
+    if names.is_empty() { "there is none".to_owned() } else { names.join(", ") }
+}
+
+fn at_line<T>(text: &str, place: &Spanned<T>, what: &str) -> String {
+    let before = text.get(..place.span().start).unwrap_or_default();
+    format!("TOML error at line {}: {what}", before.matches('\n').count() + 1)
+}
+
+/// Reads a duration that is written as people write it.
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let parsed = duration::parse_positive(&text).map_err(serde::de::Error::custom)?;
+    Ok(Some(duration::in_milliseconds(parsed)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const WHOLE: &str = r#"
+default_group = "work"
+[groups.build]
+slots = 2
+[resources]
+gpu = 1
+[sessions]
+cap = 4
+[kinds.deploy]
+argv = ["deploy", "--env", "{env}", "{*}"]
+gate = true
+timeout = "10m"
+uses = { gpu = 1 }
+retries = 2
+backoff = "5s"
+cap = 1
+on_lost = "requeue"
+"#;
+
     #[test]
-    fn each_limit_of_the_retention_holds_by_itself() {
-        let keeps = |text: &str, tasks, bytes, age_ms| {
-            let wanted: Retention = toml::from_str(text).unwrap();
-            wanted.keeps(&Kept { tasks, bytes }, age_ms)
-        };
-        let day = 86_400_000;
-        assert!(keeps("", 1_000_000, 1 << 50, day * 1_000));
-        assert!(keeps("days = 2", 9, 9, day * 2) && !keeps("days = 2", 9, 9, day * 2 + 1));
-        assert!(keeps("tasks = 5", 5, 9, day) && !keeps("tasks = 5", 6, 9, day));
-        assert!(keeps("mib = 1", 9, 1 << 20, 0) && !keeps("mib = 1", 9, (1 << 20) + 1, 0));
-        assert!(Retention::default().keeps_everything());
+    fn all_that_can_be_said_is_read() {
+        let config = Config::parse(WHOLE).unwrap();
+        let groups = config.groups();
+        let groups: Vec<_> = groups.iter().map(|(name, slots)| (name.as_str(), *slots)).collect();
+        assert_eq!(groups, [("build", 2), ("default", 64), ("work", 64)]);
+        let kind = &config.kinds["deploy"];
+        assert_eq!((kind.timeout, kind.backoff), (Some(600_000), Some(5_000)));
+        assert_eq!(kind.on_lost, OnLost::Requeue);
+        assert!(kind.gate);
     }
 
     #[test]
-    fn what_is_not_set_has_a_default_and_a_mistake_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config.toml");
-        assert_eq!(Config::load(&path).unwrap(), Config::default());
-        fs::write(&path, "[groups.default]\nslots = 2\n").unwrap();
-        assert_eq!(Config::load(&path).unwrap().groups.default.slots.get(), 2);
-        fs::write(&path, "[groups.default]\nslotz = 2\n").unwrap();
-        let error = Config::load(&path).unwrap_err().to_string();
-        assert!(error.contains("slotz") && error.contains("line 2"), "{error}");
+    fn a_mistake_is_named_with_its_line_and_what_is_expected() {
+        let cases = [
+            ("[groups.default]\nslotz = 2\n", "line 2", "expected `slots`"),
+            ("[groups.default]\nslots = 0\n", "line 2", "nonzero"),
+            ("\n\n[kinds.x]\nargv = []\n", "line 4", "at least the program"),
+            ("[kinds.x]\nargv = [\"a\", \"--e={env}\"]\n", "line 2", "an element of its own"),
+            ("[kinds.x]\nargv = [\"a\"]\ntimeout = \"soon\"\n", "line 3", "10m"),
+            ("[kinds.x]\nargv = [\"a\"]\nuses = { tpu = 1 }\n", "line 3", "[resources]"),
+            ("[kinds.x]\nargv = [\"a\"]\non_lost = \"pray\"\n", "line 3", "`requeue`"),
+            ("[kinds.x\n", "line 1", "expected"),
+        ];
+        for (text, line, expected) in cases {
+            let error = Config::parse(text).unwrap_err();
+            assert!(error.contains(line) && error.contains(expected), "{text}: {error}");
+        }
     }
 }

@@ -6,15 +6,19 @@
 //! visible and can be repaired.
 
 mod calls;
+mod changes;
 mod condition;
 mod gates;
+mod groups;
+mod index;
 mod live;
 mod message;
 mod progress;
-mod pruning;
 mod questions;
+mod queueing;
 mod shims;
 mod starting;
+mod submitting;
 mod turn;
 
 use std::collections::HashMap;
@@ -27,7 +31,6 @@ use nod_core::ids::{AttemptNumber, RequestId, TaskId, Timestamp};
 use nod_core::progress::Progress;
 use nod_core::protocol::{Event, EventChange, Reply};
 use nod_core::request::{APPROVAL_KEY, Closure};
-use nod_core::schedule;
 use nod_core::shim::LOG_FILE;
 use nod_core::task::{Outcome, StateName, StopCause, Task, TaskState};
 use nod_core::transition::{Effect, Input, transition};
@@ -39,6 +42,7 @@ pub(crate) use message::{
 pub(crate) use questions::{Pace, Reminders, reminders_of};
 
 use crate::clock;
+use crate::config::Config;
 use crate::effects::Effects;
 use crate::error::EngineError;
 use crate::events::Events;
@@ -87,10 +91,7 @@ pub(crate) struct Dispatcher {
 /// What does not change while a host runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) slots: usize,
-    pub(crate) grace_ms: u64,
-    /// How many bytes of the disk a log may take; nothing for as many as there are.
-    pub(crate) log_limit: Option<u64>,
+    pub(crate) config: Arc<Config>,
     pub(crate) boot_id: String,
     pub(crate) open_files: Option<u64>,
     pub(crate) umask: u32,
@@ -156,7 +157,8 @@ impl Dispatcher {
         let expiry = self.live.first_expiry().map(|(at, _)| at);
         let orphan = self.orphans.values().min().copied();
         let reminder = self.reminders.first().map(|(at, _)| *at);
-        let due = [expiry, orphan, reminder].into_iter().flatten().min();
+        let delay = self.live.first_delay().map(|(at, _)| at);
+        let due = [expiry, orphan, reminder, delay].into_iter().flatten().min();
         let due = due.map(|at| Duration::from_millis(at.since(now)));
         let progress = self.board.next().map(|at| at.saturating_duration_since(Instant::now()));
         [due, progress].into_iter().flatten().min()
@@ -180,14 +182,15 @@ impl Dispatcher {
                 Message::AskerGone(operation) => {
                     self.asker_gone(&operation, &turn);
                 }
-                Message::Prune(ids) => self.prune(&ids),
-                Message::Swept(folders) => self.swept(&folders),
+                Message::Config(config, error) => self.configure(config, error, &mut turn),
                 Message::Stop => {}
             }
         }
         self.expire(&mut turn);
         self.remind(&mut turn);
         self.withdraw_orphans(&mut turn);
+        self.settle_ends(&mut turn);
+        self.end_delays(&mut turn);
         self.admit(&mut turn);
         self.settle(turn, heard);
     }
@@ -210,6 +213,7 @@ impl Dispatcher {
                 }
                 self.stop_unstored(&turn);
                 self.live.undo();
+                self.apply_limits();
                 self.again = heard;
                 refuse(turn, error);
             }
@@ -254,6 +258,10 @@ impl Dispatcher {
         for id in turn.begun {
             self.outputs.begin(id, None);
         }
+        for (id, _) in turn.tried {
+            self.tokens.revoke(id);
+            self.board.forget(id);
+        }
         for (request, reply) in turn.askers {
             self.orphans.remove(&request);
             self.waiters.signals.entry((APPROVAL_KEY, request)).or_default().push(reply);
@@ -276,6 +284,7 @@ impl Dispatcher {
         for (id, attempt, effect) in turn.effects {
             self.effects.carry_out(id, attempt, &effect);
         }
+        self.effects.remove(&turn.folders);
         for id in turn.ended {
             self.outputs.end(id);
             self.tokens.revoke(id);
@@ -308,6 +317,10 @@ impl Dispatcher {
                 hint: "that is not possible in this state",
             })?;
         let mut live = live.clone();
+        let tries = turn.tried.len();
+        let state = self.after_try(&mut live, state, turn);
+        let again = turn.tried.get(tries).map(|(_, outcome)| outcome.words());
+        let asks_again = again.is_some() && live.task().ask_first;
         let changed = live.task().state != state;
         condition::settle(&mut live.row.task.condition, &state);
         live.row.task.state = state;
@@ -321,17 +334,24 @@ impl Dispatcher {
         let attempt = live.task().attempt;
         self.live.put_task(live);
         if changed {
-            self.tell_state(id, turn);
+            self.tell_state(id, again, turn);
         }
         for effect in effects {
             self.note_effect(id, attempt, effect, turn);
         }
+        if asks_again {
+            self.ask_gate(id, &Actor::Host, None, turn);
+        }
         Ok(())
     }
 
-    fn tell_state(&mut self, id: TaskId, turn: &mut Turn) {
+    /// Tells where a task has come to; after a try that was not the last, what came of that.
+    fn tell_state(&mut self, id: TaskId, tried: Option<String>, turn: &mut Turn) {
         let Some(live) = self.live.task(id) else { return };
-        let (what, detail) = described(live.task());
+        let (what, detail) = match tried {
+            Some(came) => ("tried", Some(format!("try {}: {came}", live.task().attempt))),
+            None => described(live.task()),
+        };
         self.tell_task(id, (what, detail), turn);
     }
 
@@ -354,15 +374,6 @@ impl Dispatcher {
             Effect::Stop | Effect::Acknowledge | Effect::Sweep => {
                 turn.effects.push((id, attempt, effect));
             }
-        }
-    }
-
-    fn admit(&mut self, turn: &mut Turn) {
-        let admitted =
-            schedule::admitted(self.live.ready(), self.live.taken(), self.settings.slots);
-        for id in admitted {
-            turn.durable = true;
-            self.advance(id, Input::Admitted, turn).expect("a queued task can be admitted");
         }
     }
 
@@ -422,8 +433,8 @@ fn described(task: &Task) -> (&'static str, Option<String>) {
     let detail = match &task.state {
         TaskState::Ended { outcome } => outcome.explanation().or_else(|| Some(outcome.words())),
         TaskState::Stopping { stage: Some(stage), .. } => Some(format!("sent {}", stage.signal)),
-        TaskState::Queued { .. }
-        | TaskState::Starting
+        TaskState::Queued { reason } => Some(reason.words(&task.schedule.group)),
+        TaskState::Starting
         | TaskState::Running
         | TaskState::Waiting { .. }
         | TaskState::Stopping { stage: None, .. } => None,

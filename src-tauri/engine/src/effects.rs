@@ -36,6 +36,7 @@ pub(crate) struct Start {
 enum Job {
     Start(Box<Start>, tokio::sync::mpsc::UnboundedReceiver<ToShim>),
     Sweep(TaskId, AttemptNumber),
+    Remove(Vec<PathBuf>),
 }
 
 /// The way from the dispatcher to the workers.
@@ -114,6 +115,14 @@ impl Effects {
         self.shims.protocol(id, attempt)
     }
 
+    /// Deletes the folders of attempts that are in the history no more.
+    pub(crate) fn remove(&self, folders: &[String]) {
+        if !folders.is_empty() {
+            let folders = folders.iter().map(|folder| self.tasks.join(folder)).collect();
+            self.hand_over(Job::Remove(folders));
+        }
+    }
+
     fn hand_over(&self, job: Job) {
         self.jobs.send(job).expect("the workers live as long as the dispatcher");
     }
@@ -127,6 +136,7 @@ impl Worker {
                 Job::Sweep(id, attempt) => {
                     process::sweep(&self.socket, id, attempt);
                 }
+                Job::Remove(folders) => remove(&folders),
             }
         }
     }
@@ -213,6 +223,17 @@ fn check_folder(cwd: &str) -> Result<(), StartError> {
         Ok(real) if real != Path::new(cwd) => Err(StartError::FolderMoved(real)),
         // One that is gone is told better by the shim.
         Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Deletes folders. What cannot be deleted is nobody's any more, and is left to the log.
+fn remove(folders: &[PathBuf]) {
+    for folder in folders {
+        match fs::remove_dir_all(folder) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => tracing::error!("failed to delete {}: {error}", folder.display()),
+        }
     }
 }
 

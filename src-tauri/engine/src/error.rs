@@ -2,7 +2,7 @@
 
 use nod_core::access::Refusal;
 use nod_core::command::CommandError;
-use nod_core::ids::{RequestId, TaskId};
+use nod_core::ids::{EventNumber, RequestId, TaskId};
 use nod_core::progress::ProgressError;
 use nod_core::protocol::{ErrorCode, ErrorReply};
 use nod_core::question::{FieldError, QuestionError};
@@ -45,8 +45,6 @@ pub enum EngineError {
     NotInteractive(TaskId),
     #[error("task {0} was started by an older Nod, whose shim cannot do this: wait for its end")]
     OldShim(TaskId),
-    #[error("`{text}` is no regular expression: {why}")]
-    Pattern { text: String, why: String },
     #[error("task {0} has not started, so it has no output yet")]
     NoOutput(TaskId),
     #[error("failed to read the output of task {id}: {source}")]
@@ -60,6 +58,32 @@ pub enum EngineError {
     StopNotStored(std::sync::Arc<StoreError>),
     #[error("failed to read the environment of your login shell: {0}")]
     LoginShell(String),
+    #[error(
+        "no group is named `{name}`: `nod group add {name} --slots N` makes it; there are: {known}"
+    )]
+    GroupNotFound { name: String, known: String },
+    #[error("there is a group `{0}` already: `nod group set {0} --slots N` changes it")]
+    GroupExists(String),
+    #[error("group `{name}` {why}")]
+    GroupStays { name: String, why: String },
+    #[error("a group's name has 1 to 64 letters, digits, `-`, `_` or `.`, not `{0}`")]
+    GroupName(String),
+    #[error(
+        "no resource is named `{name}`: the config file sets its size under [resources]; there are: {known}"
+    )]
+    ResourceNotFound { name: String, known: String },
+    #[error("there are only {size} of {name}, so a task that uses {wanted} could never start")]
+    ResourceTooSmall { name: String, size: u32, wanted: u32 },
+    #[error("{0}")]
+    Kind(#[from] crate::config::KindError),
+    #[error("task {id} is not one of your session: {hint}")]
+    OtherSession { id: TaskId, hint: &'static str },
+    #[error("the key `{key}` belongs to task {id}, which has not ended")]
+    KeyTaken { key: String, id: TaskId },
+    #[error("there is no event {since} yet: the last one is {last}")]
+    NoSuchEvent { since: EventNumber, last: EventNumber },
+    #[error("task {0} would wait for itself")]
+    Circle(TaskId),
     #[error("{0}")]
     Question(#[from] QuestionError),
     #[error("{0}")]
@@ -83,9 +107,14 @@ impl EngineError {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::TaskNotFound(_) | Self::RequestNotFound(_) | Self::RuleNotFound(_) => {
-                ErrorCode::NotFound
+            Self::TaskNotFound(_)
+            | Self::RequestNotFound(_)
+            | Self::RuleNotFound(_)
+            | Self::GroupNotFound { .. } => ErrorCode::NotFound,
+            Self::GroupExists(_) | Self::GroupStays { .. } | Self::KeyTaken { .. } => {
+                ErrorCode::Conflict
             }
+            Self::OtherSession { .. } => ErrorCode::Forbidden,
             Self::WrongState { .. } | Self::Answer(_) | Self::NoOutput(_) => ErrorCode::Conflict,
             Self::NoWindow
             | Self::NotHeadless
@@ -97,11 +126,16 @@ impl EngineError {
             | Self::NoFolder(_)
             | Self::Progress(_)
             | Self::TooLong { .. }
-            | Self::Pattern { .. }
             | Self::OperationReused(_)
             | Self::Question(_)
             | Self::Form(_)
             | Self::Rule(_)
+            | Self::GroupName(_)
+            | Self::ResourceNotFound { .. }
+            | Self::ResourceTooSmall { .. }
+            | Self::Kind(_)
+            | Self::Circle(_)
+            | Self::NoSuchEvent { .. }
             | Self::Bad(_) => ErrorCode::BadRequest,
             Self::Invalid(_) => ErrorCode::Invalid,
             Self::Busy(_) => ErrorCode::Busy,

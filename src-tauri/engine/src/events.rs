@@ -6,9 +6,12 @@
 use std::sync::Arc;
 
 use nod_core::ids::EventNumber;
-use nod_core::protocol::{Event, EventChange};
+use nod_core::protocol::{Event, EventChange, WatchedEvent};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+
+use crate::error::EngineError;
+use crate::store::{Readers, StoreError};
 
 /// How many events a subscriber may be behind.
 const BACKLOG: usize = 4096;
@@ -40,6 +43,43 @@ impl Events {
     #[must_use]
     pub(crate) fn subscribe(&self) -> Subscription {
         Subscription { receiver: self.sender.subscribe(), last: None }
+    }
+}
+
+/// How many stored events are read at once.
+const WATCHED: u32 = 500;
+
+/// Every stored event from one number on. It reads them from the history, so that none is missed.
+pub struct Watch {
+    readers: Readers,
+    news: Subscription,
+    last: EventNumber,
+}
+
+impl Watch {
+    pub(crate) fn new(readers: Readers, news: Subscription, since: EventNumber) -> Self {
+        Self { readers, news, last: since }
+    }
+
+    /// Returns the next events; nothing once the host has ended.
+    pub async fn next(&mut self) -> Result<Option<Vec<WatchedEvent>>, EngineError> {
+        loop {
+            let (readers, last) = (self.readers.clone(), self.last);
+            let read =
+                move || -> Result<_, StoreError> { readers.lend()?.events_after(last, WATCHED) };
+            let read = tokio::task::spawn_blocking(read).await;
+            let events = read.map_err(|_ended| EngineError::Stopping)??;
+            if let Some(newest) = events.last() {
+                self.last = newest.seq;
+                return Ok(Some(events));
+            }
+            loop {
+                let Some(event) = self.news.next().await else { return Ok(None) };
+                if event.seq > self.last || event.change == EventChange::Lagged {
+                    break;
+                }
+            }
+        }
     }
 }
 

@@ -13,40 +13,36 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crossbeam_channel::Sender;
 use nod_core::access::{Actor, Verb, allowed};
 use nod_core::environment::{self, Environment};
-use nod_core::ids::{OperationId, TaskId};
+use nod_core::ids::{EventNumber, OperationId, TaskId};
 use nod_core::progress::Progress;
 use nod_core::protocol::{
-    Ask, Call, ErrorReply, Hello, HostKind, ListQuery, LogPart, LogQuery, PROTOCOL, Reply,
-    Snapshot, Submit, TaskDetail, TypeIn, Welcome,
+    Ask, Call, Edit, ErrorReply, Hello, HostKind, ListQuery, LogPart, PROTOCOL, Reply,
+    ReportProgress, Scheduling, Snapshot, Submit, SubmitMany, TaskDetail, TypeIn, Welcome,
 };
 use nod_core::shim::{LEAST_LOG_LIMIT, LOG_FILE};
 use nod_core::task::{RunOptions, StateName};
+use rustix::fs::inotify::WatchFlags;
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
 use crate::clock;
+use crate::config::{self, Config, CurrentConfig};
 use crate::dispatcher::{Change, Incoming, Message, NewEnvironment, NewTask};
 use crate::error::EngineError;
-use crate::events::{Events, Subscription};
+use crate::events::{Events, Subscription, Watch};
 use crate::guards::Board;
 use crate::logs::{self, Follow, Outputs, PIECE};
-use crate::process;
-use crate::search::Search;
-use crate::store::{Readers, Seal};
+use crate::process::{self, FolderWatch};
+use crate::scheduling;
+use crate::store::{AttemptRow, Readers, Seal};
 use crate::tokens::Tokens;
 
 /// How many ended tasks a snapshot holds.
 const RECENT: u32 = 50;
 
-/// The longest command, in bytes: what Linux takes as one word, and what fits into a message.
-const COMMAND_LIMIT: usize = 128 * 1024;
-
 /// How much of a task's requests and events one message shows, the newest first.
 const REQUEST_BYTES: usize = 384 * 1024;
 const EVENT_BYTES: usize = 128 * 1024;
-
-/// The longest label, in bytes.
-const LABEL_LIMIT: usize = 1_000;
 
 /// A way to ask the engine. Cheap to clone.
 #[derive(Clone)]
@@ -66,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) kind: HostKind,
     pub(crate) epoch: String,
     pub(crate) host_environment: Environment,
+    pub(crate) config: CurrentConfig,
     pub(crate) login_environment: OnceLock<Environment>,
     /// What the account itself says, whoever started this host.
     pub(crate) account_environment: Environment,
@@ -156,6 +153,18 @@ impl Handle {
         Ok((Reply::Subscribed { epoch: self.inner.epoch.clone(), seq }, subscription))
     }
 
+    /// Returns every stored event after `since`, and those that come.
+    pub fn watch(&self, actor: &Actor, since: Option<EventNumber>) -> Result<Watch, ErrorReply> {
+        allowed(actor, Verb::Watch, None).map_err(EngineError::from)?;
+        let subscription = self.inner.events.subscribe();
+        let last = self.read(|reader| Ok(reader.last_numbers()?.2))?;
+        let since = since.unwrap_or(last);
+        if since > last {
+            return Err(EngineError::NoSuchEvent { since, last }.into());
+        }
+        Ok(Watch::new(self.inner.readers.clone(), subscription, since))
+    }
+
     /// Returns a reader of a task's output that waits for more until the task's end.
     pub fn follow_log(&self, actor: &Actor, id: TaskId, offset: u64) -> Result<Follow, ErrorReply> {
         allowed(actor, Verb::FollowLog, Some(id)).map_err(EngineError::from)?;
@@ -168,45 +177,47 @@ impl Handle {
     async fn carry_out(&self, actor: &Actor, call: Call) -> Result<Reply, EngineError> {
         let (verb, target) = (call.verb(), target(&call));
         allowed(actor, verb, target)?;
+        let change = |change| self.change(actor, change);
         match call {
-            Call::Submit(submit) => {
-                let new = self.blocking(move |handle| handle.prepared(*submit)).await?;
-                self.change(actor, Change::Submit(Box::new(new))).await
-            }
-            Call::RunAgain { operation, id } => {
-                let new = self.blocking(move |handle| handle.again(operation, id)).await?;
-                self.change(actor, Change::Submit(Box::new(new))).await
-            }
+            Call::Submit(submit) => self.submit(actor, *submit).await,
+            Call::SubmitMany(many) => self.submit_many(actor, many).await,
+            Call::RunAgain { operation, id } => self.run_again(actor, operation, id).await,
             Call::List(query) => self.blocking(move |handle| handle.list(&query)).await,
             Call::Show { id } => self.blocking(move |handle| handle.show(id)).await,
-            Call::Snapshot => self.blocking(Self::snapshot).await,
+            Call::Snapshot => self.snapshot(actor).await,
             Call::ReadLog { id, offset, limit } => {
                 self.blocking(move |handle| handle.read_log(id, offset, limit)).await
             }
-            Call::SearchLogs(query) => self.blocking(move |handle| handle.search(&query)).await,
-            Call::Wait { id } => self.change(actor, Change::Wait(id)).await,
-            Call::Cancel { operation, id } => {
-                self.change(actor, Change::Cancel { operation, id }).await
-            }
+            Call::Wait { id } => change(Change::Wait(id)).await,
+            Call::Cancel { operation, id } => change(Change::Cancel { operation, id }).await,
             Call::Pause { operation, id } => {
-                self.change(actor, Change::Pause { operation, id, paused: true }).await
+                change(Change::Pause { operation, id, paused: true }).await
             }
             Call::Resume { operation, id } => {
-                self.change(actor, Change::Pause { operation, id, paused: false }).await
+                change(Change::Pause { operation, id, paused: false }).await
             }
-            Call::Input(typed) => self.change(actor, Change::Input(typed)).await,
+            Call::Input(typed) => change(Change::Input(typed)).await,
             Call::Resize { id, columns, rows } => {
-                self.change(actor, Change::Resize { id, columns, rows }).await
+                change(Change::Resize { id, columns, rows }).await
             }
-            Call::Progress(report) => {
-                let mut progress = Progress::reported(report.percent, report.message.as_deref())?;
-                if let Some(name) = &report.phase {
-                    progress = progress.in_phase(name);
-                }
-                self.change(actor, Change::Progress(progress)).await
+            Call::CancelMany { operation, which } => {
+                change(Change::CancelMany { operation, which }).await
             }
+            Call::Edit(edit) => self.edit(actor, *edit).await,
+            Call::Retry { operation, id } => change(Change::Retry { operation, id }).await,
+            Call::Remove { operation, id, session } => {
+                change(Change::Remove { operation, id, session }).await
+            }
+            Call::Deadline { operation, id, timeout_ms } => {
+                change(Change::Deadline { operation, id, timeout_ms }).await
+            }
+            Call::Groups => self.about_groups(actor, Change::Groups).await,
+            Call::ChangeGroup { operation, name, change } => {
+                self.about_groups(actor, Change::Group { operation, name, change }).await
+            }
+            Call::Progress(report) => self.report(actor, &report).await,
             Call::Ask(ask) => self.ask(actor, ask).await,
-            Call::Withdraw { operation } => self.change(actor, Change::Withdraw(operation)).await,
+            Call::Withdraw { operation } => change(Change::Withdraw(operation)).await,
             call @ (Call::Answer(_)
             | Call::Audit(_)
             | Call::Rules
@@ -217,10 +228,18 @@ impl Handle {
             Call::ShowWindow => self.show_window(),
             Call::StopHost => self.stop_host(),
             Call::Hello(_) => Err(EngineError::Bad("hello is the first call of a connection")),
-            Call::Subscribe | Call::FollowLog { .. } => {
+            Call::Subscribe | Call::FollowLog { .. } | Call::Watch { .. } => {
                 Err(EngineError::Bad("this call needs a connection of its own"))
             }
         }
+    }
+
+    async fn report(&self, actor: &Actor, report: &ReportProgress) -> Result<Reply, EngineError> {
+        let mut progress = Progress::reported(report.percent, report.message.as_deref())?;
+        if let Some(name) = &report.phase {
+            progress = progress.in_phase(name);
+        }
+        self.change(actor, Change::Progress(progress)).await
     }
 
     async fn ask(&self, actor: &Actor, ask: Ask) -> Result<Reply, EngineError> {
@@ -263,41 +282,131 @@ impl Handle {
     }
 
     fn prepared(&self, submit: Submit) -> Result<NewTask, EngineError> {
-        submit.command.check()?;
-        if submit.command.argv().iter().map(String::len).sum::<usize>() > COMMAND_LIMIT {
-            return Err(EngineError::TooLong { what: "the command", limit: COMMAND_LIMIT });
-        }
-        let cwd = folder(&submit.cwd)?;
-        let label = submit.label.map(|label| label.trim().to_owned()).filter(|l| !l.is_empty());
-        if label.as_ref().is_some_and(|label| label.len() > LABEL_LIMIT) {
-            return Err(EngineError::TooLong { what: "the label", limit: LABEL_LIMIT });
-        }
-        if submit.timeout_ms == Some(0) {
-            return Err(EngineError::Bad("a timeout of 0 leaves no time to run: leave it out"));
-        }
-        let mut plain = match submit.environment {
+        let config = self.config_for(&submit.scheduling);
+        let wanted = scheduling::resolved(submit, &config)?;
+        let cwd = folder(&wanted.cwd)?;
+        let mut plain = match wanted.environment {
             Some(given) => environment::without_leaks(&given),
             None => environment::without_leaks(self.login_environment()),
         };
-        plain.extend(submit.extra_environment.clone());
+        plain.extend(wanted.extra_environment.clone());
         check_environment(&plain)?;
-        let may_wait = submit.ask_first || self.inner.rules.book().may_ask();
+        let may_wait = wanted.ask_first || self.inner.rules.book().may_ask();
         let usual = self.usual_environment(may_wait);
-        let environment_changes = environment::changes(usual, &plain, &submit.extra_environment);
+        let environment_changes = environment::changes(usual, &plain, &wanted.extra_environment);
         let sealed = self.inner.seal.seal(&plain);
         Ok(NewTask {
-            operation: submit.operation,
-            command: submit.command,
+            operation: wanted.operation,
+            command: wanted.command,
             cwd,
-            label,
-            session: submit.session,
-            output: submit.output,
-            options: checked(submit.options)?,
-            timeout_ms: submit.timeout_ms,
-            ask_first: submit.ask_first,
+            label: wanted.label,
+            session: wanted.session,
+            output: wanted.output,
+            options: checked(wanted.options)?,
+            timeout_ms: wanted.timeout_ms,
+            ask_first: wanted.ask_first,
+            kind: wanted.kind,
+            schedule: wanted.schedule,
+            delay_ms: wanted.delay_ms,
             environment: NewEnvironment::Given { sealed, plain: Arc::new(plain) },
             environment_changes,
         })
+    }
+
+    fn prepared_all(&self, many: SubmitMany) -> Vec<Result<NewTask, EngineError>> {
+        let SubmitMany { environment, tasks } = many;
+        let whole = |submit: Submit| Submit {
+            environment: submit.environment.clone().or_else(|| environment.clone()),
+            ..submit
+        };
+        tasks.into_iter().map(|submit| self.prepared(whole(submit))).collect()
+    }
+
+    /// Returns the configuration for a new task. The file is looked at where it matters: a plain
+    /// task does not wait for the disk.
+    fn config_for(&self, scheduling: &Scheduling) -> Arc<Config> {
+        if scheduling.kind.is_some() || scheduling.group.is_some() || !scheduling.uses.is_empty() {
+            return self.refreshed_config().config;
+        }
+        self.inner.config.current().config
+    }
+
+    /// Returns what is in force, after a look at the file; the dispatcher hears of a change first.
+    fn refreshed_config(&self) -> config::Snapshot {
+        let (now, changed) = self.inner.config.refresh();
+        if changed {
+            let message = Message::Config(Arc::clone(&now.config), now.note());
+            // Nobody to tell means that the host is ending.
+            drop(self.inner.inbox.send(message));
+        }
+        now
+    }
+
+    /// Takes in each change of the config file for as long as the host runs.
+    pub(crate) async fn watch_config(self) {
+        let Some(folder) = self.inner.config.folder() else { return };
+        let what = WatchFlags::CLOSE_WRITE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::DELETE;
+        let watched = async {
+            let mut watch = FolderWatch::new(&folder, what)?;
+            loop {
+                self.refreshed_config();
+                watch.changed().await?;
+            }
+        };
+        let ended: Result<(), std::io::Error> = watched.await;
+        if let Err(error) = ended {
+            // Verbs that need it look by themselves.
+            tracing::info!("{} is not watched: {error}", folder.display());
+        }
+    }
+
+    async fn submit(&self, actor: &Actor, submit: Submit) -> Result<Reply, EngineError> {
+        let new = self.blocking(move |handle| handle.prepared(submit)).await?;
+        self.take_in(actor, new).await
+    }
+
+    async fn run_again(
+        &self,
+        actor: &Actor,
+        operation: OperationId,
+        id: TaskId,
+    ) -> Result<Reply, EngineError> {
+        let new = self.blocking(move |handle| handle.again(operation, id)).await?;
+        self.take_in(actor, new).await
+    }
+
+    async fn submit_many(&self, actor: &Actor, many: SubmitMany) -> Result<Reply, EngineError> {
+        let all = self.blocking(move |handle| Ok(handle.prepared_all(many))).await?;
+        let mut reply = self.change(actor, Change::SubmitMany(all)).await?;
+        if let Reply::SubmittedMany { note, .. } = &mut reply {
+            *note = self.inner.config.current().note();
+        }
+        Ok(reply)
+    }
+
+    async fn edit(&self, actor: &Actor, edit: Edit) -> Result<Reply, EngineError> {
+        let edit = self.blocking(move |_| scheduling::checked_edit(edit)).await?;
+        self.change(actor, Change::Edit(Box::new(edit))).await
+    }
+
+    async fn take_in(&self, actor: &Actor, new: NewTask) -> Result<Reply, EngineError> {
+        let mut reply = self.change(actor, Change::Submit(Box::new(new))).await?;
+        if let Reply::Submitted { note, .. } = &mut reply {
+            *note = self.inner.config.current().note();
+        }
+        Ok(reply)
+    }
+
+    async fn about_groups(&self, actor: &Actor, change: Change) -> Result<Reply, EngineError> {
+        let now = self.blocking(|handle| Ok(handle.refreshed_config())).await?;
+        let mut reply = self.change(actor, change).await?;
+        if let Reply::Groups { note, .. } = &mut reply {
+            *note = now.note();
+        }
+        Ok(reply)
     }
 
     fn again(&self, operation: OperationId, id: TaskId) -> Result<NewTask, EngineError> {
@@ -313,6 +422,9 @@ impl Handle {
             options: task.options,
             timeout_ms: task.timeout_ms,
             ask_first: task.ask_first,
+            kind: task.kind,
+            schedule: scheduling::again(task.schedule),
+            delay_ms: None,
             environment: NewEnvironment::Kept { digest: row.environment },
             environment_changes: row.environment_changes,
         })
@@ -367,18 +479,32 @@ impl Handle {
         let log_path = attempts
             .last()
             .map(|row| self.inner.tasks.join(&row.folder).join(LOG_FILE).display().to_string());
+        let log = |row: &AttemptRow| self.inner.tasks.join(&row.folder).join(LOG_FILE);
+        let public = |row: AttemptRow| {
+            let log_path = log(&row).display().to_string();
+            row.into_public(log_path)
+        };
         Ok(Reply::Task(Box::new(TaskDetail {
             argv: row.task.command.argv(),
             task: row.task,
             environment: row.environment_changes,
-            attempts: attempts.into_iter().map(crate::store::AttemptRow::into_public).collect(),
+            attempts: attempts.into_iter().map(public).collect(),
             requests,
             events,
             log_path,
         })))
     }
 
-    fn snapshot(&self) -> Result<Reply, EngineError> {
+    async fn snapshot(&self, actor: &Actor) -> Result<Reply, EngineError> {
+        let mut snapshot = self.blocking(Self::stored_snapshot).await?;
+        // Later than the rest: what changes meanwhile is told once more.
+        if let Reply::Groups { groups, .. } = self.change(actor, Change::Groups).await? {
+            snapshot.groups = groups;
+        }
+        Ok(Reply::Snapshot(Box::new(snapshot)))
+    }
+
+    fn stored_snapshot(&self) -> Result<Snapshot, EngineError> {
         let recent = ListQuery {
             states: StateName::ALL.into_iter().filter(|name| name.is_terminal()).collect(),
             limit: Some(RECENT),
@@ -390,7 +516,7 @@ impl Handle {
             let mut tasks: Vec<_> = reader.unfinished()?.into_iter().map(|row| row.task).collect();
             tasks.extend(reader.list(&recent)?.tasks);
             tasks.sort_by_key(|task| std::cmp::Reverse(task.id));
-            Ok(Reply::Snapshot(Box::new(Snapshot {
+            Ok(Snapshot {
                 epoch: self.inner.epoch.clone(),
                 seq: reader.last_numbers()?.2,
                 tasks,
@@ -398,9 +524,11 @@ impl Handle {
                 counts: reader.counts()?,
                 loosening: self.inner.rules.book().loosening.clone(),
                 home,
+                groups: vec![],
+                config_error: self.inner.config.current().note(),
                 now: clock::now(),
                 findings: self.inner.findings.clone(),
-            })))
+            })
         })
     }
 
@@ -417,17 +545,6 @@ impl Handle {
         };
         let data = BASE64.encode(part.bytes);
         Ok(Reply::Log(LogPart { offset: part.offset, data, size: part.size }))
-    }
-
-    fn search(&self, query: &LogQuery) -> Result<Reply, EngineError> {
-        if let Some(id) = query.id {
-            self.read(|reader| reader.task(id))?.ok_or(EngineError::TaskNotFound(id))?;
-        }
-        let search = Search::new(query)?;
-        let log = |folder: &str| self.inner.tasks.join(folder).join(LOG_FILE);
-        let found =
-            search.run(|from, limit| self.read(|it| it.logs(query.id, from, limit)), log)?;
-        Ok(Reply::Matches(found))
     }
 
     /// Returns the log of the last attempt; nothing when there was none.
@@ -477,13 +594,21 @@ fn target(call: &Call) -> Option<TaskId> {
         | Call::Pause { id, .. }
         | Call::Resume { id, .. }
         | Call::Input(TypeIn { id, .. })
-        | Call::Resize { id, .. } => Some(*id),
+        | Call::Resize { id, .. }
+        | Call::Retry { id, .. }
+        | Call::Remove { id, .. }
+        | Call::Deadline { id, .. } => Some(*id),
+        Call::Edit(edit) => Some(edit.id),
         Call::Hello(_)
         | Call::Submit(_)
+        | Call::SubmitMany(_)
         | Call::List(_)
-        | Call::SearchLogs(_)
         | Call::Snapshot
         | Call::Subscribe
+        | Call::CancelMany { .. }
+        | Call::Groups
+        | Call::ChangeGroup { .. }
+        | Call::Watch { .. }
         | Call::Progress(_)
         | Call::Ask(_)
         | Call::Withdraw { .. }
@@ -499,8 +624,15 @@ fn target(call: &Call) -> Option<TaskId> {
     }
 }
 
+pub(crate) fn check_timeout(timeout_ms: Option<u64>) -> Result<(), EngineError> {
+    if timeout_ms == Some(0) {
+        return Err(EngineError::Bad("a timeout of 0 leaves no time to run: leave it out"));
+    }
+    Ok(())
+}
+
 /// Returns the folder a task is to run in, without links and dots.
-fn folder(cwd: &str) -> Result<String, EngineError> {
+pub(crate) fn folder(cwd: &str) -> Result<String, EngineError> {
     let missing = || EngineError::NoFolder(cwd.to_owned());
     let path = Path::new(cwd);
     if !path.is_absolute() || !path.is_dir() {

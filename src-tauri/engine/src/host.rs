@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::clock;
-use crate::config::{Config, ConfigError};
+use crate::config::{ConfigError, CurrentConfig};
 use crate::dispatcher::{Dispatcher, Message, Settings, Waiters, hex, reminders_of};
 use crate::effects::{Effects, Worker};
 use crate::events::{Events, Subscription};
@@ -27,7 +27,6 @@ use crate::handle::{Handle, Inner};
 use crate::logs::Outputs;
 use crate::process::{self, Programs};
 use crate::recovery::Recovery;
-use crate::retention::Pruner;
 use crate::shims::Shims;
 use crate::socket;
 use crate::store::{self, Opened, Readers, Seal, Store, StoreError};
@@ -60,8 +59,6 @@ pub struct Host {
     dispatcher: Option<JoinHandle<()>>,
     /// They end with the dispatcher, after the last start that it gave them.
     workers: Workers,
-    /// Ends the pruning of the history when it is dropped.
-    pruning: Option<Sender<()>>,
     runtime: Option<Runtime>,
     stop: watch::Receiver<bool>,
     serving: AbortHandle,
@@ -113,7 +110,7 @@ impl Host {
         let umask = process::strict_umask();
         let lock = prepare(&paths, &options.programs)?;
         let socket = choose_socket(&lock, &paths)?;
-        let config = Config::load(&paths.config)?;
+        let config = CurrentConfig::load(&paths.config, &paths.data)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             // One: every reply is a hop from the dispatcher, and a second thread adds hops of its own
             // (about a tenth of what a tiny task costs here). What takes time runs in the pool.
@@ -129,19 +126,16 @@ impl Host {
         // Made before anything is decided: what ended while no host ran is part of it.
         let events = parts.events.subscribe();
         let place = Place { paths: &paths, programs: &options.programs, socket: &socket, umask };
-        let (dispatcher, first, mut workers) = dispatcher(&place, &config, &parts, store)?;
+        let (dispatcher, first, workers) = dispatcher(&place, &config, &parts, store)?;
         let thread = begin(dispatcher, first, messages)?;
-        let (pruning, stop_pruning) = crossbeam_channel::bounded(0);
-        let pruner =
-            Pruner::new(config.retention, parts.readers.clone(), inbox.clone(), paths.tasks());
-        workers.extend(pruner.begin(stop_pruning).map_err(StartError::Threads)?);
         let (stop_sender, stop) = watch::channel(false);
-        let handle = handle(options, parts, findings, stop_sender);
+        let handle = handle(options, parts, (config, findings), stop_sender);
         let listener = {
             let _context = runtime.enter();
             socket::listen(&socket)
                 .map_err(|source| StartError::Socket { path: socket.clone(), source })?
         };
+        runtime.spawn(handle.clone().watch_config());
         let serving = runtime.spawn(socket::serve(socket.clone(), listener, handle.clone()));
         tracing::info!(data = %paths.data.display(), "the host serves");
         Ok(Self {
@@ -149,7 +143,6 @@ impl Host {
             inbox,
             dispatcher: Some(thread),
             workers,
-            pruning: Some(pruning),
             runtime: Some(runtime),
             stop,
             serving: serving.abort_handle(),
@@ -207,7 +200,6 @@ impl Drop for Host {
             store::close(&self.data);
         }
         // A start that is under way must not meet the next host, which takes what is not there for free.
-        drop(self.pruning.take());
         for worker in self.workers.drain(..) {
             if worker.join().is_err() {
                 tracing::error!("a worker panicked");
@@ -315,18 +307,18 @@ fn open_history(paths: &Paths) -> Result<(Store, Vec<String>), StartError> {
 
 fn parts(
     paths: &Paths,
-    config: &Config,
+    config: &CurrentConfig,
     runtime: &Runtime,
     inbox: &Sender<Message>,
 ) -> Result<Parts, StartError> {
     let outputs = Outputs::default();
-    let silence = Duration::from_millis(config.output.silence_ms);
+    let silence = Duration::from_millis(config.current().config.output.silence_ms);
     let shims = Shims::new(runtime.handle().clone(), inbox.clone(), outputs.clone(), silence);
     let readers = Readers::new(paths.database());
     let rules = {
         let reader = readers.lend()?;
         let (made, last, held) = (reader.rules()?, reader.last_rule()?, reader.guards()?);
-        Board::new(RuleBook::new(made, last, &held, config.guards()))
+        Board::new(RuleBook::new(made, last, &held, config.current().config.guards()))
     };
     Ok(Parts {
         rules,
@@ -351,15 +343,13 @@ struct Place<'a> {
 
 fn dispatcher(
     place: &Place<'_>,
-    config: &Config,
+    config: &CurrentConfig,
     parts: &Parts,
     store: Store,
 ) -> Result<(Dispatcher, Vec<Message>, Workers), StartError> {
     let Place { paths, programs, socket, umask } = *place;
     let settings = Settings {
-        slots: config.groups.default.slots.get(),
-        grace_ms: config.cancel.grace_ms,
-        log_limit: config.output.limit(),
+        config: config.current().config,
         boot_id: process::boot_id(),
         open_files: process::raise_open_files(),
         umask,
@@ -384,7 +374,7 @@ fn dispatcher(
         tasks,
     };
     let (effects, workers) = Effects::begin(&worker).map_err(StartError::Threads)?;
-    let dispatcher = Dispatcher {
+    let mut dispatcher = Dispatcher {
         orphans: Dispatcher::orphans_of(&live, COMING_BACK_MS),
         rules: parts.rules.clone(),
         pace: Default::default(),
@@ -403,6 +393,7 @@ fn dispatcher(
         again: vec![],
         unstored_cancels: Default::default(),
     };
+    dispatcher.apply_limits();
     Ok((dispatcher, first, workers))
 }
 
@@ -423,7 +414,7 @@ fn begin(
 fn handle(
     options: HostOptions,
     parts: Parts,
-    findings: Vec<String>,
+    (config, findings): (CurrentConfig, Vec<String>),
     stop: watch::Sender<bool>,
 ) -> Handle {
     let mut epoch = [0; 8];
@@ -439,6 +430,7 @@ fn handle(
         tasks: options.paths.tasks(),
         kind: options.kind,
         epoch: hex(&epoch),
+        config,
         host_environment: own_environment(),
         login_environment: OnceLock::new(),
         account_environment: process::account_environment(),

@@ -6,6 +6,7 @@ mod asker;
 mod own_programs;
 mod unix;
 mod vanishing;
+mod watching;
 
 use std::env;
 use std::io;
@@ -15,11 +16,12 @@ use std::process::Child;
 
 pub(crate) use unix::{
     account_environment, boot_id, claim, connect_shim, is_own_private_folder, lock,
-    login_environment, raise_open_files, start_shim, strict_umask, sweep, user_id,
+    login_environment, raise_open_files, since_boot_ms, start_shim, strict_umask, sweep, user_id,
 };
 
 pub(crate) use asker::program_of;
 pub(crate) use vanishing::vanished;
+pub(crate) use watching::FolderWatch;
 
 /// The programs of Nod, which lie in one folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

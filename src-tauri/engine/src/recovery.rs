@@ -33,6 +33,7 @@ impl Recovery<'_> {
         let reader = readers.lend()?;
         let (task, request, event) = reader.last_numbers()?;
         let mut live = Live::new(Numbers { task, request, event }, reader.operations()?);
+        live.restore_groups(reader.groups()?);
         for row in reader.open_requests()? {
             live.put_request(row);
         }

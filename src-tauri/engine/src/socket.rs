@@ -10,7 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use nod_core::access::Actor;
-use nod_core::ids::TaskId;
+use nod_core::ids::{EventNumber, TaskId};
 use nod_core::protocol::{
     Call, CallMessage, ErrorCode, ErrorReply, HostMessage, LogPart, MESSAGE_LIMIT, Notification,
     Reply,
@@ -156,7 +156,14 @@ struct Connection {
 
 /// Returns whether a call lasts until something happens.
 fn waits(call: &Call) -> bool {
-    matches!(call, Call::Wait { .. } | Call::Ask(_) | Call::Subscribe | Call::FollowLog { .. })
+    matches!(
+        call,
+        Call::Wait { .. }
+            | Call::Ask(_)
+            | Call::Subscribe
+            | Call::FollowLog { .. }
+            | Call::Watch { .. }
+    )
 }
 
 impl Connection {
@@ -236,6 +243,8 @@ impl Connection {
                 subscribe(id, &handle, &actor, &out).await
             } else if let Call::FollowLog { id, offset } = call {
                 follow(&handle, &actor, &out, (id, offset)).await
+            } else if let Call::Watch { since } = call {
+                watch(&handle, &actor, &out, since).await
             } else {
                 handle.call(&actor, call).await
             };
@@ -264,6 +273,22 @@ async fn subscribe(
     while let Some(event) = events.next().await {
         let event = Notification::Event(Arc::unwrap_or_clone(event));
         send(out, &HostMessage::notification(event)).await;
+    }
+    Err(ErrorReply::new(ErrorCode::Stopping, "the host is stopping"))
+}
+
+/// Sends stored events until the client or the host goes away.
+async fn watch(
+    handle: &Handle,
+    actor: &Actor,
+    out: &mpsc::Sender<Vec<u8>>,
+    since: Option<EventNumber>,
+) -> Result<Reply, ErrorReply> {
+    let mut watch = handle.watch(actor, since)?;
+    while let Some(events) = watch.next().await? {
+        for event in events {
+            send(out, &HostMessage::notification(Notification::Watched(event))).await;
+        }
     }
     Err(ErrorReply::new(ErrorCode::Stopping, "the host is stopping"))
 }

@@ -5,8 +5,8 @@
 
 mod audit;
 mod care;
-mod prune;
 mod read;
+mod remove;
 mod rescue;
 mod rows;
 mod rules;
@@ -24,7 +24,7 @@ use rusqlite_migration::{M, Migrations};
 pub(crate) use care::{Opened, close, open};
 pub(crate) use read::{Reader, Readers};
 use rescue::Rescued;
-pub(crate) use rows::{AttemptRow, LiveRow, OperationResult, RequestRow, TaskRow};
+pub(crate) use rows::{AttemptRow, GroupRow, LiveRow, OperationResult, RequestRow, TaskRow};
 pub(crate) use rules::RuleChange;
 pub(crate) use seal::{Seal, SealedEnvironment};
 pub use write::statements_run;

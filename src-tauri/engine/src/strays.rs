@@ -144,6 +144,7 @@ impl Strays<'_> {
             parent: None,
             timeout_ms: spec.timeout_ms,
             ask_first: false,
+            schedule: Default::default(),
             attempt: stray.attempt,
             state: TaskState::Running,
             progress: None,
@@ -159,6 +160,8 @@ impl Strays<'_> {
 
     fn attempt(&self, stray: &Stray) -> AttemptRow {
         AttemptRow {
+            outcome: None,
+            deadline: None,
             task: stray.id,
             number: stray.attempt,
             folder: stray.folder.clone(),

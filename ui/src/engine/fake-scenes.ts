@@ -1,7 +1,7 @@
 /** What the fake host holds: builders of tasks and requests, and whole scenes to look at. */
 import { EngineError } from './transport';
 import { FakeHost, type FakeScene } from './fake';
-import type { Progress, Request, Task, TaskDetail, TaskId, TaskState } from './types';
+import type { Progress, Request, Schedule, Task, TaskDetail, TaskId, TaskState } from './types';
 
 const MINUTE = 60_000;
 
@@ -10,11 +10,19 @@ export function aTask(id: TaskId, changes: Partial<Task> = {}): Task {
   return {
     ...{ id, kind: 'command', label: null, command: { type: 'shell', line: `make part-${id}` } },
     ...{ cwd: '/home/mika/work/harbour', output: 'terminal', session: null, parent: null },
-    ...{ timeout_ms: null, ask_first: false, attempt: 1, progress: null },
+    ...{ timeout_ms: null, ask_first: false, attempt: 1, progress: null, schedule: aSchedule() },
     ...{ state: { name: 'running' }, created_at: now - 5 * MINUTE, started_at: now - 4 * MINUTE },
     options: { grace_ms: null, keep_children: false, log_limit: null },
     condition: { paused: false, disk_full: false, prompt: null },
     ended_at: null,
+    ...changes,
+  };
+}
+
+export function aSchedule(changes: Partial<Schedule> = {}): Schedule {
+  return {
+    ...{ group: 'default', priority: 0, after: [], not_before: null, retry: null, uses: {} },
+    key: null,
     ...changes,
   };
 }
@@ -222,7 +230,14 @@ function details(): Map<TaskId, Partial<TaskDetail>> {
         attempts: [
           {
             ...{ number: 1, process: 48_213, started_at: at(4), exited_at: null, ended_at: null },
-            ...{ exit: null, peak_memory: null, cpu_ms: null, left: [] },
+            ...{
+              exit: null,
+              peak_memory: null,
+              cpu_ms: null,
+              left: [],
+              outcome: null,
+              log_path: '/home/mika/.local/share/nod/tasks/1-1/out.log',
+            },
           },
         ],
         environment: [
@@ -264,6 +279,7 @@ function details(): Map<TaskId, Partial<TaskDetail>> {
             },
             ...{ exit: { type: 'code', code: 2 }, peak_memory: 182_452_224, cpu_ms: 48_230 },
             left: ['watchman (40119): ended by SIGTERM'],
+            ...{ outcome: null, log_path: '/home/mika/.local/share/nod/tasks/2-1/out.log' },
           },
         ],
       },

@@ -12,6 +12,7 @@ import type {
   Event,
   EventChange,
   GiveAnswer,
+  Group,
   ListQuery,
   Progress,
   Reply,
@@ -40,6 +41,8 @@ export class FakeHost implements Transport {
   seq = 100;
   home = '/home/mika';
   findings: string[] = [];
+  groups: Group[] = [{ name: 'default', slots: 64, paused: false, running: 0, queued: 0 }];
+  config_error: string | null = null;
   /** How far the host's clock is ahead of the window's. */
   clockAhead = 0;
   /** What the next calls of a method are refused with. */
@@ -196,9 +199,17 @@ export class FakeHost implements Transport {
       case 'answer':
         return this.#once(call.params.operation, () => this.#answer(call.params));
       case 'hello':
+      case 'submit_many':
+      case 'cancel_many':
+      case 'edit':
+      case 'retry':
+      case 'remove':
+      case 'deadline':
+      case 'groups':
+      case 'change_group':
+      case 'watch':
       case 'subscribe':
       case 'follow_log':
-      case 'search_logs':
       case 'wait':
       case 'progress':
       case 'ask':
@@ -231,9 +242,9 @@ export class FakeHost implements Transport {
       counts[name] = (counts[name] ?? 0) + 1;
     }
     const requests = [...this.requests.values()].filter((request) => request.closure === null);
-    const { epoch, seq, home, findings } = this;
+    const { epoch, seq, home, findings, groups, config_error } = this;
     const [now, loosening] = [this.now(), null];
-    const rest = { counts, loosening, home, now, findings };
+    const rest = { counts, loosening, home, now, findings, groups, config_error };
     return { type: 'snapshot', epoch, seq, tasks, requests, ...rest };
   }
 
@@ -275,10 +286,14 @@ export class FakeHost implements Transport {
       condition: { paused: false, disk_full: false, prompt: null },
       ...{ output: submit.output, session: submit.session, parent: null, attempt: 1 },
       ...{ timeout_ms: submit.timeout_ms, ask_first: submit.ask_first, progress: null },
+      schedule: {
+        ...{ group: submit.scheduling.group ?? 'default', priority: 0, after: [], uses: {} },
+        ...{ not_before: null, retry: null, key: null },
+      },
       ...{ state: { name: 'running' }, created_at: this.now(), started_at: this.now() },
       ended_at: null,
     });
-    return { type: 'submitted', id };
+    return { type: 'submitted', id, known: false, note: null };
   }
 
   #runAgain(earlier: TaskId): Reply {
@@ -287,7 +302,7 @@ export class FakeHost implements Transport {
     const [created_at, started_at] = [this.now(), this.now()];
     const state: TaskState = { name: 'running' };
     this.setTask({ ...task, id, state, created_at, started_at, ended_at: null, progress: null });
-    return { type: 'submitted', id };
+    return { type: 'submitted', id, known: false, note: null };
   }
 
   #cancel(id: TaskId): Reply {

@@ -8,6 +8,8 @@
 import { SvelteMap } from 'svelte/reactivity';
 import type {
   Event,
+  EventChange,
+  Group,
   Progress,
   Request,
   RequestId,
@@ -36,6 +38,8 @@ export class TaskStore {
   #progressTimer: ReturnType<typeof setTimeout> | undefined;
   #home = $state('');
   #loosening = $state<Loosening | null>(null);
+  #groups = $state.raw<readonly Group[]>([]);
+  #configError = $state<string | null>(null);
   #seq = 0;
   #version = $state(0);
 
@@ -56,6 +60,15 @@ export class TaskStore {
 
   get home(): string {
     return this.#home;
+  }
+
+  get groups(): readonly Group[] {
+    return this.#groups;
+  }
+
+  /** What is wrong with the config file. */
+  get configError(): string | null {
+    return this.#configError;
   }
 
   get seq(): number {
@@ -93,6 +106,8 @@ export class TaskStore {
     replaceAll(this.#requests, snapshot.requests);
     this.#home = snapshot.home;
     this.#loosening = snapshot.loosening;
+    this.#groups = snapshot.groups;
+    this.#configError = snapshot.config_error;
     this.#seq = snapshot.seq;
     this.#version += 1;
   }
@@ -107,13 +122,36 @@ export class TaskStore {
       this.#applyProgress(change.id, change.progress);
       return 'applied';
     }
+    if (change.type === 'config') {
+      this.#configError = change.error;
+      return 'applied';
+    }
     if (event.seq <= this.#seq) return 'ignored';
     if (event.seq > this.#seq + 1) return 'missed';
     this.#seq = event.seq;
-    if (change.type === 'task') this.#applyTask(change.task);
-    else if (change.type === 'rules') this.#loosening = change.loosening;
-    else this.#applyRequest(change.request);
+    this.#applyStored(change);
     return 'applied';
+  }
+
+  #applyStored(change: Exclude<EventChange, { type: 'lagged' | 'progress' | 'config' }>): void {
+    switch (change.type) {
+      case 'task':
+        this.#applyTask(change.task);
+        break;
+      case 'request':
+        this.#applyRequest(change.request);
+        break;
+      case 'rules':
+        this.#loosening = change.loosening;
+        break;
+      case 'groups':
+        this.#groups = change.groups;
+        break;
+      case 'removed':
+        this.#tasks.delete(change.id);
+        this.#version += 1;
+        break;
+    }
   }
 
   #applyTask(task: Task): void {

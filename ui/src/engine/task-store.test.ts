@@ -15,6 +15,7 @@ function snapshot(changes: Partial<Snapshot> = {}): Snapshot {
       home: '/home/mika',
       findings: [],
     },
+    ...{ groups: [], config_error: null },
     now: Date.now(),
     ...changes,
   };

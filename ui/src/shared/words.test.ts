@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Outcome, TaskState } from '../engine/types';
+import type { Outcome, QueueReason, TaskState } from '../engine/types';
 import { barOf } from './bar';
 import { canCancel } from './cancelling';
-import { commandWords, stateExplanation, stateName, stateWords } from './words';
+import { commandWords, queueWords, stateExplanation, stateName, stateWords } from './words';
 
 const person = { type: 'person', surface: 'window' } as const;
 const ended = (outcome: Outcome): TaskState => ({ name: 'ended', outcome });
@@ -46,6 +46,24 @@ describe('the words of a state', () => {
   it.each(CASES)('%j is named %s and reads "%s"', (state, name, words) => {
     expect(stateName(state)).toBe(name);
     expect(stateWords(state)).toBe(words);
+  });
+
+  it('say what a queued task waits for', () => {
+    const words: [QueueReason, string][] = [
+      [{ type: 'dependency', tasks: [3, 4] }, 'It starts after task 3, 4.'],
+      [{ type: 'paused' }, 'Its group is paused.'],
+      [{ type: 'resource', name: 'gpu' }, 'It starts when gpu is free.'],
+      [
+        { type: 'cap', of: 'tasks of kind deploy' },
+        'It waits: as many tasks of kind deploy run as may at once.',
+      ],
+    ];
+    for (const [reason, expected] of words) {
+      expect(stateExplanation({ name: 'queued', reason })).toBe(expected);
+      expect(stateWords({ name: 'queued', reason })).toBe('Queued');
+    }
+    const until = new Date(2031, 0, 2, 18, 30).getTime();
+    expect(queueWords({ type: 'delay', until })).toContain('2031');
   });
 
   it('say why, where there is more to say', () => {

@@ -8,12 +8,14 @@ import type {
   ExitStatus,
   Failure,
   Outcome,
+  QueueReason,
   Source,
   StateName,
   StopCause,
   Task,
   TaskState,
 } from '../engine/types';
+import { shortDateTime } from './time';
 
 /** How a state looks: the colour and the sign of its badge. */
 export type Tone = 'idle' | 'busy' | 'held' | 'ask' | 'stop' | 'good' | 'bad' | 'gone';
@@ -75,7 +77,7 @@ export function taskExplanation({ state, condition }: Standing): string | null {
   return lines.length === 0 ? null : lines.join('\n');
 }
 
-function outcomeWords(outcome: Outcome): string {
+export function outcomeWords(outcome: Outcome): string {
   switch (outcome.type) {
     case 'succeeded':
       return 'Succeeded';
@@ -140,7 +142,7 @@ function outcomeTone(outcome: Outcome): Tone {
 export function stateExplanation(state: TaskState): string | null {
   switch (state.name) {
     case 'queued':
-      return state.reason.type === 'gate' ? null : 'It starts when a slot is free.';
+      return queueWords(state.reason);
     case 'starting':
     case 'running':
     case 'waiting':
@@ -149,6 +151,26 @@ export function stateExplanation(state: TaskState): string | null {
       return stopWords(state.cause);
     case 'ended':
       return outcomeExplanation(state.outcome);
+  }
+}
+
+/** Returns what a queued task waits for; nothing where a question says it. */
+export function queueWords(reason: QueueReason): string | null {
+  switch (reason.type) {
+    case 'gate':
+      return null;
+    case 'slot':
+      return 'It starts when a slot is free.';
+    case 'dependency':
+      return `It starts after task ${reason.tasks.join(', ')}.`;
+    case 'delay':
+      return `It starts ${shortDateTime(reason.until, Date.now())}.`;
+    case 'paused':
+      return 'Its group is paused.';
+    case 'resource':
+      return `It starts when ${reason.name} is free.`;
+    case 'cap':
+      return `It waits: as many ${reason.of} run as may at once.`;
   }
 }
 

@@ -122,7 +122,7 @@ fn follow_on(
                         return Ok(Ok(()));
                     }
                 }
-                Notification::Event(_) => {}
+                Notification::Event(_) | Notification::Watched(_) => {}
             },
             Incoming::Reply(reply) if matches!(*reply, Reply::LogEnded { .. }) => {
                 return Ok(Ok(()));

@@ -8,6 +8,7 @@ use nod_core::protocol::{Call, Reply};
 use super::submit::submitted;
 use crate::failure::Failure;
 use crate::host::Host;
+use crate::output;
 
 /// Submit a task once more, with the same command, folder and environment
 #[derive(Args)]
@@ -20,6 +21,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let call = Call::RunAgain { operation: new_operation()?, id: arguments.id };
     let reply = Host::find()?.call(&call)?;
-    let Reply::Submitted { id } = reply else { return Err(Failure::unexpected(&reply)) };
+    let Reply::Submitted { id, note, .. } = reply else { return Err(Failure::unexpected(&reply)) };
+    output::maybe_note(note.as_deref());
     submitted(id, &format!("task {} once more", arguments.id))
 }

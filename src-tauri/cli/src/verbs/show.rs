@@ -7,7 +7,7 @@ use nod_core::environment::{Change, EnvironmentChange};
 use nod_core::ids::{TaskId, Timestamp};
 use nod_core::protocol::{Attempt, Call, Reply, TaskDetail};
 use nod_core::request::Request;
-use nod_core::task::{ExitStatus, Task, TaskState, signal_name};
+use nod_core::task::{ExitStatus, PLAIN_KIND, Task, TaskState, signal_name};
 
 use super::list::now;
 use crate::failure::Failure;
@@ -44,6 +44,9 @@ fn render(detail: &TaskDetail, now: Timestamp) -> String {
     summary(&mut page, detail, now);
     for attempt in &detail.attempts {
         page.row(&format!("attempt {}", attempt.number), &attempt_words(attempt));
+        if attempt.number != detail.task.attempt {
+            page.row("its log", &attempt.log_path);
+        }
     }
     for change in &detail.environment {
         page.row("variable", &change_words(change));
@@ -67,12 +70,14 @@ fn summary(page: &mut Page, detail: &TaskDetail, now: Timestamp) {
     page.maybe("asks", task.condition.prompt.clone());
     page.maybe("stopping", stopping_words(&task.state));
     page.maybe("why", task.state.outcome().and_then(nod_core::task::Outcome::explanation));
+    page.maybe("waits", table::waits(task, now));
     page.maybe("label", task.label.clone());
     page.row("command", &task.command.display());
     page.row("folder", &task.cwd);
     page.maybe("session", task.session.as_ref().map(ToString::to_string));
     page.maybe("parent", task.parent.map(|parent| format!("task {parent}")));
     page.maybe("timeout", task.timeout_ms.map(duration::words));
+    schedule(page, task);
     page.maybe("progress", progress_words(task));
     page.row("submitted", &format!("{} ago", duration::words(now.since(task.created_at))));
     page.maybe("took", Some(table::elapsed(task, now)).filter(|words| !words.is_empty()));
@@ -91,6 +96,26 @@ fn stopping_words(state: &TaskState) -> Option<String> {
     let waits_for = stage.waits_for.join(", ");
     let parts = [&[format!("{}, waits for {waits_for}", stage.signal)], &stage.refused[..]];
     Some(parts.concat().join("; "))
+}
+
+/// Shows when the task may start, as far as that is not as usual.
+fn schedule(page: &mut Page, task: &Task) {
+    let it = &task.schedule;
+    page.maybe("kind", Some(task.kind.clone()).filter(|kind| kind != PLAIN_KIND));
+    page.maybe("key", it.key.clone());
+    page.row("group", &it.group);
+    page.maybe("priority", Some(it.priority.to_string()).filter(|_| it.priority != 0));
+    for dependency in &it.after {
+        let how = if dependency.any { "has ended" } else { "has succeeded" };
+        page.row("after", &format!("task {} {how}", dependency.task));
+    }
+    page.maybe(
+        "retries",
+        it.retry.map(|retry| format!("{} of {} left", retry.left, retry.retries)),
+    );
+    for (name, weight) in &it.uses {
+        page.row("uses", &format!("{weight} of {name}"));
+    }
 }
 
 fn attempt_words(attempt: &Attempt) -> String {
@@ -218,6 +243,8 @@ mod tests {
                 peak_memory: Some(3 << 20),
                 cpu_ms: Some(900),
                 left: vec!["sleep (4712)".into()],
+                outcome: None,
+                log_path: "/data/tasks/42-1/out.log".into(),
             }],
             requests: vec![question()],
             events: vec![StoredEvent {

@@ -1,5 +1,8 @@
-//! `nod submit`: a new task.
+//! `nod submit`: a new task, or many from a file.
 
+mod from_file;
+
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,11 +12,12 @@ use nod_client::new_operation;
 use nod_core::command::CommandLine;
 use nod_core::environment::{Environment, without_leaks};
 use nod_core::ids::{SessionId, TaskId};
-use nod_core::protocol::{Call, Reply, Submit};
+use nod_core::protocol::{Call, KindUse, Reply, Submit};
 use nod_core::task::{OutputMode, RunOptions};
 
 use crate::failure::Failure;
 use crate::host::Host;
+use crate::scheduling::Scheduled;
 use crate::text::fitted;
 use crate::{bytes, duration, exit, output};
 
@@ -63,19 +67,34 @@ pub(crate) struct Arguments {
     /// How much of the disk the output may take, such as 10MiB; 0 for all of it
     #[arg(long, value_name = "SIZE", value_parser = bytes::parse)]
     log_limit: Option<u64>,
+    #[command(flatten)]
+    scheduled: Scheduled,
+    /// A name of your own: while a task of this name and kind has not ended, it is returned
+    /// instead of a new one
+    #[arg(long)]
+    key: Option<String>,
+    /// A kind of the config file to make the task of
+    #[arg(long)]
+    kind: Option<String>,
+    /// A value for the kind, which becomes one word of its command; may be given again
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable, requires = "kind")]
+    set: Vec<(String, String)>,
+    /// Submit a task for each line of this file, a JSON object with the names of these options
+    /// and `command`; `-` is the standard input
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    from: Option<PathBuf>,
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    #[arg(
+        required_unless_present_any = ["kind", "from"],
+        trailing_var_arg = true,
+        value_name = "COMMAND"
+    )]
     command: Vec<OsString>,
 }
 
 impl Arguments {
     fn output(&self) -> OutputMode {
-        match (self.interactive, self.no_tty, self.direct) {
-            (true, _, _) => OutputMode::Interactive,
-            (_, true, _) => OutputMode::Pipe,
-            (_, _, true) => OutputMode::Direct,
-            (false, false, false) => OutputMode::Terminal,
-        }
+        output_mode(self.interactive, self.no_tty, self.direct)
     }
 
     fn options(&self) -> RunOptions {
@@ -87,14 +106,55 @@ impl Arguments {
     }
 }
 
+fn output_mode(interactive: bool, no_tty: bool, direct: bool) -> OutputMode {
+    match (interactive, no_tty, direct) {
+        (true, _, _) => OutputMode::Interactive,
+        (_, true, _) => OutputMode::Pipe,
+        (_, _, true) => OutputMode::Direct,
+        (false, false, false) => OutputMode::Terminal,
+    }
+}
+
 pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
+    if let Some(file) = &arguments.from {
+        return from_file::run(file);
+    }
+    let (submit, message) = wanted(arguments)?;
+    let reply = Host::find()?.call_for_task(&Call::Submit(Box::new(submit)))?;
+    let Reply::Submitted { id, known, note } = reply else {
+        return Err(Failure::unexpected(&reply));
+    };
+    output::maybe_note(note.as_deref());
+    if known { there_already(id) } else { submitted(id, &message) }
+}
+
+/// Returns what the arguments ask for, and what to say of it.
+fn wanted(arguments: Arguments) -> Result<(Submit, String), Failure> {
     let (output, options) = (arguments.output(), arguments.options());
-    let command = command_line(arguments.command)?;
+    let words = arguments.command;
+    let (command, running) = match &arguments.kind {
+        // They fill the place that the kind has for them.
+        Some(kind) => {
+            let argv = words.into_iter().map(|word| utf8("a word of the command", word));
+            (CommandLine::Argv { argv: argv.collect::<Result<_, _>>()? }, format!("kind {kind}"))
+        }
+        None => {
+            let command = command_line(words)?;
+            let running = format!("`{}`", fitted(&command.display(), LONGEST_QUOTE));
+            (command, running)
+        }
+    };
     let message = if arguments.ask_first {
         "waiting for approval in the Nod window".to_owned()
     } else {
-        format!("running `{}`", fitted(&command.display(), LONGEST_QUOTE))
+        format!("running {running}")
     };
+    let mut scheduling = arguments.scheduled.scheduling()?;
+    scheduling.key = arguments.key;
+    scheduling.kind = arguments.kind.map(|name| KindUse {
+        name,
+        values: arguments.set.into_iter().collect::<BTreeMap<_, _>>(),
+    });
     let submit = Submit {
         operation: new_operation()?,
         command,
@@ -107,10 +167,19 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
         options,
         timeout_ms: arguments.timeout.map(duration::in_milliseconds),
         ask_first: arguments.ask_first,
+        scheduling,
     };
-    let reply = Host::find()?.call_for_task(&Call::Submit(Box::new(submit)))?;
-    let Reply::Submitted { id } = reply else { return Err(Failure::unexpected(&reply)) };
-    submitted(id, &message)
+    Ok((submit, message))
+}
+
+/// Prints that the task of this key is there already.
+fn there_already(id: TaskId) -> Result<u8, Failure> {
+    output::json(&serde_json::json!({
+        "task_id": id,
+        "status": "exists",
+        "message": "a task with this key has not ended",
+    }))?;
+    Ok(exit::OK)
 }
 
 /// Prints that there is a new task.
@@ -123,13 +192,14 @@ pub(super) fn submitted(id: TaskId, message: &str) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-fn command_line(words: Vec<OsString>) -> Result<CommandLine, Failure> {
+pub(super) fn command_line(words: Vec<OsString>) -> Result<CommandLine, Failure> {
     let words = words.into_iter().map(|word| utf8("a word of the command", word));
     Ok(CommandLine::from_words(words.collect::<Result<_, _>>()?)?)
 }
 
 /// Returns the absolute path of `given`, which must be a folder.
-fn folder(given: &Path) -> Result<String, Failure> {
+pub(super) fn folder(given: impl AsRef<Path>) -> Result<String, Failure> {
+    let given = given.as_ref();
     let failed = |source| Failure::Folder { path: given.to_owned(), source };
     let path = given.canonicalize().map_err(failed)?;
     if !path.metadata().map_err(failed)?.is_dir() {

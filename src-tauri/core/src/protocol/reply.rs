@@ -3,15 +3,15 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::LogPlace;
 use crate::access::Actor;
 use crate::environment::EnvironmentChange;
 use crate::guard::Loosening;
 use crate::ids::{AttemptNumber, EventNumber, RequestId, TaskId, Timestamp};
 use crate::progress::Progress;
+use crate::protocol::{ErrorReply, Group};
 use crate::request::{Answer, Closure, Request, Shown};
 use crate::rule::{Rule, RuleId};
-use crate::task::{ExitStatus, StateName, Task};
+use crate::task::{ExitStatus, Outcome, StateName, Task};
 
 /// What a host replies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
@@ -20,6 +20,17 @@ pub enum Reply {
     Welcome(Welcome),
     Submitted {
         id: TaskId,
+        /// An unfinished task of the same kind has the key already: this is that one.
+        #[serde(default)]
+        known: bool,
+        /// What a person should know, such as a config file that cannot be read.
+        #[serde(default)]
+        note: Option<String>,
+    },
+    /// What came of each of many, in their order.
+    SubmittedMany {
+        results: Vec<SubmitResult>,
+        note: Option<String>,
     },
     Tasks(Page),
     Task(Box<TaskDetail>),
@@ -29,7 +40,6 @@ pub enum Reply {
         seq: EventNumber,
     },
     Log(LogPart),
-    Matches(LogMatches),
     /// The log was followed to its end.
     LogEnded {
         size: u64,
@@ -41,9 +51,17 @@ pub enum Reply {
     Cancelling {
         task: Box<Task>,
     },
-    /// The task as it is after a change of it.
+    /// How many tasks a cancel of many met.
+    Cancelled {
+        count: u64,
+    },
+    /// The task as it is after a change.
     Changed {
         task: Box<Task>,
+    },
+    Groups {
+        groups: Vec<Group>,
+        note: Option<String>,
     },
     Closed {
         request: RequestId,
@@ -53,6 +71,14 @@ pub enum Reply {
     Rules(RuleList),
     Preview(RulePreview),
     Done,
+}
+
+/// What came of one of many new tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum SubmitResult {
+    Submitted { id: TaskId, known: bool },
+    Refused { error: ErrorReply },
 }
 
 /// Who the host is.
@@ -106,11 +132,15 @@ pub struct Attempt {
     pub exited_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub exit: Option<ExitStatus>,
+    /// What came of it; nothing while it lasts.
+    pub outcome: Option<Outcome>,
     /// In bytes.
     pub peak_memory: Option<u64>,
     pub cpu_ms: Option<u64>,
     /// Processes that were left behind, and what became of them.
     pub left: Vec<String>,
+    /// All that it printed.
+    pub log_path: String,
 }
 
 /// An event as the history keeps it.
@@ -124,6 +154,19 @@ pub struct StoredEvent {
     pub detail: Option<String>,
 }
 
+/// An event as those see it who watch all of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct WatchedEvent {
+    pub seq: EventNumber,
+    pub at: Timestamp,
+    /// Nothing where it concerns no single task.
+    pub task_id: Option<TaskId>,
+    /// What happened, such as `submitted`, `running` or `request_opened`.
+    pub event: String,
+    /// More of it, for a person.
+    pub detail: Option<String>,
+}
+
 /// Everything a window shows at first, at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Snapshot {
@@ -132,6 +175,9 @@ pub struct Snapshot {
     pub seq: EventNumber,
     /// Every unfinished task, and the last ones that ended; newest first.
     pub tasks: Vec<Task>,
+    pub groups: Vec<Group>,
+    /// What is wrong with the config file, of which the last good version is in force.
+    pub config_error: Option<String>,
     /// Every open request, oldest first.
     pub requests: Vec<Request>,
     /// How many tasks there are in each state.
@@ -157,23 +203,6 @@ pub struct LogPart {
     pub size: u64,
 }
 
-/// Lines that were found in the output of tasks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
-pub struct LogMatches {
-    pub matches: Vec<LogMatch>,
-    /// What to give as `after` to go on; nothing when everything was looked through.
-    pub next: Option<LogPlace>,
-}
-
-/// A line that was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
-pub struct LogMatch {
-    /// Where the line begins.
-    pub place: LogPlace,
-    /// The line without escape sequences, or as much of it as is around the match.
-    pub text: String,
-}
-
 /// Something that changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Event {
@@ -192,6 +221,12 @@ pub enum EventChange {
     Request { request: Box<Request> },
     /// The rules changed, or what waits to be confirmed.
     Rules { loosening: Option<Loosening> },
+    /// The task is no longer in the history.
+    Removed { id: TaskId },
+    /// A group was changed.
+    Groups { groups: Vec<Group> },
+    /// What is wrong with the config file, or that nothing is any more. Takes no number.
+    Config { error: Option<String> },
     /// Takes no number: it is not stored as an event.
     Progress { id: TaskId, progress: Option<Progress> },
     /// Events were dropped because this subscriber was too slow: ask for a snapshot.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, ErrorCode, ErrorReply, Event, LogPart, Reply};
+use super::{Call, ErrorCode, ErrorReply, Event, LogPart, Reply, WatchedEvent};
 use crate::question::FieldError;
 
 /// A call on the wire.
@@ -41,6 +41,7 @@ pub enum HostMessage {
 pub enum Notification {
     Event(Event),
     Log(LogPart),
+    Watched(WatchedEvent),
 }
 
 /// An error as JSON-RPC wants it: a number, a text, and ours as data.

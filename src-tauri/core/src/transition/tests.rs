@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::access::Surface;
-use crate::ids::{AttemptNumber, TaskId, Timestamp};
+use crate::ids::AttemptNumber;
 use crate::shim::SHIM_PROTOCOL;
 
 const PERSON: Actor = Actor::Person { surface: Surface::Window };
@@ -234,6 +234,51 @@ fn what_means_nothing_in_a_state_is_rejected() {
     }
 }
 
+fn any_reason() -> impl Strategy<Value = QueueReason> {
+    prop_oneof![
+        Just(QueueReason::Slot),
+        (1..4_i64).prop_map(|request| QueueReason::Gate { request: RequestId(request) }),
+        Just(QueueReason::Dependency { tasks: BTreeSet::from([TaskId(9)]) }),
+        Just(QueueReason::Delay { until: Timestamp(5) }),
+        Just(QueueReason::Paused),
+        Just(QueueReason::Resource { name: "gpu".into() }),
+        Just(QueueReason::Cap { of: "tasks of kind deploy".into() }),
+    ]
+}
+
+fn any_state() -> impl Strategy<Value = TaskState> {
+    prop_oneof![
+        any_reason().prop_map(|reason| TaskState::Queued { reason }),
+        Just(TaskState::Starting),
+        Just(TaskState::Running),
+        Just(waiting([1])),
+        Just(waiting([1, 2])),
+        Just(cancelling()),
+        Just(stopping_for(StopCause::TimedOut)),
+        Just(stopping_for(StopCause::LeftProcesses)),
+        Just(ended(Outcome::Succeeded)),
+        Just(ended(Outcome::TimedOut)),
+    ]
+}
+
+fn any_again() -> impl Strategy<Value = Option<Again>> {
+    let some = |(when_failed, when_lost)| Some(Again { at: Timestamp(7), when_failed, when_lost });
+    prop_oneof![Just(None), any::<(bool, bool)>().prop_map(some)]
+}
+
+/// What the dispatcher does with each input.
+fn transition_with_retry(
+    state: &TaskState,
+    input: Input,
+    again: Option<Again>,
+) -> Result<Next, Rejected> {
+    let (next, effects) = transition(state, input)?;
+    // No try, nothing to try again.
+    let again = again.filter(|_| state.holds_slot());
+    let retried = again.and_then(|again| retried(&next, again));
+    Ok((retried.unwrap_or(next), effects))
+}
+
 fn any_input() -> impl Strategy<Value = Input> {
     let request = (1..4_i64).prop_map(RequestId);
     let cause = prop_oneof![
@@ -248,6 +293,8 @@ fn any_input() -> impl Strategy<Value = Input> {
     ];
     prop_oneof![
         Just(Input::Admitted),
+        any_reason().prop_map(|reason| Input::Requeued { reason }),
+        Just(Input::DependencyFailed { task: TaskId(9) }),
         request.clone().prop_map(|request| Input::GateOpened { request }),
         request.clone().prop_map(|request| Input::GateShut { request, denial: denied() }),
         Just(Input::Started),
@@ -265,15 +312,15 @@ fn any_input() -> impl Strategy<Value = Input> {
 
 proptest! {
     #[test]
-    fn any_sequence_of_inputs_enters_at_most_one_terminal_state(
-        gate in any::<bool>(),
-        inputs in proptest::collection::vec(any_input(), 0..60),
+    fn from_any_state_any_sequence_of_inputs_enters_at_most_one_terminal_state(
+        first in any_state(),
+        inputs in proptest::collection::vec((any_input(), any_again()), 0..60),
     ) {
-        let mut state = if gate { gated(1) } else { queued_for_slot() };
+        let mut state = first;
         let mut ends = 0;
-        for input in inputs {
+        for (input, again) in inputs {
             let before = state.clone();
-            let Ok((next, effects)) = transition(&state, input) else { continue };
+            let Ok((next, effects)) = transition_with_retry(&state, input, again) else { continue };
             prop_assert!(before.outcome().is_none(), "left {before:?}");
             ends += usize::from(next.outcome().is_some());
             if let TaskState::Waiting { open } = &next {
@@ -281,15 +328,94 @@ proptest! {
             }
             // A process is only ever started from the queue, and always enters `starting`.
             let starts = effects.contains(&Effect::Start);
-            prop_assert_eq!(starts, before == queued_for_slot() && next == TaskState::Starting);
+            let was_ready = matches!(
+                &before,
+                TaskState::Queued { reason } if reason.is_ready()
+            );
+            prop_assert!(!starts || (was_ready && next == TaskState::Starting));
+            prop_assert_eq!(starts, !before.holds_slot() && next.holds_slot());
             // Whatever questions a task had are closed once it can no longer hear.
             if let TaskState::Waiting { open } = &before {
                 let deaf = !matches!(next, TaskState::Waiting { .. } | TaskState::Running);
                 let withdrawn = effects.contains(&Effect::Withdraw { requests: open.clone() });
                 prop_assert_eq!(deaf, withdrawn);
             }
+            // A try that is over is acknowledged, swept, or never was; also where another follows.
+            let is_over = before.holds_slot() && !next.holds_slot();
+            let settled = effects.contains(&Effect::Acknowledge) || effects.contains(&Effect::Sweep);
+            prop_assert!(!settled || is_over);
             state = next;
         }
         prop_assert!(ends <= 1);
     }
+}
+
+#[test]
+fn a_try_that_came_to_nothing_is_followed_by_another() {
+    let at = Timestamp(7);
+    let delayed = || TaskState::Queued { reason: QueueReason::Delay { until: at } };
+    let failed = |failure| ended(Outcome::Failed { failure });
+    let late = report(Some(ExitStatus::Signal { signal: 9 }), true);
+    let lost = || Input::Vanished { why: "killed".into() };
+    let cases = [
+        ("a failure", TaskState::Running, exited(2), false, delayed()),
+        ("a timeout", TaskState::Running, Input::Finished { report: late }, false, delayed()),
+        (
+            "no start",
+            TaskState::Starting,
+            Input::StartFailed { error: spawn_error() },
+            false,
+            delayed(),
+        ),
+        ("a success stays", TaskState::Running, exited(0), false, ended(Outcome::Succeeded)),
+        (
+            "a cancel stays",
+            cancelling(),
+            stopped_with(1),
+            true,
+            ended(Outcome::Cancelled { by: PERSON }),
+        ),
+        (
+            "lost stays",
+            TaskState::Running,
+            lost(),
+            false,
+            ended(Outcome::Lost { why: "killed".into() }),
+        ),
+        ("lost, where that was asked for", TaskState::Running, lost(), true, delayed()),
+    ];
+    for (name, from, input, when_lost, expected) in cases {
+        let again = Some(Again { at, when_failed: true, when_lost });
+        let (next, _) = transition_with_retry(&from, input, again).unwrap();
+        assert_eq!(next, expected, "{name}");
+    }
+    let (next, _) = transition_with_retry(&TaskState::Running, exited(2), None).unwrap();
+    assert_eq!(next, failed(Failure::Exit { code: 2 }), "without another try");
+}
+
+#[test]
+fn what_holds_a_task_back_can_change_while_it_is_queued() {
+    let paused = || TaskState::Queued { reason: QueueReason::Paused };
+    let requeued = |reason| Input::Requeued { reason };
+    let gate = |request| QueueReason::Gate { request: RequestId(request) };
+    let failed = || Input::DependencyFailed { task: TaskId(3) };
+    let skipped = || ended(Outcome::Skipped { dependency: TaskId(3) });
+    check([
+        ("its group is paused", queued_for_slot(), requeued(QueueReason::Paused), paused()),
+        ("it is asked about", queued_for_slot(), requeued(gate(1)), gated(1)),
+        ("it is asked about anew", gated(1), requeued(gate(2)), gated(2)),
+        ("a dependency failed", queued_for_slot(), failed(), skipped()),
+        ("also behind a gate", gated(1), failed(), skipped()),
+    ]);
+    for (from, input) in [
+        (gated(1), requeued(QueueReason::Slot)),
+        (TaskState::Queued { reason: QueueReason::Delay { until: Timestamp(9) } }, Input::Admitted),
+        (TaskState::Running, requeued(QueueReason::Slot)),
+        (TaskState::Running, failed()),
+    ] {
+        assert!(transition(&from, input.clone()).is_err(), "{from:?} {input:?}");
+    }
+    let (_, effects) = transition(&gated(1), requeued(gate(2))).unwrap();
+    let requests = BTreeSet::from([RequestId(1)]);
+    assert_eq!(effects, [Effect::Withdraw { requests }], "the older question is withdrawn");
 }

@@ -1,20 +1,16 @@
 //! Deciding on what callers want.
 
 use nod_core::access::Actor;
-use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId};
+use nod_core::ids::{OperationId, RequestId, TaskId};
 use nod_core::progress::Progress;
-use nod_core::protocol::{EventChange, Reply};
-use nod_core::task::{PLAIN_KIND, QueueReason, Task, TaskState};
+use nod_core::protocol::Reply;
 use nod_core::transition::Input;
 
 use super::Dispatcher;
-use super::live::LiveTask;
-use super::message::{Change, Incoming, NewEnvironment, NewTask, ReplyTo};
-use super::questions::gate_request;
+use super::message::{Change, Incoming, ReplyTo};
 use super::turn::Turn;
 use crate::error::EngineError;
-use crate::guards::Gate;
-use crate::store::{OperationResult, RequestRow, TaskRow};
+use crate::store::OperationResult;
 
 /// What a decision says to its caller: now, or later when a question is closed.
 pub(super) enum Said {
@@ -27,7 +23,10 @@ impl Dispatcher {
     pub(super) fn decide_call(&mut self, incoming: Incoming, turn: &mut Turn) {
         let Incoming { actor, change, reply } = incoming;
         let said = match change {
-            Change::Submit(new) => self.submit(&actor, *new, turn),
+            Change::Submit(new) => self
+                .submit(&actor, *new, turn)
+                .map(|(id, known)| Said::Now(Reply::Submitted { id, known, note: None })),
+            Change::SubmitMany(all) => Ok(Said::Now(self.submit_many(&actor, all, turn))),
             Change::Cancel { operation, id } => self.cancel(actor, operation, id, turn),
             Change::Pause { operation, id, paused } => self.pause(operation, id, paused, turn),
             Change::Input(typed) => self.type_in(&actor, typed, turn),
@@ -43,6 +42,21 @@ impl Dispatcher {
             Change::ConfirmLoosening(operation, shown) => {
                 self.confirm_loosening(actor, operation, &shown, turn)
             }
+            Change::CancelMany { operation, which } => {
+                self.cancel_many(&actor, operation, &which, turn)
+            }
+            Change::Edit(edit) => self.edit(&actor, *edit, turn),
+            Change::Retry { operation, id } => self.retry(&actor, operation, id, turn),
+            Change::Remove { operation, id, session } => {
+                self.remove(&actor, operation, (id, session), turn)
+            }
+            Change::Deadline { operation, id, timeout_ms } => {
+                self.move_deadline(operation, id, timeout_ms, turn)
+            }
+            Change::Groups => Ok(Said::Now(Reply::Groups { groups: self.groups(), note: None })),
+            Change::Group { operation, name, change } => {
+                self.change_group(operation, name, change, turn)
+            }
         };
         self.say(said, reply, turn);
     }
@@ -54,111 +68,6 @@ impl Dispatcher {
             Ok(Said::OnEnd(id)) => self.waiters.ends.entry(id).or_default().push(reply),
             Err(error) => turn.replies.push((reply, Err(error))),
         }
-    }
-
-    fn submit(
-        &mut self,
-        actor: &Actor,
-        new: NewTask,
-        turn: &mut Turn,
-    ) -> Result<Said, EngineError> {
-        match self.operation(&new.operation)? {
-            Some(OperationResult::Submitted { id }) => {
-                return Ok(Said::Now(Reply::Submitted { id }));
-            }
-            Some(_) => return Err(EngineError::OperationReused(new.operation.0)),
-            None => {}
-        }
-        if let Actor::Task { id } = actor
-            && self.live.task(*id).is_none()
-        {
-            // Its token died with it; only the connection is still there.
-            return Err(EngineError::TaskNotFound(*id));
-        }
-        let id = self.live.next_task();
-        turn.begun.push(id);
-        let operation = new.operation.clone();
-        let live = self.new_task(id, actor, new, turn);
-        let mut live = live;
-        let because = self.asks_first(&mut live, actor, turn);
-        let gate =
-            because.map(|why| gate_request(&live, actor, self.live.next_request(), why, turn));
-        if let Some(gate) = &gate {
-            live.row.task.state =
-                TaskState::Queued { reason: QueueReason::Gate { request: gate.id } };
-        }
-        let task = Box::new(live.task().clone());
-        self.live.put_task(live);
-        turn.event(&mut self.live, id, ("submitted", None), EventChange::Task { task });
-        if let Some(gate) = gate {
-            self.open_request(RequestRow { request: gate, operation: None }, turn);
-        }
-        turn.operation(&mut self.live, operation, OperationResult::Submitted { id });
-        turn.durable = true;
-        Ok(Said::Now(Reply::Submitted { id }))
-    }
-
-    /// Returns whether a person is asked before the task starts, and for which rule's sake if for one.
-    fn asks_first(
-        &self,
-        live: &mut LiveTask,
-        actor: &Actor,
-        turn: &mut Turn,
-    ) -> Option<Option<String>> {
-        if live.task().ask_first {
-            return Some(None);
-        }
-        match self.gate_of(live, turn) {
-            Gate::Open => None,
-            Gate::Asks(rule) => {
-                live.row.task.ask_first = true;
-                Some(Some(rule))
-            }
-            Gate::Passes(rule) => {
-                self.note_pass(live.task().id, actor, rule, turn);
-                None
-            }
-        }
-    }
-
-    fn new_task(&self, id: TaskId, actor: &Actor, new: NewTask, turn: &mut Turn) -> LiveTask {
-        let digest = new.environment.digest().to_vec();
-        let plain = match new.environment {
-            NewEnvironment::Given { sealed, plain } => {
-                turn.environment(sealed);
-                Some(plain)
-            }
-            NewEnvironment::Kept { .. } => None,
-        };
-        let parent = match actor {
-            Actor::Task { id } => self.live.task(*id),
-            Actor::Person { .. } | Actor::Peer { .. } | Actor::Host => None,
-        };
-        // A task's children are for the conversation that the task is for.
-        let session = parent.and_then(|parent| parent.task().session.clone()).or(new.session);
-        let task = Task {
-            id,
-            kind: PLAIN_KIND.to_owned(),
-            label: new.label,
-            command: new.command,
-            cwd: new.cwd,
-            output: new.output,
-            options: new.options,
-            condition: Default::default(),
-            session,
-            parent: parent.map(|parent| parent.task().id),
-            timeout_ms: new.timeout_ms,
-            ask_first: new.ask_first,
-            attempt: AttemptNumber::FIRST,
-            state: TaskState::Queued { reason: QueueReason::Slot },
-            progress: None,
-            created_at: turn.now,
-            started_at: None,
-            ended_at: None,
-        };
-        let environment_changes = new.environment_changes;
-        let row = TaskRow { task, environment: digest, environment_changes };
-        LiveTask { row, attempt: None, environment: plain }
     }
 
     fn cancel(

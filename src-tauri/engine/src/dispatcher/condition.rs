@@ -105,7 +105,7 @@ impl Dispatcher {
     }
 
     /// Tells a shim something that its build must know of.
-    fn order(
+    pub(super) fn order(
         &self,
         id: TaskId,
         attempt: AttemptNumber,

@@ -13,6 +13,7 @@ use super::Dispatcher;
 use super::calls::Said;
 use super::live::LiveTask;
 use super::turn::Turn;
+use crate::config::Config;
 use crate::error::EngineError;
 use crate::guards::{Gate, RuleBook};
 use crate::store::{OperationResult, RuleChange};
@@ -134,6 +135,23 @@ impl Dispatcher {
         turn.durable = true;
         debug_assert_eq!(settled(&book.held, &book.wanted).0, book.held);
         self.settle(turn, vec![]);
+    }
+
+    /// Takes in what a changed config file says of who must be asked: what asks for more holds at
+    /// once, what asks for less waits for the person.
+    pub(super) fn settle_guards_of(&mut self, config: &Config, turn: &mut Turn) {
+        let wanted = config.guards();
+        let mut book = RuleBook::clone(&self.rule_book(turn));
+        if wanted == book.wanted {
+            return;
+        }
+        let (held, loosening) = settled(&book.held, &wanted);
+        (book.held, book.wanted, book.loosening) = (held, wanted, loosening);
+        turn.rule(RuleChange::Held(book.held.clone()));
+        let change = EventChange::Rules { loosening: book.loosening.clone() };
+        turn.event(&mut self.live, None::<TaskId>, ("rules", None), change);
+        turn.rules = Some(Arc::new(book));
+        turn.durable = true;
     }
 
     /// Returns the rules as they are within this turn.

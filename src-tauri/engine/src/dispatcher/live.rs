@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use nod_core::environment::Environment;
-use nod_core::ids::{EventNumber, OperationId, RequestId, TaskId, Timestamp};
+use nod_core::ids::{AttemptNumber, EventNumber, OperationId, RequestId, TaskId, Timestamp};
 use nod_core::request::{Origin, Request};
-use nod_core::task::{QueueReason, Task, TaskState};
+use nod_core::schedule::{Limits, Queue};
+use nod_core::task::{QueueReason, Task};
 
-use crate::store::{AttemptRow, OperationResult, RequestRow, TaskRow};
+use super::index::{Index, need, standing};
+use crate::store::{AttemptRow, GroupRow, OperationResult, RequestRow, TaskRow};
 
 /// An unfinished task.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +27,14 @@ pub(crate) struct LiveTask {
 impl LiveTask {
     pub(crate) fn task(&self) -> &Task {
         &self.row.task
+    }
+
+    /// Returns the number of the try that would start next.
+    pub(crate) fn next_attempt(&self) -> AttemptNumber {
+        match &self.attempt {
+            Some(earlier) => AttemptNumber(earlier.number.0 + 1),
+            None => AttemptNumber::FIRST,
+        }
     }
 }
 
@@ -40,10 +50,12 @@ pub(crate) struct Live {
     tasks: BTreeMap<TaskId, LiveTask>,
     requests: BTreeMap<RequestId, RequestRow>,
     operations: Operations,
-    /// Queued for nothing but a slot.
-    ready: BTreeSet<TaskId>,
-    /// How many tasks hold a slot.
-    taken: usize,
+    /// The tasks that wait for room, and those that have it.
+    queue: Queue,
+    /// What was said of groups beside the config file.
+    groups: BTreeMap<String, GroupRow>,
+    index: Index,
+    removed: Vec<TaskId>,
     expiries: BTreeSet<(Timestamp, RequestId)>,
     /// The open questions of programs that are no tasks.
     of_programs: BTreeSet<RequestId>,
@@ -90,6 +102,7 @@ struct Undo {
     requests: BTreeMap<RequestId, Option<RequestRow>>,
     operations: Vec<OperationId>,
     last: Option<Numbers>,
+    groups: Option<BTreeMap<String, GroupRow>>,
 }
 
 /// A task that the turn touched, before and after.
@@ -107,8 +120,10 @@ impl Live {
             tasks: BTreeMap::new(),
             requests: BTreeMap::new(),
             operations: Operations::new(operations),
-            ready: BTreeSet::new(),
-            taken: 0,
+            queue: Queue::default(),
+            groups: BTreeMap::new(),
+            index: Index::default(),
+            removed: vec![],
             expiries: BTreeSet::new(),
             of_programs: BTreeSet::new(),
             last,
@@ -134,12 +149,75 @@ impl Live {
         self.operations.forgot
     }
 
-    pub(crate) fn ready(&self) -> impl Iterator<Item = TaskId> {
-        self.ready.iter().copied()
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = &LiveTask> {
+        self.tasks.values()
     }
 
-    pub(crate) fn taken(&self) -> usize {
-        self.taken
+    pub(crate) fn queue(&mut self) -> &mut Queue {
+        &mut self.queue
+    }
+
+    /// Returns why a task waits for room.
+    pub(crate) fn queue_reason(&self, id: TaskId) -> Option<QueueReason> {
+        self.queue.reason(id)
+    }
+
+    pub(crate) fn running_in(&self, group: &str) -> u64 {
+        self.queue.running_in(group)
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        self.queue.limits()
+    }
+
+    /// Makes the queue anew, with other limits.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.queue = Queue::new(limits);
+        for (id, task) in &self.tasks {
+            self.queue.set(*id, standing(task.task()).map(|it| (it, need(task.task()))));
+        }
+    }
+
+    pub(crate) fn groups(&self) -> &BTreeMap<String, GroupRow> {
+        &self.groups
+    }
+
+    /// Takes in what an earlier host stored of groups.
+    pub(crate) fn restore_groups(&mut self, rows: Vec<GroupRow>) {
+        self.groups = rows.into_iter().map(|row| (row.name.clone(), row)).collect();
+    }
+
+    pub(crate) fn put_groups(&mut self, groups: BTreeMap<String, GroupRow>) {
+        let before = std::mem::replace(&mut self.groups, groups);
+        self.undo.groups.get_or_insert(before);
+    }
+
+    /// Returns all that was said of groups, where the turn changed it.
+    pub(crate) fn touched_groups(&self) -> Option<Vec<GroupRow>> {
+        self.undo.groups.as_ref().map(|_| self.groups.values().cloned().collect())
+    }
+
+    /// Returns the queued tasks that come after this one.
+    pub(crate) fn dependents(&self, id: TaskId) -> Vec<TaskId> {
+        self.index.dependents(id)
+    }
+
+    /// Returns the queued task whose time comes first.
+    pub(crate) fn first_delay(&self) -> Option<(Timestamp, TaskId)> {
+        self.index.first_delay()
+    }
+
+    /// Returns the unfinished task of a kind that has the key.
+    pub(crate) fn keyed(&self, kind: &str, key: &str) -> Option<TaskId> {
+        self.index.keyed(kind, key)
+    }
+
+    pub(crate) fn remove(&mut self, id: TaskId) {
+        self.removed.push(id);
+    }
+
+    pub(crate) fn removed(&self) -> &[TaskId] {
+        &self.removed
     }
 
     /// Returns the open question that runs out first.
@@ -229,6 +307,7 @@ impl Live {
     /// Makes the turn's changes final; what has ended is forgotten.
     pub(crate) fn keep(&mut self) {
         let undo = std::mem::take(&mut self.undo);
+        self.removed.clear();
         for id in undo.tasks.into_keys() {
             if self.tasks.get(&id).is_some_and(|task| task.task().state.outcome().is_some()) {
                 self.replace_task(id, None);
@@ -244,6 +323,10 @@ impl Live {
     /// Takes the turn's changes back.
     pub(crate) fn undo(&mut self) {
         let undo = std::mem::take(&mut self.undo);
+        self.removed.clear();
+        if let Some(groups) = undo.groups {
+            self.groups = groups;
+        }
         for (id, before) in undo.tasks {
             self.replace_task(id, before);
         }
@@ -263,21 +346,25 @@ impl Live {
     }
 
     fn replace_task(&mut self, id: TaskId, task: Option<LiveTask>) -> Option<LiveTask> {
-        let is_ready = |task: &LiveTask| {
-            matches!(task.task().state, TaskState::Queued { reason: QueueReason::Slot })
-        };
-        if task.as_ref().is_some_and(is_ready) {
-            self.ready.insert(id);
-        } else {
-            self.ready.remove(&id);
-        }
-        self.taken += usize::from(task.as_ref().is_some_and(|task| task.task().state.holds_slot()));
         let before = match task {
             Some(task) => self.tasks.insert(id, task),
             None => self.tasks.remove(&id),
         };
-        self.taken -=
-            usize::from(before.as_ref().is_some_and(|task| task.task().state.holds_slot()));
+        let after = self.tasks.get(&id).map(LiveTask::task);
+        let was = before.as_ref().map(LiveTask::task);
+        let same = |(was, after): (&Task, &Task)| {
+            was.state == after.state && was.schedule == after.schedule
+        };
+        if !was.zip(after).is_some_and(same) {
+            let place = after.and_then(|task| Some((standing(task)?, need(task))));
+            self.queue.set(id, place);
+            if let Some(was) = was {
+                self.index.remove(was);
+            }
+            if let Some(after) = after {
+                self.index.insert(after);
+            }
+        }
         before
     }
 

@@ -7,12 +7,14 @@ use nod_core::command::CommandLine;
 use nod_core::environment::{Environment, EnvironmentChange};
 use nod_core::ids::{AttemptNumber, OperationId, SessionId, TaskId, Timestamp};
 use nod_core::progress::Progress;
-use nod_core::protocol::{Ask, GiveAnswer, Reply, TypeIn};
+use nod_core::protocol::{Ask, Edit, GiveAnswer, GroupChange, Reply, TypeIn, Which};
 use nod_core::rule::{Rule, RuleId};
+use nod_core::schedule::Schedule;
 use nod_core::shim::{ProcessIdentity, Report, ShimStop, Status};
 use nod_core::task::{ExitStatus, OutputMode, RunOptions, SpawnError, StopStage};
 use tokio::sync::oneshot;
 
+use crate::config::Config;
 use crate::error::EngineError;
 use crate::store::SealedEnvironment;
 
@@ -23,10 +25,8 @@ pub(crate) enum Message {
     Shim(TaskId, AttemptNumber, Said),
     /// The process that asked is gone, so nobody waits for the answer.
     AskerGone(OperationId),
-    /// Ended tasks that are not to be kept.
-    Prune(Vec<TaskId>),
-    /// Folders of removed tasks that are gone.
-    Swept(Vec<String>),
+    /// Another configuration is in force, or something else is wrong with its file.
+    Config(Arc<Config>, Option<String>),
     /// The host is to end; the tasks go on.
     Stop,
 }
@@ -51,6 +51,8 @@ pub(crate) type ReplyTo = oneshot::Sender<Result<Reply, EngineError>>;
 #[derive(Debug)]
 pub(crate) enum Change {
     Submit(Box<NewTask>),
+    /// In their order, those included that were refused before they came here.
+    SubmitMany(Vec<Result<NewTask, EngineError>>),
     Cancel {
         operation: OperationId,
         id: TaskId,
@@ -79,6 +81,31 @@ pub(crate) enum Change {
     RevokeRule(OperationId, RuleId),
     /// With the hash of what the person saw.
     ConfirmLoosening(OperationId, String),
+    CancelMany {
+        operation: OperationId,
+        which: Which,
+    },
+    Edit(Box<Edit>),
+    Retry {
+        operation: OperationId,
+        id: TaskId,
+    },
+    Remove {
+        operation: OperationId,
+        id: TaskId,
+        session: Option<SessionId>,
+    },
+    Deadline {
+        operation: OperationId,
+        id: TaskId,
+        timeout_ms: Option<u64>,
+    },
+    Groups,
+    Group {
+        operation: OperationId,
+        name: String,
+        change: GroupChange,
+    },
 }
 
 /// A program of the same user that is no task, as it is shown to a person.
@@ -101,6 +128,10 @@ pub(crate) struct NewTask {
     pub(crate) options: RunOptions,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) ask_first: bool,
+    pub(crate) kind: String,
+    pub(crate) schedule: Schedule,
+    /// Counted from when it is taken in.
+    pub(crate) delay_ms: Option<u64>,
     pub(crate) environment: NewEnvironment,
     pub(crate) environment_changes: Vec<EnvironmentChange>,
 }

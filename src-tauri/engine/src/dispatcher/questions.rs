@@ -276,6 +276,10 @@ impl Dispatcher {
             // The task is ending, which is what closed the question.
             tracing::debug!(request = id.0, "a closed question moves nothing: {rejected}");
         }
+        if request.origin == Origin::Gate {
+            // Approved or not, other things may hold it back.
+            self.place(task, turn);
+        }
     }
 
     pub(super) fn expire(&mut self, turn: &mut Turn) {
@@ -396,7 +400,7 @@ pub(super) fn gate_request(
     Request {
         id,
         task: Some(live.task().id),
-        attempt: live.task().attempt,
+        attempt: live.next_attempt(),
         origin: Origin::Gate,
         asked_by: Some(asked_by.clone()),
         hash: shown.hash(&hex(&live.row.environment)),

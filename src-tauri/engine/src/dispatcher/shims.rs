@@ -19,7 +19,7 @@ impl Dispatcher {
         said: Said,
         turn: &mut Turn,
     ) {
-        let current = self.live.task(id).filter(|live| live.task().state.outcome().is_none());
+        let current = self.live.task(id).filter(|live| live.task().state.holds_slot());
         let current = current.and_then(|live| live.attempt.as_ref());
         if current.is_none_or(|current| current.number != attempt) {
             // Its end is in the history already, or the attempt was given up.
@@ -92,6 +92,11 @@ impl Dispatcher {
         if paused != status.paused {
             let order = if paused { ToShim::Pause } else { ToShim::Resume };
             turn.orders.push((id, attempt, order));
+        }
+        let moved = self.live.task(id).and_then(|live| live.attempt.as_ref()?.deadline);
+        if let Some(at) = moved {
+            let at_boot_ms = Some(at).filter(|at| *at > 0);
+            turn.orders.push((id, attempt, ToShim::Deadline { at_boot_ms }));
         }
         // Told once more: the host that stored the cancel may have died before it told.
         let cancelled = self.live.task(id).is_some_and(|live| {

@@ -1,6 +1,6 @@
 //! Making an attempt: its row, its token, and what its shim is to run.
 
-use nod_core::ids::{AttemptNumber, TaskId};
+use nod_core::ids::TaskId;
 use nod_core::shim::{SHIM_PROTOCOL, Spec};
 use nod_core::task::Task;
 
@@ -15,10 +15,7 @@ impl Dispatcher {
     /// Makes the attempt that a start needs.
     pub(super) fn note_start(&mut self, id: TaskId, turn: &mut Turn) {
         let Some(mut live) = self.live.task(id).cloned() else { return };
-        let number = match &live.attempt {
-            Some(earlier) => AttemptNumber(earlier.number.0 + 1),
-            None => AttemptNumber::FIRST,
-        };
+        let number = live.next_attempt();
         let folder = format!("{}/{id}-{number}", clock::day(turn.now));
         let token = Token::random();
         live.attempt = Some(AttemptRow {
@@ -36,6 +33,8 @@ impl Dispatcher {
             cpu_ms: None,
             left: vec![],
             size: 0,
+            outcome: None,
+            deadline: None,
         });
         live.row.task.attempt = number;
         let environment = live.environment.take();
@@ -55,13 +54,13 @@ impl Dispatcher {
             cwd: task.cwd.clone(),
             output: task.output,
             timeout_ms: task.timeout_ms,
-            grace_ms: task.options.grace_ms.unwrap_or(self.settings.grace_ms),
+            grace_ms: task.options.grace_ms.unwrap_or(self.settings.config.cancel.grace_ms),
             open_files: self.settings.open_files,
             umask: Some(self.settings.umask),
             keep_children: task.options.keep_children,
             log_limit: match task.options.log_limit {
                 Some(limit) => Some(limit).filter(|limit| *limit > 0),
-                None => self.settings.log_limit,
+                None => self.settings.config.output.limit(),
             },
         }
     }

@@ -7,7 +7,7 @@ use nod_core::ids::{EventNumber, OperationId, Timestamp};
 use nod_core::protocol::{Ask, GiveAnswer};
 use nod_core::request::{Answer, Request};
 use nod_core::shim::{ProcessIdentity, Report, SHIM_PROTOCOL, ToShim};
-use nod_core::task::{ExitStatus, Outcome, OutputMode, QueueReason, StateName};
+use nod_core::task::{ExitStatus, Outcome, OutputMode, PLAIN_KIND, QueueReason, StateName};
 use tokio::sync::oneshot;
 
 use super::*;
@@ -29,6 +29,11 @@ type Said = Result<Reply, EngineError>;
 
 impl Table {
     fn with_slots(slots: usize) -> Self {
+        Self::with_config(&format!("[groups.default]\nslots = {slots}\n"))
+    }
+
+    fn with_config(text: &str) -> Self {
+        let config = Arc::new(Config::parse(text).unwrap());
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("nod.db");
         let store = Store::open(&database).unwrap();
@@ -44,15 +49,8 @@ impl Table {
         );
         let numbers = Numbers { task: TaskId(0), request: RequestId(0), event: EventNumber(0) };
         let events = Events::new();
-        let settings = Settings {
-            slots,
-            grace_ms: 1,
-            log_limit: None,
-            boot_id: "boot".into(),
-            open_files: None,
-            umask: 0o022,
-        };
-        Self {
+        let settings = Settings { config, boot_id: "boot".into(), open_files: None, umask: 0o022 };
+        let mut table = Self {
             seal: Seal::load(&folder.path().join("seal.key")).unwrap(),
             subscription: events.subscribe(),
             operations: 0,
@@ -78,7 +76,9 @@ impl Table {
             },
             _folder: folder,
             _runtime: runtime,
-        }
+        };
+        table.dispatcher.apply_limits();
+        table
     }
 
     fn operation(&mut self) -> OperationId {
@@ -111,6 +111,9 @@ impl Table {
             options: Default::default(),
             timeout_ms: None,
             ask_first,
+            kind: PLAIN_KIND.into(),
+            schedule: Default::default(),
+            delay_ms: None,
             environment: NewEnvironment::Given { sealed, plain: plain.into() },
             environment_changes: vec![],
         }))
@@ -119,7 +122,7 @@ impl Table {
     fn submit(&mut self) -> TaskId {
         let change = self.new_task(false);
         match self.call(&PERSON, change) {
-            Ok(Reply::Submitted { id }) => id,
+            Ok(Reply::Submitted { id, .. }) => id,
             other => panic!("{other:?}"),
         }
     }

@@ -7,6 +7,7 @@ use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{AuditRow, Event, EventChange, Reply};
 use nod_core::request::Closure;
 use nod_core::shim::ToShim;
+use nod_core::task::{Outcome, Task};
 use nod_core::transition::Effect;
 
 use super::live::Live;
@@ -14,7 +15,7 @@ use super::message::ReplyTo;
 use crate::effects::Start;
 use crate::error::EngineError;
 use crate::guards::RuleBook;
-use crate::store::{Commit, EventRow, OperationResult, RuleChange, SealedEnvironment};
+use crate::store::{AttemptRow, Commit, EventRow, OperationResult, RuleChange, SealedEnvironment};
 
 /// The decisions of a turn, in the order in which they were taken.
 pub(crate) struct Turn {
@@ -31,6 +32,14 @@ pub(crate) struct Turn {
     /// New tasks, whose output can be waited for from now on.
     pub(crate) begun: Vec<TaskId>,
     pub(crate) ended: Vec<TaskId>,
+    /// Tasks whose try is over, and another follows.
+    pub(crate) tried: Vec<(TaskId, Outcome)>,
+    /// Ended tasks that are to run again.
+    pub(crate) reopened: Vec<TaskId>,
+    /// The tries that are over and were no task's last one.
+    pub(crate) earlier: Vec<AttemptRow>,
+    /// Folders of tasks that are in the history no more.
+    pub(crate) folders: Vec<String>,
     environments: Vec<SealedEnvironment>,
     operations: Vec<(OperationId, Timestamp, OperationResult)>,
     audit: Vec<AuditRow>,
@@ -56,6 +65,10 @@ impl Turn {
             closed: Vec::new(),
             begun: Vec::new(),
             ended: Vec::new(),
+            tried: Vec::new(),
+            reopened: Vec::new(),
+            earlier: Vec::new(),
+            folders: Vec::new(),
             environments: Vec::new(),
             operations: Vec::new(),
             audit: Vec::new(),
@@ -77,6 +90,17 @@ impl Turn {
         let (seq, at, task) = (live.next_event(), self.now, task.into());
         let row = EventRow { seq, at, task, what: what.to_owned(), detail };
         self.events.push((row, change));
+    }
+
+    /// Adds an event that concerns no single task.
+    pub(crate) fn event_of_host(
+        &mut self,
+        live: &mut Live,
+        what: &str,
+        detail: String,
+        change: EventChange,
+    ) {
+        self.event(live, None, (what, Some(detail)), change);
     }
 
     /// Notes what an operation came to.
@@ -111,14 +135,25 @@ impl Turn {
             rules: std::mem::take(&mut self.rule_changes),
             tails: self.searchable(),
             requests: live.touched_requests().cloned().collect(),
+            attempts: std::mem::take(&mut self.earlier),
+            reopened: self.reopened.clone(),
+            removed: live.removed().to_vec(),
+            groups: live.touched_groups(),
             durable: self.durable,
             ..Commit::default()
         };
         for touched in live.touched_tasks() {
             match touched.before {
+                None if self.reopened.contains(&touched.after.row.task.id) => {
+                    commit.tasks.push(touched.after.row.clone());
+                    commit.edited.push(touched.after.row.clone());
+                }
                 None => commit.new_tasks.push(touched.after.row.clone()),
                 Some(before) if before.row != touched.after.row => {
                     commit.tasks.push(touched.after.row.clone());
+                    if is_edited(&before.row.task, &touched.after.row.task) {
+                        commit.edited.push(touched.after.row.clone());
+                    }
                 }
                 Some(_) => {}
             }
@@ -145,6 +180,17 @@ impl Turn {
         self.events.is_empty()
             && self.operations.is_empty()
             && self.rule_changes.is_empty()
+            && live.touched_groups().is_none()
             && live.touched_tasks().next().is_none()
     }
+}
+
+/// Returns whether more has changed than where a task stands.
+fn is_edited(before: &Task, after: &Task) -> bool {
+    before.schedule != after.schedule
+        || before.timeout_ms != after.timeout_ms
+        || before.ask_first != after.ask_first
+        || before.label != after.label
+        || before.command != after.command
+        || before.cwd != after.cwd
 }

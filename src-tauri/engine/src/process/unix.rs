@@ -58,6 +58,13 @@ pub(crate) fn is_own_private_folder(path: &Path) -> io::Result<bool> {
     Ok(data.is_dir() && data.uid() == user_id() && data.mode() & 0o077 == 0)
 }
 
+/// Returns how long ago the machine booted, in milliseconds; the time that it slept counts.
+#[must_use]
+pub(crate) fn since_boot_ms() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(time.tv_sec * 1000 + time.tv_nsec / 1_000_000).unwrap_or(0)
+}
+
 /// Returns a name of this boot of the machine.
 pub(crate) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id")

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nod_core::ids::{
     AttemptNumber, EventNumber, OperationId, RequestId, SessionId, TaskId, Timestamp,
 };
-use nod_core::protocol::{ListQuery, MESSAGE_LIMIT, Page, StoredEvent};
+use nod_core::protocol::{ListQuery, MESSAGE_LIMIT, Page, StoredEvent, WatchedEvent};
 use nod_core::request::Request;
 use nod_core::task::{StateName, Task};
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 use serde::de::DeserializeOwned;
 
-use super::rows::{AttemptRow, LiveRow, OperationResult, RequestRow, TaskRow};
+use super::rows::{AttemptRow, GroupRow, LiveRow, OperationResult, RequestRow, TaskRow};
 use super::seal::SealedEnvironment;
 use super::{StoreError, open_reader};
 
@@ -46,7 +46,7 @@ pub(crate) struct Lent {
 
 /// One read-only connection.
 pub(crate) struct Reader {
-    pub(super) connection: Connection,
+    connection: Connection,
 }
 
 impl Readers {
@@ -83,7 +83,7 @@ impl Drop for Lent {
 
 const TASK: &str = "tasks.id, kind, tasks.label, tasks.command, cwd, output, session, parent,
     timeout_ms, ask_first, attempt, state_json, progress, created_at, started_at, ended_at,
-    environment, environment_changes, options, condition";
+    environment, environment_changes, options, condition, schedule";
 
 /// Where a list looks. The search is read first, in the order of the ids that it finds, and only
 /// as far as the page goes: neither a sort nor a set of all that a common word is found in.
@@ -110,7 +110,7 @@ impl Place {
 }
 
 const ATTEMPT: &str = "task_id, number, folder, token_hash, boot_id, process, started_at,
-    exited_at, ended_at, exit, peak_memory, cpu_ms, left_processes, size";
+    exited_at, ended_at, exit, peak_memory, cpu_ms, left_processes, size, outcome, deadline";
 
 const REQUEST: &str = "id, operation, task_id, attempt, origin, shown, hash, created_at,
     expires_at, closure, asked_by, on_timeout, remind_ms";
@@ -173,23 +173,6 @@ impl Reader {
         self.rows(&sql, [id.0], attempt_row)
     }
 
-    /// Returns where logs are, the newest first, from one attempt on.
-    pub(crate) fn logs(
-        &self,
-        task: Option<TaskId>,
-        from: (TaskId, AttemptNumber),
-        limit: u32,
-    ) -> Result<Vec<(TaskId, AttemptNumber, String)>, StoreError> {
-        let sql = "SELECT task_id, number, folder FROM attempts
-            WHERE (task_id, number) <= (?1, ?2) AND task_id >= ?3
-            ORDER BY task_id DESC, number DESC LIMIT ?4";
-        let (last, number) = task.map_or(from, |id| (id, from.1));
-        let first = task.map_or(0, |id| id.0);
-        self.rows(sql, params![last.0, number.0, first, limit], |row| {
-            Ok((TaskId(row.get(0)?), AttemptNumber(row.get(1)?), row.get(2)?))
-        })
-    }
-
     /// Returns the questions of a task, oldest first.
     pub(crate) fn requests(&self, id: TaskId) -> Result<Vec<Request>, StoreError> {
         let sql = format!("SELECT {REQUEST} FROM requests WHERE task_id = ?1 ORDER BY id");
@@ -220,6 +203,33 @@ impl Reader {
                 what: row.get(2)?,
                 detail: row.get(3)?,
             })
+        })
+    }
+
+    /// Returns what happened after an event, in order.
+    pub(crate) fn events_after(
+        &self,
+        since: EventNumber,
+        limit: u32,
+    ) -> Result<Vec<WatchedEvent>, StoreError> {
+        let sql = "SELECT seq, at, task_id, what, detail FROM events WHERE seq > ?1
+             ORDER BY seq LIMIT ?2";
+        let since = i64::try_from(since.0).unwrap_or(i64::MAX);
+        self.rows(sql, [since, i64::from(limit)], |row| {
+            Ok(WatchedEvent {
+                seq: EventNumber(unsigned(row.get(0)?)),
+                at: Timestamp(row.get(1)?),
+                task_id: Some(row.get(2)?).filter(|id| *id != 0).map(TaskId),
+                event: row.get(3)?,
+                detail: row.get(4)?,
+            })
+        })
+    }
+
+    /// Returns what was said of groups beside the config file.
+    pub(crate) fn groups(&self) -> Result<Vec<GroupRow>, StoreError> {
+        self.rows("SELECT name, slots, paused FROM groups ORDER BY name", [], |row| {
+            Ok(GroupRow { name: row.get(0)?, slots: row.get(1)?, paused: row.get(2)? })
         })
     }
 
@@ -398,6 +408,7 @@ fn task_row(row: &Row<'_>) -> Result<TaskRow, StoreError> {
     let id: i64 = row.get(0)?;
     let text = |column: usize| row.get::<_, String>(column);
     let progress: Option<String> = row.get(12)?;
+    let schedule: Option<String> = row.get(20)?;
     let task = Task {
         id: TaskId(id),
         kind: text(1)?,
@@ -410,6 +421,7 @@ fn task_row(row: &Row<'_>) -> Result<TaskRow, StoreError> {
         parent: row.get::<_, Option<i64>>(7)?.map(TaskId),
         timeout_ms: row.get::<_, Option<i64>>(8)?.map(unsigned),
         ask_first: row.get(9)?,
+        schedule: schedule.map(|text| json("tasks", id, &text)).transpose()?.unwrap_or_default(),
         attempt: AttemptNumber(row.get(10)?),
         state: json("tasks", id, &text(11)?)?,
         condition: json("tasks", id, &text(19)?)?,
@@ -429,6 +441,7 @@ fn attempt_row(row: &Row<'_>) -> Result<AttemptRow, StoreError> {
         Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp))
     };
     let exit: Option<String> = row.get(9)?;
+    let outcome: Option<String> = row.get(14)?;
     Ok(AttemptRow {
         task: TaskId(id),
         number: AttemptNumber(row.get(1)?),
@@ -440,10 +453,12 @@ fn attempt_row(row: &Row<'_>) -> Result<AttemptRow, StoreError> {
         exited_at: time(7)?,
         ended_at: time(8)?,
         exit: exit.map(|exit| json("attempts", id, &exit)).transpose()?,
+        outcome: outcome.map(|outcome| json("attempts", id, &outcome)).transpose()?,
         peak_memory: row.get::<_, Option<i64>>(10)?.map(unsigned),
         cpu_ms: row.get::<_, Option<i64>>(11)?.map(unsigned),
         left: json("attempts", id, &row.get::<_, String>(12)?)?,
         size: unsigned(row.get(13)?),
+        deadline: row.get::<_, Option<i64>>(15)?.map(unsigned),
     })
 }
 

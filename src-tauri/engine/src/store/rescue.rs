@@ -263,7 +263,6 @@ fn weed(new: &Connection, path: &Path, rescued: &mut Rescued) -> Result<(), Stor
             "DELETE FROM attempts WHERE task_id = ?1",
             "DELETE FROM events WHERE task_id = ?1",
             "DELETE FROM task_search WHERE rowid = ?1",
-            "UPDATE counts SET n = n - 1 WHERE state = (SELECT state FROM tasks WHERE id = ?1)",
             "DELETE FROM tasks WHERE id = ?1",
         ] {
             new.execute(sql, [id])?;

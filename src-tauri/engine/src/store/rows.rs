@@ -1,10 +1,11 @@
 //! What the tables hold, as values.
 
+use nod_core::access::Verb;
 use nod_core::environment::EnvironmentChange;
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
 use nod_core::protocol::Attempt;
 use nod_core::request::Request;
-use nod_core::task::{ExitStatus, Task};
+use nod_core::task::{ExitStatus, Outcome, Task};
 use serde::{Deserialize, Serialize};
 
 /// A task and what belongs to it but is not for everybody.
@@ -30,10 +31,14 @@ pub(crate) struct AttemptRow {
     pub exited_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub exit: Option<ExitStatus>,
+    /// Nothing while it lasts.
+    pub outcome: Option<Outcome>,
     pub peak_memory: Option<u64>,
     pub cpu_ms: Option<u64>,
     pub left: Vec<String>,
     pub size: u64,
+    /// Where its deadline was moved to, in milliseconds since boot; 0 where it was taken away.
+    pub deadline: Option<u64>,
 }
 
 /// A question and the operation that asked it.
@@ -73,11 +78,31 @@ pub(crate) enum OperationResult {
     },
     /// A change of the rules.
     Rules,
+    /// A task was changed by a verb that says nothing but how it is afterwards.
+    Changed {
+        verb: Verb,
+        id: TaskId,
+    },
+    CancelledMany {
+        count: u64,
+    },
+    GroupChanged {
+        name: String,
+    },
+}
+
+/// What was said of a group beside the config file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GroupRow {
+    pub name: String,
+    /// Nothing where the config file says it.
+    pub slots: Option<u32>,
+    pub paused: bool,
 }
 
 impl AttemptRow {
     #[must_use]
-    pub(crate) fn into_public(self) -> Attempt {
+    pub(crate) fn into_public(self, log_path: String) -> Attempt {
         Attempt {
             number: self.number,
             process: self.process,
@@ -85,9 +110,11 @@ impl AttemptRow {
             exited_at: self.exited_at,
             ended_at: self.ended_at,
             exit: self.exit,
+            outcome: self.outcome,
             peak_memory: self.peak_memory,
             cpu_ms: self.cpu_ms,
             left: self.left,
+            log_path,
         }
     }
 }

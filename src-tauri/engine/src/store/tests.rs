@@ -42,6 +42,7 @@ fn row(id: i64, label: &str, state: TaskState, environment: &SealedEnvironment) 
         parent: None,
         timeout_ms: Some(5),
         ask_first: false,
+        schedule: Default::default(),
         attempt: AttemptNumber::FIRST,
         state,
         progress: None,

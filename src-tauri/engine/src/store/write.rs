@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nod_core::ids::{EventNumber, OperationId, TaskId, Timestamp};
 use nod_core::progress::Progress;
 use nod_core::protocol::AuditRow;
+use nod_core::schedule::Schedule;
+use nod_core::task::Task;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
 use super::audit;
-use super::rows::{AttemptRow, OperationResult, RequestRow, TaskRow};
+use super::remove::remove_task;
+use super::rows::{AttemptRow, GroupRow, OperationResult, RequestRow, TaskRow};
 use super::rules::{self, RuleChange};
 use super::seal::SealedEnvironment;
 use super::{StoreError, open_writer};
@@ -21,6 +24,13 @@ pub(crate) struct Commit {
     pub environments: Vec<SealedEnvironment>,
     pub new_tasks: Vec<TaskRow>,
     pub tasks: Vec<TaskRow>,
+    /// Tasks of which more changes than where they stand.
+    pub edited: Vec<TaskRow>,
+    /// Tasks that ended and are to run again: the search knows the ended ones only.
+    pub reopened: Vec<TaskId>,
+    pub removed: Vec<TaskId>,
+    /// All that is said of groups beside the config file, where it changed.
+    pub groups: Option<Vec<GroupRow>>,
     pub attempts: Vec<AttemptRow>,
     pub requests: Vec<RequestRow>,
     pub progress: Vec<(TaskId, Option<Progress>)>,
@@ -46,7 +56,7 @@ pub(crate) struct EventRow {
 
 /// The writer's connection.
 pub(crate) struct Store {
-    pub(super) connection: Connection,
+    connection: Connection,
     synchronous_full: bool,
 }
 
@@ -123,11 +133,12 @@ fn write_all(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), Store
             )?
             .execute(params![environment.digest, environment.sealed])?;
     }
-    for row in &commit.new_tasks {
-        insert_task(transaction, row)?;
-    }
+    // Those that end first: a new one may have the key of one of them.
     for row in &commit.tasks {
         update_task(transaction, row)?;
+    }
+    for row in &commit.new_tasks {
+        insert_task(transaction, row)?;
     }
     for (id, progress) in &commit.progress {
         transaction
@@ -158,6 +169,7 @@ fn write_all(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), Store
     for change in &commit.rules {
         rules::write(transaction, change)?;
     }
+    write_rare(transaction, commit)?;
     for (id, tail) in &commit.tails {
         transaction
             .prepare_cached(
@@ -174,15 +186,33 @@ fn event_task(row: &EventRow) -> i64 {
     row.task.map_or(0, |task| task.0)
 }
 
+/// Writes what few turns have.
+fn write_rare(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {
+    for row in &commit.edited {
+        edit_task(transaction, row)?;
+    }
+    if let Some(groups) = &commit.groups {
+        put_groups(transaction, groups)?;
+    }
+    for id in &commit.reopened {
+        transaction.prepare_cached("DELETE FROM task_search WHERE rowid = ?1")?.execute([id.0])?;
+    }
+    for id in &commit.removed {
+        remove_task(transaction, *id)?;
+    }
+    Ok(())
+}
+
 fn insert_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), StoreError> {
     let task = &row.task;
     transaction
         .prepare_cached(
             "INSERT INTO tasks (id, kind, label, command, command_text, cwd, output, session,
                  parent, timeout_ms, ask_first, attempt, state, state_json, progress, environment,
-                 environment_changes, created_at, started_at, ended_at, options, condition)
+                 environment_changes, created_at, started_at, ended_at, options, condition,
+                 schedule, key)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                 ?18, ?19, ?20, ?21, ?22)",
+                 ?18, ?19, ?20, ?21, ?22, ?23, ?24)",
         )?
         .execute(params![
             task.id.0,
@@ -207,7 +237,45 @@ fn insert_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), Store
             task.ended_at.map(|at| at.0),
             text(&task.options),
             text(&task.condition),
+            schedule(task),
+            task.schedule.key,
         ])?;
+    Ok(())
+}
+
+/// Returns a task's schedule; nothing where it is as usual.
+fn schedule(task: &Task) -> Option<String> {
+    (task.schedule != Schedule::default()).then(|| text(&task.schedule))
+}
+
+/// Stores what an edit or another try changes, beside where the task stands.
+fn edit_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), StoreError> {
+    let task = &row.task;
+    transaction
+        .prepare_cached(
+            "UPDATE tasks SET label = ?2, command = ?3, command_text = ?4, cwd = ?5,
+                 timeout_ms = ?6, schedule = ?7, ask_first = ?8
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            task.id.0,
+            task.label,
+            text(&task.command),
+            task.command.display(),
+            task.cwd,
+            task.timeout_ms.map(signed),
+            schedule(task),
+            task.ask_first,
+        ])?;
+    Ok(())
+}
+
+fn put_groups(transaction: &Transaction<'_>, groups: &[GroupRow]) -> Result<(), StoreError> {
+    transaction.execute("DELETE FROM groups", [])?;
+    let sql = "INSERT INTO groups (name, slots, paused) VALUES (?1, ?2, ?3)";
+    for group in groups {
+        transaction.prepare_cached(sql)?.execute(params![group.name, group.slots, group.paused])?;
+    }
     Ok(())
 }
 
@@ -236,14 +304,16 @@ fn put_attempt(transaction: &Transaction<'_>, row: &AttemptRow) -> Result<(), St
     transaction
         .prepare_cached(
             "INSERT INTO attempts (task_id, number, folder, token_hash, boot_id, process,
-                 started_at, exited_at, ended_at, exit, peak_memory, cpu_ms, left_processes, size)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+                 started_at, exited_at, ended_at, exit, peak_memory, cpu_ms, left_processes, size,
+                 outcome, deadline)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
              ON CONFLICT (task_id, number) DO UPDATE SET
                  process = excluded.process, started_at = excluded.started_at,
                  exited_at = excluded.exited_at, ended_at = excluded.ended_at,
                  exit = excluded.exit, peak_memory = excluded.peak_memory,
                  cpu_ms = excluded.cpu_ms, left_processes = excluded.left_processes,
-                 size = excluded.size",
+                 size = excluded.size, outcome = excluded.outcome,
+                 deadline = excluded.deadline",
         )?
         .execute(params![
             row.task.0,
@@ -260,6 +330,8 @@ fn put_attempt(transaction: &Transaction<'_>, row: &AttemptRow) -> Result<(), St
             row.cpu_ms.map(signed),
             text(&row.left),
             signed(row.size),
+            row.outcome.as_ref().map(text),
+            row.deadline.map(signed),
         ])?;
     Ok(())
 }

@@ -2,13 +2,14 @@
 import type { AuditPage } from "./AuditPage";
 import type { Closure } from "./Closure";
 import type { EventNumber } from "./EventNumber";
-import type { LogMatches } from "./LogMatches";
+import type { Group } from "./Group";
 import type { LogPart } from "./LogPart";
 import type { Page } from "./Page";
 import type { RequestId } from "./RequestId";
 import type { RuleList } from "./RuleList";
 import type { RulePreview } from "./RulePreview";
 import type { Snapshot } from "./Snapshot";
+import type { SubmitResult } from "./SubmitResult";
 import type { Task } from "./Task";
 import type { TaskDetail } from "./TaskDetail";
 import type { TaskId } from "./TaskId";
@@ -17,4 +18,12 @@ import type { Welcome } from "./Welcome";
 /**
  * What a host replies.
  */
-export type Reply = { "type": "welcome" } & Welcome | { "type": "submitted", id: TaskId, } | { "type": "tasks" } & Page | { "type": "task" } & TaskDetail | { "type": "snapshot" } & Snapshot | { "type": "subscribed", epoch: string, seq: EventNumber, } | { "type": "log" } & LogPart | { "type": "matches" } & LogMatches | { "type": "log_ended", size: number, } | { "type": "ended", task: Task, } | { "type": "cancelling", task: Task, } | { "type": "changed", task: Task, } | { "type": "closed", request: RequestId, closure: Closure, } | { "type": "audit" } & AuditPage | { "type": "rules" } & RuleList | { "type": "preview" } & RulePreview | { "type": "done" };
+export type Reply = { "type": "welcome" } & Welcome | { "type": "submitted", id: TaskId, 
+/**
+ * An unfinished task of the same kind has the key already: this is that one.
+ */
+known: boolean, 
+/**
+ * What a person should know, such as a config file that cannot be read.
+ */
+note: string | null, } | { "type": "submitted_many", results: Array<SubmitResult>, note: string | null, } | { "type": "tasks" } & Page | { "type": "task" } & TaskDetail | { "type": "snapshot" } & Snapshot | { "type": "subscribed", epoch: string, seq: EventNumber, } | { "type": "log" } & LogPart | { "type": "log_ended", size: number, } | { "type": "ended", task: Task, } | { "type": "cancelling", task: Task, } | { "type": "cancelled", count: number, } | { "type": "changed", task: Task, } | { "type": "groups", groups: Array<Group>, note: string | null, } | { "type": "closed", request: RequestId, closure: Closure, } | { "type": "audit" } & AuditPage | { "type": "rules" } & RuleList | { "type": "preview" } & RulePreview | { "type": "done" };

@@ -3,6 +3,7 @@ import type { CommandLine } from "./CommandLine";
 import type { OperationId } from "./OperationId";
 import type { OutputMode } from "./OutputMode";
 import type { RunOptions } from "./RunOptions";
+import type { Scheduling } from "./Scheduling";
 import type { SessionId } from "./SessionId";
 
 /**
@@ -20,4 +21,4 @@ environment: Record<string, string> | null,
 /**
  * Added to the environment, or in place of what is there.
  */
-extra_environment: Record<string, string>, label: string | null, session: SessionId | null, output: OutputMode, options: RunOptions, timeout_ms: number | null, ask_first: boolean, };
+extra_environment: Record<string, string>, label: string | null, session: SessionId | null, output: OutputMode, options: RunOptions, timeout_ms: number | null, ask_first: boolean, scheduling: Scheduling, };

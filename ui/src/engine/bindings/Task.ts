@@ -5,6 +5,7 @@ import type { Condition } from "./Condition";
 import type { OutputMode } from "./OutputMode";
 import type { Progress } from "./Progress";
 import type { RunOptions } from "./RunOptions";
+import type { Schedule } from "./Schedule";
 import type { SessionId } from "./SessionId";
 import type { TaskId } from "./TaskId";
 import type { TaskState } from "./TaskState";
@@ -34,6 +35,10 @@ timeout_ms: number | null,
  * A person must approve before the process exists.
  */
 ask_first: boolean, 
+/**
+ * When it may start.
+ */
+schedule: Schedule, 
 /**
  * The current try, or the last one.
  */

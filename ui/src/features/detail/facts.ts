@@ -1,8 +1,8 @@
 /** What there is to say of a task beside its name, folder and state, as pairs of words. */
-import type { Task, TaskDetail, Timestamp } from '../../engine/types';
+import type { Dependency, Task, TaskDetail, Timestamp } from '../../engine/types';
 import { byteSize } from '../../shared/size';
 import { dateTime, duration, shortDateTime } from '../../shared/time';
-import { exitWords } from '../../shared/words';
+import { exitWords, outcomeWords } from '../../shared/words';
 
 export interface Fact {
   readonly name: string;
@@ -23,6 +23,19 @@ export function factsOf(task: Task, detail: TaskDetail | null, now: Timestamp): 
     moment('Ended', task.ended_at, now),
     known('Exit', attempt?.exit, exitWords),
     task.attempt > 1 ? { name: 'Attempt', value: String(task.attempt) } : null,
+    ...earlierTries(task, detail),
+    task.kind === 'command' ? null : { name: 'Kind', value: task.kind },
+    { name: 'Group', value: task.schedule.group },
+    task.schedule.priority === 0
+      ? null
+      : { name: 'Priority', value: String(task.schedule.priority) },
+    task.schedule.after.length === 0
+      ? null
+      : { name: 'After', value: task.schedule.after.map(dependencyWords).join(', ') },
+    moment('Not before', task.schedule.not_before, now),
+    known('Retries left', task.schedule.retry, (retry) => `${retry.left} of ${retry.retries}`),
+    usesFact(task),
+    known('Key', task.schedule.key, String),
     known('Timeout', task.timeout_ms, duration),
     known('Peak memory', attempt?.peak_memory, byteSize),
     known('CPU time', attempt?.cpu_ms, duration),
@@ -34,6 +47,25 @@ export function factsOf(task: Task, detail: TaskDetail | null, now: Timestamp): 
     left === '' ? null : { name: 'Left behind', value: left, wide: true },
   ];
   return facts.filter((fact) => fact !== null);
+}
+
+/** Returns what came of the tries before the current one. */
+function earlierTries(task: Task, detail: TaskDetail | null): Fact[] {
+  const earlier = detail?.attempts.filter((attempt) => attempt.number < task.attempt) ?? [];
+  return earlier.map((attempt) => ({
+    name: `Attempt ${attempt.number}`,
+    value: attempt.outcome === null ? 'Not started' : outcomeWords(attempt.outcome),
+    full: attempt.log_path,
+  }));
+}
+
+function dependencyWords({ task, any }: Dependency): string {
+  return any ? `task ${task} (any end)` : `task ${task}`;
+}
+
+function usesFact(task: Task): Fact | null {
+  const uses = Object.entries(task.schedule.uses).map(([name, weight]) => `${weight} of ${name}`);
+  return uses.length === 0 ? null : { name: 'Uses', value: uses.join(', ') };
 }
 
 function moment(name: string, at: Timestamp | null, now: Timestamp): Fact | null {

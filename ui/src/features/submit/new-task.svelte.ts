@@ -13,10 +13,18 @@ export class NewTask {
   label = $state('');
   askFirst = $state(false);
   timeout = $state('');
+  /** Empty for the one that is usual. */
+  group = $state('');
 
   constructor(engine: Engine) {
     this.#engine = engine;
     this.folder = engine.tasks.home;
+  }
+
+  /** The groups to choose from; none where there is only one. */
+  get groups(): string[] {
+    const names = this.#engine.tasks.groups.map((group) => group.name);
+    return names.length > 1 ? names : [];
   }
 
   get pending(): boolean {
@@ -62,6 +70,10 @@ export class NewTask {
       options: { grace_ms: null, keep_children: false, log_limit: null },
       timeout_ms,
       ask_first: this.askFirst,
+      scheduling: {
+        ...{ group: this.group === '' ? null : this.group, priority: null, after: [], uses: {} },
+        ...{ not_before: null, delay_ms: null, retry: null, key: null, kind: null },
+      },
     };
     return this.#intent.send(JSON.stringify(wanted), (operation) =>
       this.#engine.submit({ operation, ...wanted }),

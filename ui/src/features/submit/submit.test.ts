@@ -43,6 +43,10 @@ describe('a new task', () => {
         options: { grace_ms: null, keep_children: false, log_limit: null },
         timeout_ms: 600_000,
         ask_first: true,
+        scheduling: {
+          ...{ group: null, priority: null, after: [], uses: {}, not_before: null, delay_ms: null },
+          ...{ retry: null, key: null, kind: null },
+        },
       },
     ]);
     expect(window.get('detail').dataset.taskId).toBe('1');

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum DurationError {
+pub enum DurationError {
     #[error("write a duration as 90 (seconds), 90s, 500ms, 10m, 1h30m or 2d")]
     Unreadable,
     #[error("a duration is 10 years at most")]
@@ -20,7 +20,7 @@ const UNITS: [(&str, u64); 5] =
 const LONGEST: u64 = 10 * 366 * 86_400_000;
 
 /// Returns the duration that is written as `text`; a bare number is seconds.
-pub(crate) fn parse(text: &str) -> Result<Duration, DurationError> {
+pub fn parse(text: &str) -> Result<Duration, DurationError> {
     let read = read(text)?;
     if in_milliseconds(read) > LONGEST { Err(DurationError::TooLong) } else { Ok(read) }
 }
@@ -49,7 +49,7 @@ fn read(text: &str) -> Result<Duration, DurationError> {
 }
 
 /// Returns the duration that is written as `text`, which must be some time.
-pub(crate) fn parse_positive(text: &str) -> Result<Duration, DurationError> {
+pub fn parse_positive(text: &str) -> Result<Duration, DurationError> {
     parse(text).and_then(
         |duration| {
             if duration.is_zero() { Err(DurationError::Zero) } else { Ok(duration) }
@@ -58,12 +58,12 @@ pub(crate) fn parse_positive(text: &str) -> Result<Duration, DurationError> {
 }
 
 /// Returns `duration` as the protocol has it.
-pub(crate) fn in_milliseconds(duration: Duration) -> u64 {
+pub fn in_milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Returns `milliseconds` in the two largest units, for a person.
-pub(crate) fn words(milliseconds: u64) -> String {
+pub fn words(milliseconds: u64) -> String {
     let seconds = milliseconds / 1_000;
     match seconds {
         0..10 => format!("{seconds}.{}s", milliseconds % 1_000 / 100),

@@ -1,0 +1,200 @@
+//! The groups: what the config file says of them, and what was said beside it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nod_core::ids::OperationId;
+use nod_core::protocol::{Event, EventChange, Group, GroupChange, Reply};
+use nod_core::schedule::{GroupLimit, Limits};
+use nod_core::task::TaskState;
+
+use super::Dispatcher;
+use super::calls::Said;
+use super::turn::Turn;
+use crate::config::{Config, listed};
+use crate::error::EngineError;
+use crate::store::{GroupRow, OperationResult};
+
+/// The longest name of a group, in characters.
+const NAME_LIMIT: usize = 64;
+
+impl Dispatcher {
+    /// Returns every group with its slots; what was said by command holds over the file.
+    pub(super) fn group_slots(&self) -> BTreeMap<String, u32> {
+        let mut groups = self.settings.config.groups();
+        for row in self.live.groups().values() {
+            if let Some(slots) = row.slots {
+                groups.insert(row.name.clone(), slots);
+            }
+        }
+        groups
+    }
+
+    fn is_paused(&self, name: &str) -> bool {
+        self.live.groups().get(name).is_some_and(|row| row.paused)
+    }
+
+    /// Returns every group as clients see it.
+    pub(super) fn groups(&self) -> Vec<Group> {
+        let mut queued: BTreeMap<&str, u64> = BTreeMap::new();
+        for task in self.live.tasks().map(super::LiveTask::task) {
+            if matches!(task.state, TaskState::Queued { .. }) {
+                *queued.entry(&task.schedule.group).or_default() += 1;
+            }
+        }
+        let group = |(name, slots): (String, u32)| Group {
+            slots,
+            paused: self.is_paused(&name),
+            running: self.live.running_in(&name),
+            queued: queued.get(name.as_str()).copied().unwrap_or(0),
+            name,
+        };
+        self.group_slots().into_iter().map(group).collect()
+    }
+
+    /// Brings the queue to the limits that are in force now.
+    pub(crate) fn apply_limits(&mut self) {
+        let limits = self.limits();
+        if *self.live.limits() != limits {
+            self.live.set_limits(limits);
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let config = &self.settings.config;
+        let limit = |(name, slots): (String, u32)| {
+            let paused = self.is_paused(&name);
+            (name, GroupLimit { slots: slots as usize, paused })
+        };
+        let cap = |(name, kind): (&String, &crate::config::Kind)| {
+            kind.cap.map(|cap| (name.clone(), cap.get() as usize))
+        };
+        Limits {
+            groups: self.group_slots().into_iter().map(limit).collect(),
+            resources: config.resources.iter().map(|(name, n)| (name.clone(), n.get())).collect(),
+            kinds: config.kinds.iter().filter_map(cap).collect(),
+            per_session: config.sessions.cap.map(|cap| cap.get() as usize),
+        }
+    }
+
+    /// Puts another configuration in force.
+    pub(super) fn configure(
+        &mut self,
+        config: Arc<Config>,
+        error: Option<String>,
+        turn: &mut Turn,
+    ) {
+        self.settle_guards_of(&config, turn);
+        self.settings.config = config;
+        self.apply_limits();
+        let seq = self.live.last_event();
+        for change in [EventChange::Config { error }, EventChange::Groups { groups: self.groups() }]
+        {
+            self.events.publish(Event { seq, at: turn.now, change });
+        }
+    }
+
+    pub(super) fn change_group(
+        &mut self,
+        operation: OperationId,
+        name: String,
+        change: GroupChange,
+        turn: &mut Turn,
+    ) -> Result<Said, EngineError> {
+        match self.operation(&operation)? {
+            Some(OperationResult::GroupChanged { name: same }) if same == name => {
+                return Ok(Said::Now(Reply::Groups { groups: self.groups(), note: None }));
+            }
+            Some(_) => return Err(EngineError::OperationReused(operation.0)),
+            None => {}
+        }
+        let groups = self.changed_groups(&name, change)?;
+        self.live.put_groups(groups);
+        self.apply_limits();
+        let change_words = match change {
+            GroupChange::Add { slots } => format!("{name} was added with {slots} slots"),
+            GroupChange::Set { slots } => format!("{name} has {slots} slots"),
+            GroupChange::Remove => format!("{name} was removed"),
+            GroupChange::Pause => format!("{name} is paused"),
+            GroupChange::Resume => format!("{name} goes on"),
+        };
+        let groups = self.groups();
+        let published = EventChange::Groups { groups: groups.clone() };
+        turn.event_of_host(&mut self.live, "group", change_words, published);
+        turn.operation(&mut self.live, operation, OperationResult::GroupChanged { name });
+        turn.durable = true;
+        Ok(Said::Now(Reply::Groups { groups, note: None }))
+    }
+
+    /// Returns what is said of groups after a change.
+    fn changed_groups(
+        &self,
+        name: &str,
+        change: GroupChange,
+    ) -> Result<BTreeMap<String, GroupRow>, EngineError> {
+        check_name(name)?;
+        let known = self.group_slots();
+        let mut groups = self.live.groups().clone();
+        if let GroupChange::Add { slots } = change {
+            if known.contains_key(name) {
+                return Err(EngineError::GroupExists(name.to_owned()));
+            }
+            let slots = Some(some_slots(slots)?);
+            groups
+                .insert(name.to_owned(), GroupRow { name: name.to_owned(), slots, paused: false });
+            return Ok(groups);
+        }
+        if !known.contains_key(name) {
+            let known = listed(known.keys());
+            return Err(EngineError::GroupNotFound { name: name.to_owned(), known });
+        }
+        let mut row = groups.remove(name).unwrap_or_else(|| GroupRow {
+            name: name.to_owned(),
+            slots: None,
+            paused: false,
+        });
+        match change {
+            GroupChange::Remove => {
+                self.check_unused(name)?;
+                return Ok(groups);
+            }
+            GroupChange::Set { slots } => row.slots = Some(some_slots(slots)?),
+            GroupChange::Pause => row.paused = true,
+            GroupChange::Resume => row.paused = false,
+            GroupChange::Add { .. } => {}
+        }
+        if row.slots.is_some() || row.paused {
+            groups.insert(name.to_owned(), row);
+        }
+        Ok(groups)
+    }
+
+    fn check_unused(&self, name: &str) -> Result<(), EngineError> {
+        let stays = |why: &str| EngineError::GroupStays { name: name.into(), why: why.into() };
+        if self.settings.config.groups().contains_key(name) {
+            return Err(stays(
+                "is set up in the config file, or is the default one: remove it there",
+            ));
+        }
+        let mut tasks = self.live.tasks().map(super::LiveTask::task);
+        if tasks.any(|task| task.schedule.group == name && task.state.outcome().is_none()) {
+            return Err(stays("has unfinished tasks: `nod cancel --group` ends them"));
+        }
+        Ok(())
+    }
+}
+
+fn some_slots(slots: u32) -> Result<u32, EngineError> {
+    if slots == 0 {
+        return Err(EngineError::Bad("a group has at least one slot: pause it to start nothing"));
+    }
+    Ok(slots)
+}
+
+fn check_name(name: &str) -> Result<(), EngineError> {
+    let fits = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.chars().count() > NAME_LIMIT || !name.chars().all(fits) {
+        return Err(EngineError::GroupName(name.to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! Deciding on new tasks.
+
+use nod_core::access::Actor;
+use nod_core::ids::{AttemptNumber, TaskId};
+use nod_core::protocol::{EventChange, Reply, SubmitResult};
+use nod_core::schedule::{Dependency, Schedule};
+use nod_core::task::{QueueReason, Task, TaskState};
+
+use super::Dispatcher;
+use super::live::LiveTask;
+use super::message::{NewEnvironment, NewTask};
+use super::turn::Turn;
+use crate::config::listed;
+use crate::error::EngineError;
+use crate::guards::Gate;
+use crate::store::{OperationResult, TaskRow};
+
+impl Dispatcher {
+    /// Takes in many, in their order; each is refused by itself.
+    pub(super) fn submit_many(
+        &mut self,
+        actor: &Actor,
+        all: Vec<Result<NewTask, EngineError>>,
+        turn: &mut Turn,
+    ) -> Reply {
+        let submitted =
+            all.into_iter().map(|new| match new.and_then(|new| self.submit(actor, new, turn)) {
+                Ok((id, known)) => SubmitResult::Submitted { id, known },
+                Err(error) => SubmitResult::Refused { error: error.into() },
+            });
+        Reply::SubmittedMany { results: submitted.collect(), note: None }
+    }
+
+    /// Returns the new task; or that which has its key already, and that it was there.
+    pub(super) fn submit(
+        &mut self,
+        actor: &Actor,
+        new: NewTask,
+        turn: &mut Turn,
+    ) -> Result<(TaskId, bool), EngineError> {
+        match self.operation(&new.operation)? {
+            Some(OperationResult::Submitted { id }) => return Ok((id, false)),
+            Some(_) => return Err(EngineError::OperationReused(new.operation.0)),
+            None => {}
+        }
+        if let Actor::Task { id } = actor
+            && self.live.task(*id).is_none()
+        {
+            // Its token died with it; only the connection is still there.
+            return Err(EngineError::TaskNotFound(*id));
+        }
+        let operation = new.operation.clone();
+        let key = new.schedule.key.as_deref();
+        if let Some(id) = key.and_then(|key| self.live.keyed(&new.kind, key)) {
+            turn.operation(&mut self.live, operation, OperationResult::Submitted { id });
+            turn.durable = true;
+            return Ok((id, true));
+        }
+        self.check_schedule(&new.schedule)?;
+        let id = self.live.next_task();
+        turn.begun.push(id);
+        let mut live = self.new_task(id, actor, new, turn);
+        let because = self.asks_first(&mut live, actor, turn);
+        let after = !live.task().schedule.after.is_empty();
+        let delayed = live.task().schedule.not_before.is_some();
+        let task = Box::new(live.task().clone());
+        self.live.put_task(live);
+        turn.event(&mut self.live, id, ("submitted", None), EventChange::Task { task });
+        if let Some(rule) = because {
+            self.ask_gate(id, actor, rule, turn);
+        }
+        if after || delayed {
+            self.place(id, turn);
+        }
+        turn.operation(&mut self.live, operation, OperationResult::Submitted { id });
+        turn.durable = true;
+        Ok((id, false))
+    }
+
+    /// Refuses what could never start.
+    pub(super) fn check_schedule(&self, schedule: &Schedule) -> Result<(), EngineError> {
+        let groups = &self.live.limits().groups;
+        if !groups.contains_key(&schedule.group) {
+            let known = listed(groups.keys());
+            return Err(EngineError::GroupNotFound { name: schedule.group.clone(), known });
+        }
+        let resources = &self.settings.config.resources;
+        for (name, wanted) in &schedule.uses {
+            let Some(size) = resources.get(name).map(|size| size.get()) else {
+                let known = listed(resources.keys());
+                return Err(EngineError::ResourceNotFound { name: name.clone(), known });
+            };
+            if *wanted > size {
+                let (name, wanted) = (name.clone(), *wanted);
+                return Err(EngineError::ResourceTooSmall { name, size, wanted });
+            }
+        }
+        for Dependency { task, .. } in &schedule.after {
+            if self.live.task(*task).is_none() {
+                self.stored_task(*task)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether a person is asked before the task starts, and for which rule's sake if for one.
+    pub(super) fn asks_first(
+        &self,
+        live: &mut LiveTask,
+        actor: &Actor,
+        turn: &mut Turn,
+    ) -> Option<Option<String>> {
+        let gated = self.rules.book().held.gated_kinds.contains(&live.task().kind);
+        if gated || live.task().ask_first {
+            live.row.task.ask_first = true;
+            return Some(None);
+        }
+        match self.gate_of(live, turn) {
+            Gate::Open => None,
+            Gate::Asks(rule) => {
+                live.row.task.ask_first = true;
+                Some(Some(rule))
+            }
+            Gate::Passes(rule) => {
+                self.note_pass(live.task().id, actor, rule, turn);
+                None
+            }
+        }
+    }
+
+    fn new_task(&self, id: TaskId, actor: &Actor, new: NewTask, turn: &mut Turn) -> LiveTask {
+        let digest = new.environment.digest().to_vec();
+        let plain = match new.environment {
+            NewEnvironment::Given { sealed, plain } => {
+                turn.environment(sealed);
+                Some(plain)
+            }
+            NewEnvironment::Kept { .. } => None,
+        };
+        let parent = match actor {
+            Actor::Task { id } => self.live.task(*id),
+            Actor::Person { .. } | Actor::Peer { .. } | Actor::Host => None,
+        };
+        // A task's children are for the conversation that the task is for.
+        let session = parent.and_then(|parent| parent.task().session.clone()).or(new.session);
+        let mut schedule = new.schedule;
+        if let Some(delay) = new.delay_ms {
+            let until = turn.now.plus(delay);
+            schedule.not_before = Some(schedule.not_before.map_or(until, |at| at.max(until)));
+        }
+        let task = Task {
+            id,
+            kind: new.kind,
+            label: new.label,
+            command: new.command,
+            cwd: new.cwd,
+            output: new.output,
+            options: new.options,
+            condition: Default::default(),
+            session,
+            parent: parent.map(|parent| parent.task().id),
+            timeout_ms: new.timeout_ms,
+            ask_first: new.ask_first,
+            schedule,
+            attempt: AttemptNumber::FIRST,
+            state: TaskState::Queued { reason: QueueReason::Slot },
+            progress: None,
+            created_at: turn.now,
+            started_at: None,
+            ended_at: None,
+        };
+        let environment_changes = new.environment_changes;
+        let row = TaskRow { task, environment: digest, environment_changes };
+        LiveTask { row, attempt: None, environment: plain }
+    }
+}

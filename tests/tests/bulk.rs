@@ -1,0 +1,218 @@
+//! Verbs on many tasks: cancel by what they are, remove, submit from a file, watch.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+
+use nod_core::ids::TaskId;
+use nod_core::task::StateName;
+use nod_tests::{Home, TestHost};
+
+fn said(host: &TestHost, words: &[&str]) -> String {
+    let ran = host.run(words);
+    assert_eq!(ran.code, Some(0), "{words:?}: {ran:?}");
+    ran.out
+}
+
+#[test]
+fn a_cancel_by_group_kind_session_or_all_says_how_many_it_met() {
+    let home = Home::new().with_config("[groups.b]\n[kinds.k]\nargv = [\"sleep\", \"600\"]\n");
+    let host = TestHost::start_in(home);
+    let in_group = host.submit_with(&["--group", "b"], &["sleep", "600"]);
+    let in_session = host.submit_with(&["--session", "s"], &["sleep", "600"]);
+    said(&host, &["submit", "--kind", "k"]);
+    let queued = host.submit_with(&["--delay", "1h"], &["true", "x"]);
+    let ended = host.submit("true");
+    host.wait_for_end(ended);
+    let cases: [(&[&str], &str); 6] = [
+        (&["cancel", "--group", "none"], "0\n"),
+        (&["cancel", "--group", "b"], "1\n"),
+        (&["cancel", "--session", "s"], "1\n"),
+        (&["cancel", "--kind", "k"], "1\n"),
+        (&["cancel", "--all"], "1\n"),
+        (&["cancel", "--all"], "0\n"),
+    ];
+    for (words, expected) in cases {
+        assert_eq!(said(&host, words), expected, "{words:?}");
+    }
+    for id in [in_group, in_session, queued] {
+        assert_eq!(host.wait_for_end(id).state.name(), StateName::Cancelled);
+    }
+    assert_eq!(host.run(&["cancel"]).code, Some(2));
+    assert_eq!(host.run(&["cancel", "1", "--all"]).code, Some(2));
+}
+
+#[test]
+fn what_is_removed_is_gone_with_its_output_and_its_number_is_not_given_again() {
+    let mut host = TestHost::start();
+    let id = host.submit("echo something");
+    host.wait_for_end(id);
+    let log = host.detail(id).log_path.unwrap();
+    let own = host.submit_with(&["--session", "mine"], &["true", "x"]);
+    host.wait_for_end(own);
+    assert_eq!(said(&host, &["remove", &id.to_string()]), format!("task {id}: removed\n"));
+    assert_eq!(host.run(&["show", &id.to_string()]).code, Some(1));
+    nod_tests::until("the files to go", || (!std::path::Path::new(&log).exists()).then_some(()));
+    assert!(!said(&host, &["list", "--search", "something"]).contains("something"));
+    let refused = host.run(&["remove", &own.to_string()]);
+    assert!(refused.code == Some(77) && refused.err.contains("--session"), "{refused:?}");
+    said(&host, &["remove", &own.to_string(), "--session", "mine"]);
+    host.kill();
+    host.restart();
+    assert_eq!(host.tasks().len(), 0);
+    let next = host.submit("true");
+    assert_eq!(next.0, own.0 + 1);
+}
+
+#[test]
+fn a_file_submits_a_task_for_each_line_in_their_order() {
+    let host = TestHost::start();
+    let file = host.work().join("tasks.jsonl");
+    let mut lines = String::new();
+    for n in 0..1_200 {
+        let line = serde_json::json!({"command": ["true", n.to_string()], "label": n.to_string()});
+        lines.push_str(&format!("{line}\n"));
+    }
+    lines.push_str(
+        "\n{\"command\": \"echo $X > x\", \"env\": {\"X\": \"from the file\"}, \"timeout\": \"1m\"}\n",
+    );
+    std::fs::write(&file, lines).unwrap();
+    let out = said(&host, &["submit", "--from", file.to_str().unwrap()]);
+    let ids: Vec<i64> = out
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|said| said["task_id"].as_i64().unwrap())
+        .collect();
+    assert_eq!(ids, (1..=1_201).collect::<Vec<_>>());
+    assert_eq!(host.wait_for_end(TaskId(1_200)).label.as_deref(), Some("1199"));
+    assert_eq!(host.wait_for_end(TaskId(1_201)).timeout_ms, Some(60_000));
+    assert_eq!(std::fs::read_to_string(host.work().join("x")).unwrap(), "from the file\n");
+    for id in 1..=1_200 {
+        assert_eq!(host.wait_for_end(TaskId(id)).state.name(), StateName::Succeeded);
+    }
+}
+
+#[test]
+fn a_mistake_in_any_line_of_a_file_is_named_and_starts_nothing() {
+    let host = TestHost::start();
+    let file = host.work().join("tasks.jsonl");
+    let path = file.to_str().unwrap();
+    let cases = [
+        ("{\"command\": \"true\"}\n{\"comand\": \"x\"}\n", "line 2: unknown field `comand`"),
+        ("{\"command\": \"true\"}\nnot json\n", "line 2: expected"),
+        ("{\"command\": \"true\", \"timeout\": \"soon\"}\n", "line 1: write a duration"),
+        ("{\"label\": \"nothing to run\"}\n", "line 1: no command"),
+        ("{\"command\": \"true\", \"cwd\": \"/no/such\"}\n", "/no/such"),
+    ];
+    for (text, expected) in cases {
+        std::fs::write(&file, text).unwrap();
+        let refused = host.run(&["submit", "--from", path]);
+        assert!(refused.code == Some(2) && refused.err.contains(expected), "{refused:?}");
+    }
+    assert_eq!(host.tasks().len(), 0);
+    // What only the host can know is said line by line; the others are taken.
+    let text = "{\"command\": \"true\"}\n{\"command\": \"true\", \"group\": \"nope\"}\n\
+                {\"command\": \"true\"}\n";
+    std::fs::write(&file, text).unwrap();
+    let ran = host.run(&["submit", "--from", path]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("tasks.jsonl line 2: no group is named `nope`"), "{ran:?}");
+    assert_eq!(ran.out.lines().count(), 2);
+    assert_eq!(host.run(&["submit", "--from", "/no/such/file"]).code, Some(2));
+}
+
+struct Watching {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Watching {
+    fn start(host: &TestHost, words: &[&str]) -> Self {
+        let mut child = host.nod(words).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Returns the events up to the first of this name.
+    fn until(&mut self, name: &str) -> Vec<serde_json::Value> {
+        let mut seen: Vec<serde_json::Value> = vec![];
+        while seen.last().is_none_or(|event| event["event"] != name) {
+            let line = self.lines.next().expect("more events").unwrap();
+            seen.push(serde_json::from_str(&line).unwrap());
+        }
+        seen
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_watch_resumes_where_it_was_and_outlives_its_host() {
+    let mut host = TestHost::start();
+    let first = host.submit("true");
+    host.wait_for_end(first);
+    let all = Watching::start(&host, &["watch", "--since", "0"]).until("succeeded");
+    let numbers: Vec<_> = all.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    assert_eq!(all[0]["event"], "submitted");
+    assert_eq!(all[0]["task_id"], first.0);
+    let half = numbers[numbers.len() / 2];
+    let mut watching = Watching::start(&host, &["watch", "--since", &half.to_string()]);
+    let rest = watching.until("succeeded");
+    assert_eq!(rest, all[all.len() - rest.len()..]);
+    assert_eq!(rest[0]["seq"].as_u64().unwrap(), half + 1);
+    host.kill();
+    host.restart();
+    let second = host.submit("exit 1");
+    let later = watching.until("failed");
+    assert_eq!(later[0]["seq"].as_u64().unwrap(), numbers.len() as u64 + 1);
+    assert!(later.iter().all(|event| event["task_id"] == second.0), "{later:?}");
+    let ahead = host.run(&["watch", "--since", "100000"]);
+    assert!(ahead.code == Some(2) && ahead.err.contains("the last one is"), "{ahead:?}");
+}
+
+#[test]
+fn every_verb_says_of_a_wrong_state_which_one_it_is_and_of_no_task_that_there_is_none() {
+    let host = TestHost::start();
+    let running = host.submit_with(&[], &["sleep", "600"]);
+    let ended = host.submit("true");
+    host.wait_for_state(running, StateName::Running);
+    host.wait_for_end(ended);
+    let (running, ended) = (running.to_string(), ended.to_string());
+    let cases: [(&[&str], &str); 12] = [
+        (&["edit", &running, "--priority", "1"], "is Running: only a queued task"),
+        (&["edit", &ended, "--priority", "1"], "is Succeeded: only a queued task"),
+        (&["edit", "99", "--priority", "1"], "no task has id 99"),
+        (&["retry", &running], "is Running: only a task that has ended"),
+        (&["retry", "99"], "no task has id 99"),
+        (&["remove", &running], "is Running: cancel it first"),
+        (&["remove", "99"], "no task has id 99"),
+        (&["deadline", &ended, "1m"], "is Succeeded"),
+        (&["deadline", "99", "1m"], "no task has id 99"),
+        (&["cancel", &ended], "is Succeeded"),
+        (&["group", "pause", "nope"], "no group is named `nope`"),
+        (&["group", "remove", "default"], "default"),
+    ];
+    for (words, expected) in cases {
+        let ran = host.run(words);
+        assert_eq!(ran.code, Some(1), "{words:?}: {ran:?}");
+        assert!(ran.err.contains(expected), "{words:?}: {ran:?}");
+    }
+    let unusable: [&[&str]; 6] = [
+        &["edit", &running],
+        &["edit", "x", "--priority", "1"],
+        &["deadline", &running, "soon"],
+        &["group", "add", "a b", "--slots", "1"],
+        &["group", "add", "a", "--slots", "0"],
+        &["watch", "--since", "x"],
+    ];
+    for words in unusable {
+        let ran = host.run(words);
+        assert!(ran.code == Some(2) && !ran.err.is_empty(), "{words:?}: {ran:?}");
+    }
+}
