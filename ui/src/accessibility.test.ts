@@ -1,6 +1,6 @@
 import { userEvent } from '@testing-library/user-event';
 import { afterEach, describe, expect, it } from 'vitest';
-import { everyState } from './engine/fake-scenes';
+import { everyQuestion, everyState } from './engine/fake-scenes';
 import { EngineError } from './engine/transport';
 import { accessibilityFaults, openView, openWindow, type OpenWindow } from './testing/window';
 
@@ -27,6 +27,11 @@ const VIEWS: Record<string, () => Promise<unknown>> = {
     window = await openView('inbox', everyState());
     (await window.find('deny')).click();
     await window.find('deny-reason');
+  },
+  'questions of every sort': async () => {
+    window = await openView('inbox', everyQuestion());
+    (await window.find('add-item')).click();
+    await window.find('remove-item');
   },
   'Needs you without a request': async () => {
     window = await openView('inbox');

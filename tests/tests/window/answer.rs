@@ -1,10 +1,10 @@
 //! Answering what tasks ask.
 
-use nod_core::request::{Closure, Request};
+use nod_core::request::Closure;
 use nod_core::task::{Outcome, StateName};
 use nod_tests::{Desktop, Window, by_name, until};
 
-use crate::{read, row, touch, within};
+use crate::{card, read, row, touch, within};
 
 /// Clicks Approve the moment it appears, as an unlucky hand would.
 const CLICK_EARLY: &str = "
@@ -16,10 +16,6 @@ const CLICK_EARLY: &str = "
       button.click();
       button.dispatchEvent(new MouseEvent('click', { bubbles: true }));
     }).observe(document.body, { childList: true, subtree: true });";
-
-fn card(request: &Request) -> String {
-    format!("{}[data-request-id='{}']", by_name("request-card"), request.id)
-}
 
 fn wait_for_approve(window: &Window, card: &str) {
     window.wait_for(&format!("{}:enabled", within(card, "approve")));
@@ -108,7 +104,7 @@ fn a_gate_shows_all_that_it_lets_through() {
     // One that is denied never starts.
     let denied = desktop.submit_with(&["--ask-first"], &["touch denied"]);
     let request = desktop.wait_for_request(denied);
-    let card = self::card(&request);
+    let card = crate::card(&request);
     window.click(&within(&card, "deny"));
     window.click(&within(&card, "deny-confirm"));
     window.wait_for_text(&card, "Denied by a person in the window");

@@ -8,17 +8,24 @@ mod keyboard;
 mod look;
 mod one_host;
 mod progress;
+mod questions;
 mod shipped;
 mod submit;
 mod survive;
 mod untrusted;
 
 use nod_core::ids::TaskId;
+use nod_core::request::Request;
 use nod_tests::{Desktop, by_name};
 
 /// Returns the selector of a task's row among the tasks.
 fn row(id: TaskId) -> String {
     format!("{}[data-task-id='{id}']", by_name("task-row"))
+}
+
+/// Returns the selector of the card of a question.
+fn card(request: &Request) -> String {
+    format!("{}[data-request-id='{}']", by_name("request-card"), request.id)
 }
 
 /// Returns the selector of something in a task's row, or in another element.

@@ -1,7 +1,16 @@
 /** What the fake host holds: builders of tasks and requests, and whole scenes to look at. */
 import { EngineError } from './transport';
 import { FakeHost, type FakeScene } from './fake';
-import type { Progress, Request, Schedule, Task, TaskDetail, TaskId, TaskState } from './types';
+import type {
+  Progress,
+  Request,
+  Schedule,
+  Task,
+  TaskDetail,
+  TaskId,
+  TaskState,
+  Wants,
+} from './types';
 
 const MINUTE = 60_000;
 
@@ -317,6 +326,57 @@ function manyTasks(): FakeScene {
   return { tasks, requests: [] };
 }
 
+/** A question of each sort. */
+export function everyQuestion(): FakeScene {
+  const form: Wants = {
+    type: 'form',
+    schema: {
+      type: 'object',
+      required: ['region', 'owner'],
+      properties: {
+        region: { title: 'Region', enum: ['eu', 'us'], default: 'eu' },
+        replicas: { type: 'integer', minimum: 1, default: 2, description: 'How many run at once.' },
+        owner: {
+          title: 'Owner',
+          type: 'object',
+          required: ['mail'],
+          properties: {
+            mail: { type: 'string', title: '担当者のメール' },
+            notify: { type: 'boolean', title: 'Tell them when it is done', default: true },
+          },
+        },
+        tags: { title: 'Tags', type: 'array', items: { type: 'string' } },
+        ratio: { type: 'number' },
+        more: { description: 'Anything else.' },
+      },
+    },
+    initial: { region: 'eu', replicas: 2, owner: { notify: true } },
+  };
+  const wants: Wants[] = [
+    { type: 'choice', choices: ['eu-west', 'us-east', '東京'], default: 'us-east' },
+    { type: 'text', default: null },
+    form,
+  ];
+  const questions = ['Where to?', 'What is new in this release?', 'How shall it run?'];
+  const diff = [
+    'diff --git a/deploy.yaml b/deploy.yaml',
+    '--- a/deploy.yaml',
+    '+++ b/deploy.yaml',
+    '@@ -1,3 +1,3 @@',
+    ' replicas:',
+    '-  2',
+    '+  3',
+    ' image: harbour:2.4.0',
+  ].join('\n');
+  const requests = wants.map((wanted, n) => {
+    const question = questions[n] ?? '';
+    const shown = { ...aRequest(n + 1, n + 1).shown, wants: wanted, question };
+    return aRequest(n + 1, n + 1, { shown: n === 0 ? { ...shown, diff } : shown });
+  });
+  const tasks = requests.map(({ id }) => aTask(id, { state: { name: 'waiting', open: [id] } }));
+  return { tasks, requests };
+}
+
 /** A command, a label and a question without a space, as long as they get. */
 function oneLongWord(): FakeScene {
   const line = `sleep 0.2; : ${'y'.repeat(100_000)}`;
@@ -334,6 +394,7 @@ function oneLongWord(): FakeScene {
 /** Returns the host of a scene by name, for `?fake=…` in a browser. */
 export function fakeHost(scene: string): FakeHost {
   if (scene === 'many') return busy(new FakeHost(manyTasks()));
+  if (scene === 'questions') return new FakeHost(everyQuestion());
   if (scene === 'long') return new FakeHost(oneLongWord());
   const host = new FakeHost(scene === 'empty' ? undefined : everyState());
   if (scene === 'unreachable') {

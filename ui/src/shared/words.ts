@@ -238,6 +238,18 @@ function answerWords(answer: Answer): string {
   }
 }
 
+/** Returns the answer that a closed question got, from a person or by its default. */
+export function answerOf(closure: Closure | null): Answer | null {
+  return closure?.type === 'answered' || closure?.type === 'defaulted' ? closure.answer : null;
+}
+
+/** Returns what a person wrote beside an answer. */
+export function remarkOf(closure: Closure): string | null {
+  if (closure.type !== 'answered') return null;
+  const reason = closure.answer.type === 'deny' ? closure.answer.reason : null;
+  return reason ?? closure.comment;
+}
+
 export function closureWords(closure: Closure): string {
   switch (closure.type) {
     case 'answered':

@@ -1,27 +1,37 @@
 /**
- * A person answering one request: when Approve is armed, whether a reason is
+ * A person answering one request: when an answer is armed, the draft of it, whether a reason is
  * being written, what is on its way, and what the engine refused.
  */
+import { untrack } from 'svelte';
 import type { Engine } from '../../engine/engine.svelte';
 import type { Answer, Request, Wants } from '../../engine/types';
 import { Intent } from '../intent.svelte';
+import { Draft } from './draft.svelte';
 
-/** A click or key that is already on its way must not approve what has just appeared. */
+/** A click or key that is already on its way must not answer what has just appeared. */
 export const ARMING_DELAY = 500;
 
 export class Answering {
   readonly #engine: Engine;
   readonly #request: () => Request;
   readonly #intent = new Intent();
-  #armed = $state(false);
+  /** What may be answered: a question that has been shown long enough. */
+  #armedFor = $state<string | null>(null);
   #denying = $state(false);
   #accepted = $state(false);
   #wanted = $state<Answer['type'] | null>(null);
-  reason = $state('');
+  /** The reason of a denial, or the comment beside another answer. */
+  words = $state('');
+  readonly #shown = $derived.by(() => this.#request().hash);
+  readonly #firstShown: string;
+  // As a text, so that a reminder of the same question leaves what was written as it is.
+  readonly #wants = $derived.by(() => JSON.stringify(this.#request().shown.wants));
+  readonly draft = $derived(new Draft(JSON.parse(this.#wants) as Wants));
 
   constructor(engine: Engine, request: () => Request) {
     this.#engine = engine;
     this.#request = request;
+    this.#firstShown = untrack(() => request().hash);
   }
 
   /** What sort of answer is wanted. */
@@ -29,8 +39,14 @@ export class Answering {
     return this.#request().shown.wants;
   }
 
-  get canApprove(): boolean {
-    return this.wants.type === 'approval' && this.#armed && this.canAnswer;
+  /** Whether something else is shown than at first. */
+  get hasChanged(): boolean {
+    return this.#shown !== this.#firstShown;
+  }
+
+  /** Whether an answer other than a denial can be given. */
+  get canGive(): boolean {
+    return this.#armedFor === this.#shown && this.canAnswer && this.draft.isReady;
   }
 
   /** Whether nothing has been sent, and the engine has not said that it is closed. */
@@ -52,15 +68,16 @@ export class Answering {
     return this.#intent.error?.message ?? null;
   }
 
-  /** Arms Approve once the card has been in sight long enough. Returns how to stop that. */
+  /** Arms the answer once what is shown has been in sight long enough. Returns how to stop that. */
   arm(): () => void {
+    const shown = this.#shown;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const restart = (): void => {
       clearTimeout(timer);
-      this.#armed = false;
+      this.#armedFor = null;
       if (document.visibilityState === 'hidden') return;
       timer = setTimeout(() => {
-        this.#armed = true;
+        this.#armedFor = shown;
       }, ARMING_DELAY);
     };
     restart();
@@ -71,8 +88,15 @@ export class Answering {
     };
   }
 
-  async approve(): Promise<void> {
-    if (this.canApprove) await this.#send({ type: 'approve' });
+  /** Approves, or answers with the draft. */
+  async give(): Promise<void> {
+    if (!this.canGive) return;
+    this.#intent.forgetError();
+    const answer = this.draft.read();
+    if (answer === null) return;
+    await this.#send(answer, this.#writtenWords());
+    const fields = this.#intent.error?.fields ?? [];
+    if (this.draft.refused(fields)) this.#intent.forgetError();
   }
 
   startDenying(): void {
@@ -84,16 +108,20 @@ export class Answering {
   }
 
   async deny(): Promise<void> {
-    const reason = this.reason.trim();
-    if (this.canAnswer) await this.#send({ type: 'deny', reason: reason === '' ? null : reason });
+    if (this.canAnswer) await this.#send({ type: 'deny', reason: this.#writtenWords() }, null);
   }
 
-  async #send(answer: Answer): Promise<void> {
+  #writtenWords(): string | null {
+    const words = this.words.trim();
+    return words === '' ? null : words;
+  }
+
+  async #send(answer: Answer, comment: string | null): Promise<void> {
     this.#wanted = answer.type;
     const request = this.#request();
-    const content = JSON.stringify([request.id, request.hash, answer]);
+    const content = JSON.stringify([request.id, request.hash, answer, comment]);
     const sent = await this.#intent.send(content, (operation) =>
-      this.#engine.answer(operation, request, answer),
+      this.#engine.answer(operation, request, answer, comment),
     );
     // The card stays as it is until the engine says that the request is closed.
     if (sent) this.#accepted = true;
