@@ -282,6 +282,17 @@ impl Window {
         pressed.unwrap_or_else(|error| panic!("keys: {error}"));
     }
 
+    /// Presses a key while another one is held.
+    ///
+    /// # Panics
+    /// When the window takes none.
+    #[track_caller]
+    pub fn press_with(&self, held: Key, key: impl Into<TypingData>) {
+        let chain = self.driver().action_chain().key_down(held.clone()).send_keys(key);
+        let pressed = self.run(chain.key_up(held).perform());
+        pressed.unwrap_or_else(|error| panic!("keys: {error}"));
+    }
+
     fn driver(&self) -> &WebDriver {
         self.driver.as_ref().expect("a window has a driver until it is closed")
     }
