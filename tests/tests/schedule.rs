@@ -2,9 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
 use nod_core::ids::TaskId;
+use nod_core::protocol::{Call, Reply};
 use nod_core::request::Answer;
 use nod_core::task::{Outcome, QueueReason, StateName, TaskState};
-use nod_tests::{Home, TestHost, until};
+use nod_tests::{Home, TestHost, processes, until};
 
 /// Holds its place until the file is there.
 const HOLD: &str = "while [ ! -e go ]; do sleep 0.01; done";
@@ -366,4 +367,82 @@ fn a_config_file_with_an_error_is_named_and_the_last_good_one_stays_in_force() {
     write("[groups.small]\nslots = 3\n");
     let listed = host.run(&["group", "list"]);
     assert!(listed.out.contains("small: 0 of 3") && listed.err.is_empty(), "{listed:?}");
+}
+
+#[test]
+fn a_lost_task_of_a_kind_that_may_run_again_does() {
+    let host = with_config(
+        "[kinds.safe]\nargv = [\"sh\", \"-c\", \"[ -e go ] || sleep 6203\"]\non_lost = \"requeue\"\n",
+    );
+    let said: serde_json::Value =
+        serde_json::from_str(&words(&host, &["submit", "--kind", "safe"])).unwrap();
+    let id = TaskId(said["task_id"].as_i64().unwrap());
+    let process = until("the process", || host.detail(id).attempts.first()?.process);
+    go(&host);
+    processes::kill_9(processes::parent(process));
+    succeeds(&host, id);
+    let outcomes: Vec<_> =
+        host.detail(id).attempts.iter().map(|a| a.outcome.as_ref().unwrap().words()).collect();
+    assert_eq!(outcomes, ["Lost", "Succeeded"]);
+}
+
+#[test]
+fn a_gate_that_the_config_file_drops_holds_until_the_person_confirms_it() {
+    let gated = "[kinds.deploy]\nargv = [\"true\"]\ngate = true\n";
+    let mut host = with_config(gated);
+    let submit = |host: &TestHost| {
+        let said: serde_json::Value =
+            serde_json::from_str(&words(host, &["submit", "--kind", "deploy"])).unwrap();
+        TaskId(said["task_id"].as_i64().unwrap())
+    };
+    assert!(matches!(reason(&host, submit(&host)), QueueReason::Gate { .. }));
+    let fresh = host.data().join("fresh.toml");
+    std::fs::write(&fresh, gated.replace("gate = true", "cap = 5")).unwrap();
+    std::fs::rename(fresh, host.data().join("config.toml")).unwrap();
+    assert!(matches!(reason(&host, submit(&host)), QueueReason::Gate { .. }));
+    let Ok(Reply::Rules(rules)) = host.person(&Call::Rules) else { panic!("no rules") };
+    let loosening = rules.loosening.unwrap();
+    assert_eq!(loosening.changes, ["no longer asked first: tasks of kind deploy"]);
+    let operation = nod_client::new_operation().unwrap();
+    host.person(&Call::ConfirmLoosening { operation, shown: loosening.hash }).unwrap();
+    succeeds(&host, submit(&host));
+}
+
+#[test]
+fn an_edit_does_not_get_around_a_rule() {
+    let rule = "[[rules]]\nmatch = [\"touch\", \"ran\"]\nthen = \"ask_first\"\n";
+    let host = with_config(rule);
+    let id = host.submit_with(&["--delay", "1h"], &["true", "x"]);
+    words(&host, &["edit", &id.to_string(), "--delay", "0s", "--", "touch", "ran"]);
+    assert!(matches!(reason(&host, id), QueueReason::Gate { .. }));
+    assert_eq!(host.wait_for_request(id).shown.argv, ["touch", "ran"]);
+    assert!(!host.work().join("ran").exists());
+}
+
+#[test]
+fn a_message_that_is_no_call_or_too_long_is_refused_and_harms_nobody() {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let host = TestHost::start();
+    let said = |bytes: &[u8]| {
+        let mut socket = std::os::unix::net::UnixStream::connect(host.socket()).unwrap();
+        // A host that refuses in the middle closes its end.
+        drop(socket.write_all(bytes));
+        let mut line = String::new();
+        BufReader::new(socket).read_line(&mut line).unwrap();
+        line
+    };
+    assert!(said(b"{not json\n").contains("this is no call that Nod knows"));
+    assert!(
+        said(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"groups\"}\n").contains("say hello first")
+    );
+    let mut long = vec![b' '; 1 << 20];
+    long.push(b'\n');
+    assert!(said(&long).contains("a message holds 1048576 bytes at most"));
+    let line = "x".repeat(2 << 20);
+    let file = host.work().join("long.jsonl");
+    std::fs::write(&file, serde_json::json!({"command": line}).to_string()).unwrap();
+    let refused = host.run(&["submit", "--from", file.to_str().unwrap()]);
+    assert!(refused.code != Some(0) && refused.err.contains("bytes"), "{refused:?}");
+    let after = host.submit("true");
+    succeeds(&host, after);
 }

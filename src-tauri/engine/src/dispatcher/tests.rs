@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::store::Seal;
 
+mod model;
+
 const PERSON: Actor = Actor::Person { surface: Surface::Window };
 
 struct Table {
@@ -395,4 +397,40 @@ fn an_idle_dispatcher_sleeps_without_a_timer() {
     let id = table.submit();
     table.run(id);
     assert_eq!(table.dispatcher.next_wake(), None);
+}
+
+#[test]
+fn an_edit_of_a_task_with_a_moved_deadline_and_a_group_is_read_back_by_the_next_host() {
+    let mut table = Table::with_config("[groups.default]\nslots = 1\n[groups.b]\nslots = 3\n");
+    let first = table.submit();
+    let id = table.submit();
+    let mut edit = nod_core::protocol::Edit::new(table.operation(), id);
+    edit.group = Some("b".into());
+    edit.delay_ms = Some(60_000);
+    edit.timeout_ms = Some(5);
+    table.call(&PERSON, Change::Edit(Box::new(edit))).unwrap();
+    let stored = table.stored(id);
+    assert_eq!((stored.schedule.group.as_str(), stored.timeout_ms), ("b", Some(5)));
+    assert!(matches!(stored.state, TaskState::Queued { reason: QueueReason::Delay { .. } }));
+    let wake = table.dispatcher.next_wake().unwrap();
+    assert!(wake > Duration::from_secs(50) && wake <= Duration::from_secs(60), "{wake:?}");
+    assert_eq!(table.stored(first).state.name(), StateName::Starting);
+}
+
+#[test]
+fn with_ten_thousand_queued_a_start_changes_nothing_of_the_others() {
+    let mut table = Table::with_slots(1);
+    let first = table.submit();
+    let mut all = Vec::new();
+    for _ in 0..10_000 {
+        let Change::Submit(new) = table.new_task(false) else { panic!("no submit") };
+        all.push(Ok(*new));
+    }
+    table.call(&PERSON, Change::SubmitMany(all)).unwrap();
+    table.published();
+    table.run(first);
+    table.end(first, 0);
+    let changed: Vec<_> = table.published();
+    // The start and the end of the first, and the start of the second.
+    assert_eq!(changed.len(), 3, "{changed:?}");
 }

@@ -1,7 +1,7 @@
 import { userEvent } from '@testing-library/user-event';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { FakeScene } from '../../engine/fake';
-import { aRequest, aTask, everyState } from '../../engine/fake-scenes';
+import { aRequest, aSchedule, aTask, everyState } from '../../engine/fake-scenes';
 import { EngineError } from '../../engine/transport';
 import { openView, type OpenWindow } from '../../testing/window';
 
@@ -44,6 +44,28 @@ describe('the detail of a task', () => {
     expect(detail.textContent).toContain('/home/mika/work/harbour');
     expect(window.all('detail-cancel')).toEqual([]);
     expect(window.get('run-again')).toBeDefined();
+  });
+
+  it('says when the task may start and what came of its earlier tries', async () => {
+    const schedule = aSchedule({
+      ...{ group: 'build', priority: 5, after: [{ task: 7, any: false }], key: 'nightly' },
+      ...{ not_before: Date.UTC(2031, 0, 2, 12), uses: { gpu: 2 } },
+      retry: { retries: 3, left: 1, backoff_ms: 1000 },
+    });
+    const attempt = {
+      ...{ number: 1, process: 1, started_at: 1, exited_at: 2, ended_at: 2, exit: null },
+      ...{ peak_memory: null, cpu_ms: null, left: [], log_path: '/x/1-1/out.log' },
+      outcome: { type: 'failed' as const, failure: { type: 'exit' as const, code: 3 } },
+    };
+    const detail = await openTask(1, {
+      tasks: [aTask(1, { schedule, attempt: 2 })],
+      requests: [],
+      details: new Map([[1, { attempts: [attempt] }]]),
+    });
+    await expect.poll(() => detail.textContent).toContain('Failed (exit 3)');
+    for (const words of ['build', '5', 'task 7', 'nightly', '2 of gpu', '1 of 3', '2031']) {
+      expect(detail.textContent).toContain(words);
+    }
   });
 
   it('says what a stopping task waits for, and what follows', async () => {

@@ -53,6 +53,19 @@ describe('a new task', () => {
     expect(window.all('submit-go')).toEqual([]);
   });
 
+  it('offers the groups where there are several', async () => {
+    await openForm();
+    expect(window.all('submit-group')).toEqual([]);
+    const group = { slots: 2, paused: false, running: 0, queued: 0 };
+    const groups = ['build', 'default'].map((name) => ({ ...group, name }));
+    window.host.publish({ type: 'groups', groups });
+    await window.find('submit-group');
+    await user.selectOptions(window.get('submit-group'), 'build');
+    await user.type(field('submit-command'), 'make{Enter}');
+    await window.find('detail');
+    expect(submits()[0]?.scheduling.group).toBe('build');
+  });
+
   it('keeps what was typed when the engine refuses it', async () => {
     await openForm();
     window.host.refusals.set('submit', new EngineError('storage', 'the disk is full'));

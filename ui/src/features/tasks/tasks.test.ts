@@ -1,6 +1,7 @@
 import { userEvent } from '@testing-library/user-event';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { aTask, everyState, progress } from '../../engine/fake-scenes';
+import type { QueueReason, TaskState } from '../../engine/types';
 import { EngineError } from '../../engine/transport';
 import { openView, type OpenWindow } from '../../testing/window';
 
@@ -29,6 +30,25 @@ describe('the tasks', () => {
     expect(row(9).textContent).toContain('Failed (exit 2)');
     expect(row(9).dataset.state).toBe('failed');
     expect(row(19).textContent).toContain('Needs approval');
+  });
+
+  it('say what a queued task waits for', async () => {
+    const queued = (reason: QueueReason): TaskState => ({ name: 'queued', reason });
+    window = await openView('tasks', {
+      tasks: [
+        aTask(1, { state: queued({ type: 'dependency', tasks: [7] }) }),
+        aTask(2, { state: queued({ type: 'paused' }) }),
+        aTask(3, { state: queued({ type: 'resource', name: 'gpu' }) }),
+      ],
+      requests: [],
+    });
+    await window.find('task-row');
+    const words = [1, 2, 3].map((id) => part(id, 'row-message')?.textContent);
+    expect(words).toEqual([
+      'It starts after task 7.',
+      'Its group is paused.',
+      'It starts when gpu is free.',
+    ]);
   });
 
   it('show a bar only as far as the engine said', async () => {
