@@ -1,0 +1,80 @@
+//! The end of an attempt: the report on the disk, and in the hands of a host if there is one.
+
+use crate::contract::shim::{FromShim, Report, SHIM_PROTOCOL};
+
+use super::attempt;
+use super::clock::{self, Moment};
+use super::exit_file::ExitFile;
+use super::output::Output;
+use super::supervise::Supervisor;
+
+/// How long a host has to say that it has stored the report.
+const ACKNOWLEDGE_MS: u64 = 10_000;
+const RETRY_MS: u64 = 1000;
+/// A report that names more would not fit the space that was reserved for it.
+const MOST_LEFT: usize = 40;
+
+impl Supervisor {
+    /// Writes the report, hands it over, and leaves nothing behind but files.
+    pub(crate) fn finish(mut self) {
+        let report = self.make_report();
+        let mut is_written = self.write_report(&report);
+        if let Some(size) = self.output.as_mut().and_then(Output::last_announcement) {
+            self.connections.send_size(size);
+        }
+        self.connections.send(&FromShim::Ended { report: report.clone() });
+        self.connections.flush();
+        self.report = Some(report.clone());
+        let until = Moment::now().plus(ACKNOWLEDGE_MS);
+        while !self.acknowledged {
+            let now = Moment::now();
+            // While the disk takes no report, this process is all that knows it.
+            if is_written && (self.connections.is_empty() || until <= now) {
+                self.sync_report();
+                break;
+            }
+            self.finish_at = Some(if is_written { until } else { now.plus(RETRY_MS) });
+            self.turn();
+            is_written = is_written || self.write_report(&report);
+        }
+        attempt::remove_socket();
+    }
+
+    fn make_report(&self) -> Report {
+        let main_end = self.main_end.as_ref();
+        let mut left = self.left_processes();
+        left.sort_by_key(|process| process.ended);
+        left.truncate(MOST_LEFT);
+        Report {
+            protocol: SHIM_PROTOCOL,
+            task: self.spec.task,
+            attempt: self.spec.attempt,
+            process: self.process,
+            started_at: self.started_at,
+            exit: main_end.map(|end| end.status),
+            exited_at: main_end.map(|end| end.at),
+            ended_at: self.ended_at.unwrap_or_else(clock::now),
+            spawn_error: self.spawn_error.clone(),
+            timed_out: self.timed_out,
+            stopped: self.stopped,
+            peak_memory: main_end.map(|end| end.usage.peak_memory),
+            cpu_ms: main_end.map(|end| end.usage.cpu_ms),
+            left,
+            size: self.output.as_ref().map_or(0, Output::size),
+        }
+    }
+
+    fn write_report(&mut self, report: &Report) -> bool {
+        if self.exit_file.is_none() {
+            self.exit_file = ExitFile::reserve().ok();
+        }
+        self.exit_file.as_mut().is_some_and(|file| file.write(report).is_ok())
+    }
+
+    fn sync_report(&self) {
+        if let Some(file) = &self.exit_file {
+            // A disk that cannot sync has lost more than this, and nobody is left to tell.
+            file.sync().ok();
+        }
+    }
+}
