@@ -43,10 +43,28 @@ impl TestHost {
     /// When it does not start.
     #[track_caller]
     pub fn restart(&mut self) {
+        self.restart_as(None);
+    }
+
+    /// Starts a host in `home` that stands in for an older one, as `nod-test-host` says.
+    #[must_use]
+    pub fn start_as(home: Home, older: &serde_json::Value) -> Self {
+        let mut host = Self { running: None, home };
+        host.restart_as(Some(older));
+        host
+    }
+
+    /// Starts a host where none is, which may stand in for an older one.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[track_caller]
+    pub fn restart_as(&mut self, older: Option<&serde_json::Value>) {
         assert!(self.running.is_none(), "the host runs already");
         let mut child = self
             .home
             .command(program("nod-test-host"))
+            .args(older.map(ToString::to_string))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -77,6 +95,15 @@ impl TestHost {
         drop(running.person);
         let mut child = running.child;
         assert!(child.wait().unwrap().success());
+    }
+
+    /// Waits until the host has ended in order because another one takes its place.
+    ///
+    /// # Panics
+    /// When no host runs.
+    pub fn wait_until_replaced(&mut self) {
+        let mut running = self.running.take().expect("a host runs");
+        assert!(running.child.wait().unwrap().success());
     }
 
     /// Returns the host's process id.

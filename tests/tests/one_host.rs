@@ -116,13 +116,15 @@ fn everything_of_a_data_directory_is_for_its_user_alone() {
 
 #[test]
 fn a_host_that_cannot_start_says_why_to_the_command_that_wanted_it() {
-    let home = Home::new().with_config("[groups.default]\nslotz = 2\n");
+    let home = Home::new();
+    std::fs::write(home.data().join("tasks"), "no folder").unwrap();
     let ran = home.run(&["list"]);
     assert_eq!(ran.code, Some(69), "{ran:?}");
-    assert!(ran.err.contains("config.toml") && ran.err.contains("slotz"), "{ran:?}");
+    let tasks = home.data().join("tasks").display().to_string();
+    assert!(ran.err.contains(&tasks), "{ran:?}");
     assert!(hosts(&home).is_empty());
     let log = std::fs::read_to_string(home.data().join("host.log")).unwrap();
-    assert!(log.contains("slotz"), "{log}");
+    assert!(log.contains(&tasks), "{log}");
 }
 
 #[test]

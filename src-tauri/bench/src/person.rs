@@ -25,6 +25,7 @@ pub(crate) fn answer_everything() -> anyhow::Result<()> {
         programs: Programs::beside_this()?,
         kind: HostKind::Headless,
         show_window: None,
+        identity: Default::default(),
     })?;
     let mut events = host.take_events().expect("a new host has its events");
     output::say("ready");

@@ -51,6 +51,11 @@ pub(crate) enum Failure {
     )]
     HostUnreachable { socket: PathBuf, log: PathBuf },
     #[error(
+        "the Nod app (process {pid}) is older than this `nod`: quit the app and start the new one \
+         (its tasks go on)"
+    )]
+    OlderApp { pid: i32 },
+    #[error(
         "the Nod host (process {pid}) did not answer in time{}: look into {}; if it hangs, end \
          it with `kill -9 {pid}` (its tasks go on)",
         if *taken { " and may have done this all the same (see `nod list`)" } else { "" },
@@ -94,6 +99,7 @@ impl Failure {
             | Self::TooLong { .. } => exit::USAGE,
             Self::StartHost { .. }
             | Self::HostUnreachable { .. }
+            | Self::OlderApp { .. }
             | Self::HostSilent { .. }
             | Self::Serve(_) => exit::NO_HOST,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::CLOSED_PIPE,

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use nod_client::{ClientError, Connection, Door, Next, TaskEnvironment, find_paths, persist};
+use nod_client::{
+    ClientError, Connection, Door, Next, TaskEnvironment, find_paths, persist, stop_host,
+};
 use nod_core::paths::Paths;
-use nod_core::protocol::{Call, ErrorCode, ListQuery, Reply};
+use nod_core::protocol::{Call, ErrorCode, HostKind, ListQuery, Reply, Welcome};
 
 use crate::failure::Failure;
 use crate::start::{Started, start_host};
@@ -95,9 +97,34 @@ impl Host {
     fn ask(&self, door: &Door, call: &Call, answer: Duration) -> Result<Reply, Failure> {
         let mut patience = Patience::new(self, Kind::Ordinary);
         let deadline = Some(Instant::now() + WAIT_FOR_HOST);
-        let attempt = |connection: &mut Connection| connection.call_within(answer, call);
-        persist(door, deadline, attempt, |error| patience.between(error))
-            .map_err(|failure| self.about_silence(failure, call))
+        let mut is_older = false;
+        let attempt = |connection: &mut Connection| {
+            let reply = connection.call_within(answer, call)?;
+            is_older = connection.welcome().is_some_and(is_older_host);
+            Ok(reply)
+        };
+        let reply = persist(door, deadline, attempt, |error| patience.between(error))
+            .map_err(|failure| self.about_silence(failure, call))?;
+        if is_older {
+            self.take_over(door);
+        }
+        Ok(reply)
+    }
+
+    /// Puts a host of this version in the place of an older one; whoever waits there notices nothing.
+    fn take_over(&self, door: &Door) {
+        if self.startable().is_none() {
+            return;
+        }
+        let taken = stop_host(door, ANSWER).map_err(Failure::from).and_then(|mut connection| {
+            // It says nothing more: its end is what is waited for.
+            drop(connection.receive());
+            start_host()
+        });
+        if let Err(failure) = taken {
+            // What was asked for is done: the next command meets the older host again.
+            output::note(&format!("the older host goes on: {failure}"));
+        }
     }
 
     /// Says of a host that did not answer where its log is, and whether `call` may have been taken.
@@ -142,6 +169,15 @@ impl Host {
     }
 }
 
+/// Returns whether a host without a window is of an older version than this program.
+fn is_older_host(welcome: &Welcome) -> bool {
+    let numbers = |version: &str| -> Option<Vec<u32>> {
+        version.split('.').map(|number| number.parse().ok()).collect()
+    };
+    let own = numbers(env!("CARGO_PKG_VERSION"));
+    welcome.host == HostKind::Headless && numbers(&welcome.version).is_some_and(|it| Some(it) < own)
+}
+
 /// What has been tried so far to reach a host.
 struct Patience<'a> {
     host: &'a Host,
@@ -160,6 +196,9 @@ impl<'a> Patience<'a> {
     }
 
     fn between(&mut self, error: &ClientError) -> Result<Next, Failure> {
+        if let ClientError::Version { pid } = error {
+            return self.replace_older(*pid);
+        }
         if !matches!(error, ClientError::NoHost { .. }) {
             self.lost_at = Some(Instant::now());
             self.started = None;
@@ -199,6 +238,25 @@ impl<'a> Patience<'a> {
         // A host that goes again and again is not started in a busy loop.
         let is_first = first_at.is_none();
         Ok(if started == Started::Ready && is_first { Next::Now } else { Next::Later })
+    }
+
+    /// Has an older host make way; a newer one does not speak to this program at all.
+    fn replace_older(&mut self, pid: i32) -> Result<Next, Failure> {
+        if self.host.startable().is_none() {
+            // A task's host is replaced by whoever is outside of it.
+            self.tell();
+            return Ok(Next::Later);
+        }
+        match stop_host(&self.host.door(), ANSWER) {
+            Ok(_) => Ok(Next::Later),
+            Err(error) if error.is_passing() && !matches!(error, ClientError::Version { .. }) => {
+                Ok(Next::Later)
+            }
+            Err(ClientError::Refused(error)) if error.code == ErrorCode::Conflict => {
+                Err(Failure::OlderApp { pid })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn tell(&mut self) {

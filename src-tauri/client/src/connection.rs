@@ -23,6 +23,8 @@ const READ_SIZE: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Connection {
     stream: BufReader<UnixStream>,
+    /// What is spoken here.
+    protocol: u32,
     hello: Option<Hello>,
     welcome: Option<Welcome>,
     peer: i32,
@@ -59,12 +61,23 @@ impl Connection {
         }
         Ok(Self {
             stream: BufReader::with_capacity(READ_SIZE, stream),
+            protocol: PROTOCOL,
             hello: Some(Hello { protocol: PROTOCOL, token }),
             welcome: None,
             peer: peer.pid.as_raw_nonzero().get(),
             last_id: 0,
             line: Vec::new(),
         })
+    }
+
+    /// Speaks the protocol before this one's, as an older host does; before the first call.
+    #[must_use]
+    pub fn speaking_older(mut self) -> Self {
+        self.protocol = PROTOCOL - 1;
+        if let Some(hello) = &mut self.hello {
+            hello.protocol = self.protocol;
+        }
+        self
     }
 
     /// Makes a reply that takes longer than `timeout` an error; without one, waits for ever.
@@ -151,7 +164,7 @@ impl Connection {
     fn read_welcome(&mut self) -> Result<(), ClientError> {
         match self.read_message()? {
             HostMessage::Reply { result: Reply::Welcome(welcome), .. } => {
-                if welcome.protocol != PROTOCOL {
+                if welcome.protocol != self.protocol {
                     return Err(ClientError::Version { pid: self.peer });
                 }
                 self.welcome = Some(welcome);

@@ -48,10 +48,11 @@ impl ClientError {
         match self {
             Self::NoHost { .. } | Self::Lost { .. } => true,
             Self::Refused(error) => error.code == ErrorCode::Stopping,
+            // An older host makes way for a newer one, where somebody asks it to.
+            Self::Version { .. } => true,
             Self::Unreachable { .. }
             | Self::Foreign { .. }
             | Self::Silent { .. }
-            | Self::Version { .. }
             | Self::Protocol { .. }
             | Self::TooLarge { .. }
             | Self::Random { .. } => false,

@@ -6,6 +6,7 @@
 
 mod connection;
 mod error;
+mod handing_over;
 mod in_task;
 mod lines;
 mod operation;
@@ -17,6 +18,7 @@ use nod_core::paths::{Paths, PathsError};
 
 pub use connection::{Connection, Incoming};
 pub use error::ClientError;
+pub use handing_over::stop_host;
 pub use in_task::TaskEnvironment;
 pub use operation::new_operation;
 pub use retrying::{Door, Next, persist};

@@ -89,10 +89,11 @@ impl Progress {
         self
     }
 
-    /// Returns the same as the task's success leaves it: only now there is nothing left to do.
+    /// Returns the same as the task's success leaves it: what was kept from it until now, that
+    /// all was done, is true.
     #[must_use]
     pub fn completed(mut self) -> Self {
-        self.percent = self.percent.map(|_almost| 100.0);
+        self.percent = self.percent.map(|percent| if percent < ALMOST { percent } else { 100.0 });
         self
     }
 
@@ -207,6 +208,8 @@ mod tests {
         for (given, expected) in cases {
             let progress = Progress::reported(Some(given), None).unwrap();
             assert_eq!(progress.percent, Some(expected), "{given}");
+            let at_success = if given >= 99.0 { 100.0 } else { expected };
+            assert_eq!(progress.completed().percent, Some(at_success), "{given}");
         }
         for bad in [f64::NAN, f64::INFINITY] {
             assert!(Progress::reported(Some(bad), None).is_err());

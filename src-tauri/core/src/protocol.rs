@@ -37,8 +37,10 @@ use crate::rule::{Rule, RuleId};
 use crate::task::{OutputMode, RunOptions, StateName};
 use crate::text::is_visible;
 
-/// The version of everything on this page.
-pub const PROTOCOL: u32 = 1;
+/// The version of everything on this page. A host speaks the one before it as well.
+///
+/// 2: questions of every sort, input, pausing. What 1 had is as it was.
+pub const PROTOCOL: u32 = 2;
 
 /// The largest message, in bytes, its line end included.
 pub const MESSAGE_LIMIT: usize = 1 << 20;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use nod_client::{ClientError, Connection};
+use nod_client::{ClientError, Door, stop_host};
 use nod_core::paths::Paths;
 use nod_core::protocol::{Call, ErrorCode, HostKind};
 use nod_engine::{Host, HostOptions, Programs, StartError};
@@ -59,16 +59,23 @@ fn options(paths: &Paths, app: &RunningApp) -> anyhow::Result<HostOptions> {
         programs: Programs::beside_this().context("failed to find the programs of Nod")?,
         kind: HostKind::Desktop,
         show_window: Some(Box::new(move || show(&app))),
+        identity: Default::default(),
     })
 }
 
 /// Asks the present host to make way; another window is asked to come to the front instead.
 fn ask_for_it(socket: &Path, patience: Duration) -> Result<HostKind, ClientError> {
-    let mut connection = Connection::open(socket, None)?;
-    match connection.call_within(patience, &Call::StopHost) {
+    let door = Door { socket: socket.to_owned(), token: None };
+    match stop_host(&door, patience) {
         Ok(_) => Ok(HostKind::Headless),
         Err(ClientError::Refused(error)) if error.code == ErrorCode::Conflict => {
-            connection.call_within(patience, &Call::ShowWindow)?;
+            match door.open()?.call_within(patience, &Call::ShowWindow) {
+                // An older window: it is in front in its own protocol.
+                Err(ClientError::Version { .. }) => {
+                    door.open()?.speaking_older().call_within(patience, &Call::ShowWindow)?;
+                }
+                shown => drop(shown?),
+            }
             Ok(HostKind::Desktop)
         }
         Err(error) => Err(error),

@@ -95,6 +95,8 @@ pub(crate) struct Settings {
     pub(crate) boot_id: String,
     pub(crate) open_files: Option<u64>,
     pub(crate) umask: u32,
+    /// What the shims that are started are told to speak.
+    pub(crate) shim_protocol: u32,
 }
 
 /// Callers that are told later.

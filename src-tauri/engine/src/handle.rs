@@ -16,8 +16,8 @@ use nod_core::environment::{self, Environment};
 use nod_core::ids::{EventNumber, OperationId, TaskId};
 use nod_core::progress::Progress;
 use nod_core::protocol::{
-    Ask, Call, Edit, ErrorReply, Hello, HostKind, ListQuery, LogPart, PROTOCOL, Reply,
-    ReportProgress, Scheduling, Snapshot, Submit, SubmitMany, TaskDetail, TypeIn, Welcome,
+    Ask, Call, Edit, ErrorReply, Hello, HostKind, ListQuery, LogPart, Reply, ReportProgress,
+    Scheduling, Snapshot, Submit, SubmitMany, TaskDetail, TypeIn, Welcome,
 };
 use nod_core::shim::{LEAST_LOG_LIMIT, LOG_FILE};
 use nod_core::task::{RunOptions, StateName};
@@ -31,6 +31,7 @@ use crate::dispatcher::{Change, Incoming, Message, NewEnvironment, NewTask};
 use crate::error::EngineError;
 use crate::events::{Events, Subscription, Watch};
 use crate::guards::Board;
+use crate::host::Identity;
 use crate::logs::{self, Follow, Outputs, PIECE};
 use crate::process::{self, FolderWatch};
 use crate::scheduling;
@@ -60,6 +61,7 @@ pub(crate) struct Inner {
     pub(crate) rules: Board,
     pub(crate) tasks: PathBuf,
     pub(crate) kind: HostKind,
+    pub(crate) identity: Identity,
     pub(crate) epoch: String,
     pub(crate) host_environment: Environment,
     pub(crate) config: CurrentConfig,
@@ -100,9 +102,10 @@ impl Handle {
 
     /// Returns who a connection speaks for, and the host's greeting.
     pub fn hello(&self, peer: Actor, hello: &Hello) -> Result<(Actor, Reply), ErrorReply> {
-        if hello.protocol != PROTOCOL {
+        let newest = self.inner.identity.protocol;
+        if !(newest.saturating_sub(1).max(1)..=newest).contains(&hello.protocol) {
             let message = format!(
-                "this host speaks version {PROTOCOL} of the protocol, not {}: \
+                "this host speaks version {newest} of the protocol and the one before, not {}: \
                  use the nod that belongs to it",
                 hello.protocol
             );
@@ -120,14 +123,13 @@ impl Handle {
                 Actor::Task { id }
             }
         };
-        Ok((actor, Reply::Welcome(self.welcome())))
+        Ok((actor, Reply::Welcome(self.welcome(hello.protocol))))
     }
 
-    #[must_use]
-    pub fn welcome(&self) -> Welcome {
+    fn welcome(&self, protocol: u32) -> Welcome {
         Welcome {
-            protocol: PROTOCOL,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol,
+            version: self.inner.identity.version.clone(),
             epoch: self.inner.epoch.clone(),
             host: self.inner.kind,
             pid: std::process::id(),

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use nod_core::paths::Paths;
-use nod_core::protocol::HostKind;
+use nod_core::protocol::{HostKind, PROTOCOL};
+use nod_core::shim::SHIM_PROTOCOL;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -50,6 +51,25 @@ pub struct HostOptions {
     pub kind: HostKind,
     /// Brings the window to the front; a headless host has none.
     pub show_window: Option<Box<dyn Fn() + Send + Sync>>,
+    pub identity: Identity,
+}
+
+/// What a host says that it is. Only a test has one say anything but the truth, to stand in for
+/// an older one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub version: String,
+    /// What it speaks with clients; the one before it too.
+    pub protocol: u32,
+    /// What it speaks with the shims that it starts.
+    pub shim_protocol: u32,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self { version, protocol: PROTOCOL, shim_protocol: SHIM_PROTOCOL }
+    }
 }
 
 /// A running host. Ends when it is dropped; its tasks go on.
@@ -125,7 +145,9 @@ impl Host {
         let parts = parts(&paths, &config, &runtime, &inbox)?;
         // Made before anything is decided: what ended while no host ran is part of it.
         let events = parts.events.subscribe();
-        let place = Place { paths: &paths, programs: &options.programs, socket: &socket, umask };
+        let shim_protocol = options.identity.shim_protocol;
+        let programs = &options.programs;
+        let place = Place { paths: &paths, programs, socket: &socket, umask, shim_protocol };
         let (dispatcher, first, workers) = dispatcher(&place, &config, &parts, store)?;
         let thread = begin(dispatcher, first, messages)?;
         let (stop_sender, stop) = watch::channel(false);
@@ -339,6 +361,7 @@ struct Place<'a> {
     socket: &'a Path,
     /// The mask of permissions that this process had, and tasks have.
     umask: u32,
+    shim_protocol: u32,
 }
 
 fn dispatcher(
@@ -347,12 +370,13 @@ fn dispatcher(
     parts: &Parts,
     store: Store,
 ) -> Result<(Dispatcher, Vec<Message>, Workers), StartError> {
-    let Place { paths, programs, socket, umask } = *place;
+    let Place { paths, programs, socket, umask, shim_protocol } = *place;
     let settings = Settings {
         config: config.current().config,
         boot_id: process::boot_id(),
         open_files: process::raise_open_files(),
         umask,
+        shim_protocol,
     };
     let tasks = paths.tasks();
     let recovery = Recovery {
@@ -429,6 +453,7 @@ fn handle(
         rules: parts.rules,
         tasks: options.paths.tasks(),
         kind: options.kind,
+        identity: options.identity,
         epoch: hex(&epoch),
         config,
         host_environment: own_environment(),

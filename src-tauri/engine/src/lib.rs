@@ -31,7 +31,7 @@ pub use diagnostics::write_to;
 pub use error::EngineError;
 pub use events::Subscription;
 pub use handle::Handle;
-pub use host::{Host, HostOptions, StartError};
+pub use host::{Host, HostOptions, Identity, StartError};
 pub use logs::Follow;
 pub use process::Programs;
 pub use serve::{ServeOptions, serve};

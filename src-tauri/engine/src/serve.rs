@@ -43,6 +43,7 @@ fn start(options: ServeOptions) -> Result<Host, StartError> {
         programs: Programs::beside_this().map_err(StartError::Threads)?,
         kind: HostKind::Headless,
         show_window: None,
+        identity: Default::default(),
     })?;
     // Nobody listens here: a window that comes later asks for a snapshot.
     drop(host.take_events());

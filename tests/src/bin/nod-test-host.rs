@@ -1,32 +1,41 @@
 //! A host whose person is a pipe: what a test writes here is as if pressed in the window.
 //!
 //! One call of the protocol a line in, one reply a line out. Nothing of a
-//! shipped program can do this.
+//! shipped program can do this. With a JSON object as its argument it stands in
+//! for an older host: of that `version`, that `protocol`, with a shim of that
+//! `shim_protocol` in that folder of `programs`.
 #![expect(clippy::print_stdout, reason = "the replies go to the test through the pipe")]
 
 use std::io::{self, BufRead as _};
+use std::sync::mpsc;
+use std::thread;
 
 use anyhow::Context as _;
 use nod_core::access::{Actor, Surface};
 use nod_core::protocol::{Call, HostKind};
-use nod_engine::{Host, HostOptions, Programs};
+use nod_engine::{Host, HostOptions, Identity, Programs};
 
 const PERSON: Actor = Actor::Person { surface: Surface::Window };
+
+/// What the host does next.
+enum Next {
+    Line(String),
+    /// The pipe was closed, or somebody asked for the host's end.
+    End,
+}
 
 fn main() -> anyhow::Result<()> {
     let paths = nod_client::find_paths()?;
     nod_engine::write_to(&paths);
-    let mut host = Host::start(HostOptions {
-        paths,
-        programs: Programs::beside_this()?,
-        kind: HostKind::Headless,
-        show_window: None,
-    })?;
+    let (programs, identity) = who(std::env::args().nth(1))?;
+    let options =
+        HostOptions { paths, programs, kind: HostKind::Headless, show_window: None, identity };
+    let mut host = Host::start(options)?;
     drop(host.take_events());
     println!("ready");
     let handle = host.handle();
-    for line in io::stdin().lock().lines() {
-        let line = line?;
+    for next in what_comes(&host) {
+        let Next::Line(line) = next else { break };
         if line == "statements" {
             println!("{}", nod_engine::statements_run());
             continue;
@@ -36,4 +45,37 @@ fn main() -> anyhow::Result<()> {
         println!("{}", serde_json::to_string(&reply)?);
     }
     Ok(())
+}
+
+fn who(stand_in: Option<String>) -> anyhow::Result<(Programs, Identity)> {
+    let (mut programs, mut identity) = (Programs::beside_this()?, Identity::default());
+    let Some(json) = stand_in else { return Ok((programs, identity)) };
+    let older: serde_json::Value = serde_json::from_str(&json)?;
+    let number = |name: &str| older[name].as_u64().and_then(|number| u32::try_from(number).ok());
+    identity.version = older["version"].as_str().unwrap_or(&identity.version).to_owned();
+    identity.protocol = number("protocol").unwrap_or(identity.protocol);
+    identity.shim_protocol = number("shim_protocol").unwrap_or(identity.shim_protocol);
+    if let Some(shim) = older["shim"].as_str() {
+        programs.shim = shim.into();
+    }
+    Ok((programs, identity))
+}
+
+fn what_comes(host: &Host) -> mpsc::Receiver<Next> {
+    let (sender, receiver) = mpsc::channel();
+    let (mut stop, ending) = (host.stop_requested(), sender.clone());
+    host.runtime().spawn(async move {
+        // An error says that the host is gone, and nobody to tell that its main thread is.
+        drop(stop.wait_for(|stop| *stop).await);
+        drop(ending.send(Next::End));
+    });
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.send(Next::Line(line)).is_err() {
+                return;
+            }
+        }
+        drop(sender.send(Next::End));
+    });
+    receiver
 }

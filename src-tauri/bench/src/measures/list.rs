@@ -70,6 +70,7 @@ fn host(place: &Place) -> anyhow::Result<Host> {
         programs: Programs::beside_this()?,
         kind: HostKind::Headless,
         show_window: None,
+        identity: Default::default(),
     })?)
 }
 

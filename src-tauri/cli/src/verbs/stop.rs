@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use nod_client::{ClientError, Connection};
-use nod_core::protocol::{Call, Reply};
+use nod_client::{ClientError, Door, stop_host};
+use nod_core::protocol::{Call, ErrorCode};
 
 use crate::failure::Failure;
 use crate::host::Host;
@@ -19,7 +19,7 @@ pub(crate) struct Arguments {}
 
 pub(crate) fn run(_: &Arguments) -> Result<u8, Failure> {
     let host = Host::find()?;
-    match host.door().open().and_then(|mut connection| stop(&mut connection, PATIENCE)) {
+    match stop(&host.door(), PATIENCE) {
         Ok(true) => output::line("the host has ended; its tasks go on")?,
         Ok(false) => output::line("the host is ending; its tasks go on")?,
         Err(ClientError::NoHost { .. }) => output::line("no host runs; tasks go on without one")?,
@@ -29,15 +29,14 @@ pub(crate) fn run(_: &Arguments) -> Result<u8, Failure> {
 }
 
 /// Returns whether the host is gone; not when it only said that it goes.
-fn stop(connection: &mut Connection, patience: Duration) -> Result<bool, ClientError> {
-    match connection.call_within(patience, &Call::StopHost) {
-        Ok(Reply::Done) => {}
-        Ok(reply) => return Err(ClientError::Protocol { what: format!("{reply:?}") }),
+fn stop(door: &Door, patience: Duration) -> Result<bool, ClientError> {
+    match stop_host(door, patience) {
+        Ok(mut connection) => Ok(matches!(connection.receive(), Err(ClientError::Lost { .. }))),
         // It was on its way already.
-        Err(error) if error.is_passing() => return Ok(matches!(error, ClientError::Lost { .. })),
-        Err(error) => return Err(error),
+        Err(ClientError::Lost { .. }) => Ok(true),
+        Err(ClientError::Refused(error)) if error.code == ErrorCode::Stopping => Ok(false),
+        Err(error) => Err(error),
     }
-    Ok(matches!(connection.receive(), Err(ClientError::Lost { .. })))
 }
 
 #[cfg(test)]
@@ -51,8 +50,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("host.sock");
         let _listener = UnixListener::bind(&socket).unwrap();
-        let mut connection = Connection::open(&socket, None).unwrap();
-        let error = stop(&mut connection, Duration::from_millis(20)).unwrap_err();
+        let door = Door { socket, token: None };
+        let error = stop(&door, Duration::from_millis(20)).unwrap_err();
         assert!(matches!(error, ClientError::Silent { .. }), "{error:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Making an attempt: its row, its token, and what its shim is to run.
 
 use nod_core::ids::TaskId;
-use nod_core::shim::{SHIM_PROTOCOL, Spec};
+use nod_core::shim::Spec;
 use nod_core::task::Task;
 
 use super::Dispatcher;
@@ -47,7 +47,7 @@ impl Dispatcher {
 
     fn spec(&self, task: &Task) -> Spec {
         Spec {
-            protocol: SHIM_PROTOCOL,
+            protocol: self.settings.shim_protocol,
             task: task.id,
             attempt: task.attempt,
             argv: task.command.argv(),

@@ -51,7 +51,13 @@ impl Table {
         );
         let numbers = Numbers { task: TaskId(0), request: RequestId(0), event: EventNumber(0) };
         let events = Events::new();
-        let settings = Settings { config, boot_id: "boot".into(), open_files: None, umask: 0o022 };
+        let settings = Settings {
+            config,
+            boot_id: "boot".into(),
+            open_files: None,
+            umask: 0o022,
+            shim_protocol: SHIM_PROTOCOL,
+        };
         let mut table = Self {
             seal: Seal::load(&folder.path().join("seal.key")).unwrap(),
             subscription: events.subscribe(),

@@ -1,0 +1,245 @@
+//! One host in the place of another: tasks, followers, waiters and askers notice nothing.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Stdio};
+
+use nod_core::ids::TaskId;
+use nod_core::protocol::Call;
+use nod_core::request::Answer;
+use nod_core::task::{Outcome, StateName};
+use nod_tests::home::program;
+use nod_tests::{Home, TestHost, processes, until};
+use serde_json::{Value, json};
+
+const NUMBERS: &str = "i=0; while [ ! -e go ]; do i=$((i+1)); echo line $i; sleep 0.01; done; \
+                       echo last $i; exit 7";
+
+/// What looks on while hosts change.
+struct Onlookers {
+    printing: TaskId,
+    asking: TaskId,
+    waiter: Child,
+    follower: Child,
+    asker: i32,
+}
+
+impl Onlookers {
+    fn begin(host: &TestHost) -> Self {
+        let printing = host.submit(NUMBERS);
+        let asking = host.submit("nod ask 'Deploy?' > answer; echo $? > code");
+        let request = host.wait_for_request(asking);
+        assert_eq!(request.shown.question, "Deploy?");
+        let asker = until("the asker", || {
+            let nod = program("nod").canonicalize().unwrap();
+            let of_task = processes::with_mark("Deploy?");
+            of_task
+                .into_iter()
+                .find(|pid| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == nod))
+        });
+        let quiet = |words: &[&str], name: &str| {
+            let out = fs::File::create(host.path().join(name)).unwrap();
+            host.nod(words).stdout(out).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let id = printing.to_string();
+        let waiter = quiet(&["wait", &id], "waited");
+        let follower = quiet(&["logs", "-f", "--plain", &id], "followed");
+        until("the follower", || {
+            fs::read(host.path().join("followed")).is_ok_and(|it| !it.is_empty()).then_some(())
+        });
+        Self { printing, asking, waiter, follower, asker }
+    }
+
+    /// Lets everything come to its end under the present host, and checks that nothing was missed.
+    fn end(mut self, host: &mut TestHost) {
+        assert!(processes::is_alive(self.asker), "the asker is another process");
+        let request = host.wait_for_request(self.asking);
+        host.answer(&request, Answer::Approve);
+        host.wait_for_end(self.asking);
+        let read = |name| fs::read_to_string(host.work().join(name)).unwrap();
+        assert_eq!(read("code"), "0\n");
+        assert_eq!(read("answer").lines().count(), 1);
+        assert_eq!(host.detail(self.asking).requests.len(), 1);
+
+        fs::write(host.work().join("go"), "").unwrap();
+        assert_eq!(self.waiter.wait().unwrap().code(), Some(7));
+        assert_eq!(self.follower.wait().unwrap().code(), Some(0));
+        let followed = fs::read_to_string(host.path().join("followed")).unwrap();
+        assert_eq!(followed, host.plain_log(self.printing));
+        let numbers = followed.lines().filter_map(|line| line.strip_prefix("line "));
+        assert!(numbers.zip(1..).all(|(line, number)| line == number.to_string()), "{followed}");
+        assert_eq!(host.detail(self.printing).attempts.len(), 1);
+    }
+}
+
+/// Ends the host that runs, and lets another be one in its place.
+fn replaced_by(host: &mut TestHost, older: &Value) {
+    host.stop();
+    host.restart_as(Some(older));
+}
+
+#[test]
+fn a_host_of_an_older_version_is_replaced_by_the_next_command_and_nobody_notices() {
+    for older in [json!({ "version": "0.0.9" }), json!({ "version": "0.0.9", "protocol": 1 })] {
+        let mut host = TestHost::start();
+        let onlookers = Onlookers::begin(&host);
+        replaced_by(&mut host, &older);
+        // Those who do not speak its protocol may be faster than this.
+        let ran = host.run(&["list"]);
+        assert_eq!(ran.code, Some(0), "{older}: {ran:?}");
+        assert!(ran.out.contains("nod ask"), "{older}: {ran:?}");
+        host.wait_until_replaced();
+        let mut connection =
+            until("the new host", || nod_client::Connection::open(&host.socket(), None).ok());
+        connection.call(&Call::Snapshot).unwrap();
+        assert_eq!(connection.welcome().unwrap().version, env!("CARGO_PKG_VERSION"));
+        drop(connection);
+        // And once more: that one makes way for the person's own.
+        assert_eq!(host.run(&["stop"]).code, Some(0));
+        host.restart();
+        onlookers.end(&mut host);
+    }
+}
+
+#[test]
+fn an_asker_in_a_task_waits_out_a_host_that_does_not_speak_to_it() {
+    let mut host = TestHost::start();
+    let asking = host.submit("nod ask 'Deploy?' > answer");
+    let request = host.wait_for_request(asking);
+    replaced_by(&mut host, &json!({ "protocol": 1 }));
+    // From inside of a task no host is replaced.
+    until("the asker to have met the older host", || {
+        let log = fs::read_to_string(host.data().join("host.log")).unwrap();
+        (log.matches("the host serves").count() == 2).then_some(())
+    });
+    host.stop();
+    host.restart();
+    host.answer(&request, Answer::Approve);
+    assert_eq!(host.wait_for_end(asking).state.outcome(), Some(&Outcome::Succeeded));
+    assert_eq!(host.detail(asking).requests.len(), 1);
+}
+
+/// Says lines of the protocol on a socket, and reads a reply to each.
+fn converse(host: &Home, lines: &[Value]) -> Vec<Value> {
+    let mut stream = UnixStream::connect(host.socket()).unwrap();
+    let mut replies = BufReader::new(stream.try_clone().unwrap()).lines();
+    let mut heard = vec![];
+    for line in lines {
+        writeln!(stream, "{line}").unwrap();
+        heard.push(serde_json::from_str(&replies.next().unwrap().unwrap()).unwrap());
+    }
+    heard
+}
+
+/// A call as a client of protocol 1 wrote it.
+fn call(id: u64, method: &str, params: Value) -> Value {
+    let mut call = json!({ "jsonrpc": "2.0", "id": id, "method": method });
+    if !params.is_null() {
+        call["params"] = params;
+    }
+    call
+}
+
+#[test]
+fn a_client_of_the_protocol_before_is_understood() {
+    let mut host = TestHost::start();
+    let hello = call(0, "hello", json!({ "protocol": 1, "token": null }));
+    let submit = json!({
+        "operation": "00112233445566778899aabbccddeeff",
+        "command": { "type": "shell", "line": "echo out; exit 3" },
+        "cwd": host.work(), "environment": { "PATH": "/usr/bin:/bin" }, "extra_environment": {},
+        "label": "of old", "session": null, "output": "pipe", "timeout_ms": null,
+        "ask_first": false,
+    });
+    let heard = converse(
+        &host,
+        &[
+            hello.clone(),
+            call(1, "submit", submit),
+            call(2, "wait", json!({ "id": 1 })),
+            call(3, "show", json!({ "id": 1 })),
+            call(4, "list", json!({ "states": [], "search": null, "before": null, "limit": 5 })),
+            call(5, "read_log", json!({ "id": 1, "offset": 0, "limit": 100 })),
+            call(6, "snapshot", Value::Null),
+            call(7, "cancel", json!({ "operation": "ff112233445566778899aabbccddeeff", "id": 1 })),
+        ],
+    );
+    assert_eq!(heard[0]["result"]["type"], "welcome");
+    assert_eq!(heard[0]["result"]["protocol"], 1);
+    assert_eq!(heard[1]["result"]["type"], "submitted");
+    assert_eq!(heard[1]["result"]["id"], 1);
+    let outcome = json!({ "type": "failed", "failure": { "type": "exit", "code": 3 } });
+    assert_eq!(heard[2]["result"]["task"]["state"], json!({ "name": "ended", "outcome": outcome }));
+    assert_eq!(heard[3]["result"]["task"]["label"], "of old");
+    assert_eq!(heard[3]["result"]["attempts"][0]["exit"], json!({ "type": "code", "code": 3 }));
+    assert_eq!(heard[4]["result"]["tasks"][0]["id"], 1);
+    assert_eq!(heard[5]["result"]["data"], "b3V0Cg==");
+    assert_eq!(heard[6]["result"]["counts"]["failed"], 1);
+    assert_eq!(heard[7]["error"]["data"]["code"], "conflict");
+
+    // A question, as a task of then asked it.
+    let id = host.submit("echo $NOD_TOKEN > token; while [ ! -e go ]; do sleep 0.02; done");
+    let token = until("the token", || {
+        fs::read_to_string(host.work().join("token")).ok().filter(|token| token.ends_with('\n'))
+    });
+    let hello = call(0, "hello", json!({ "protocol": 1, "token": token.trim() }));
+    let ask = json!({
+        "operation": "aa112233445566778899aabbccddeeff", "question": "Go?", "detail": null,
+        "timeout_ms": 600_000,
+    });
+    let mut stream = UnixStream::connect(host.socket()).unwrap();
+    let mut replies = BufReader::new(stream.try_clone().unwrap()).lines();
+    writeln!(stream, "{hello}\n{}", call(1, "ask", ask)).unwrap();
+    assert!(replies.next().unwrap().unwrap().contains("welcome"));
+    let request = host.wait_for_request(id);
+    host.answer(&request, Answer::Deny { reason: Some("no".into()) });
+    let closed: Value = serde_json::from_str(&replies.next().unwrap().unwrap()).unwrap();
+    let answer = &closed["result"]["closure"]["answer"];
+    assert_eq!(*answer, json!({ "type": "deny", "reason": "no" }));
+    fs::write(host.work().join("go"), "").unwrap();
+    assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
+
+    let [refused] = converse(&host, &[call(0, "hello", json!({ "protocol": 0, "token": null }))])
+        .try_into()
+        .unwrap();
+    assert_eq!(refused["error"]["data"]["code"], "version");
+}
+
+#[test]
+fn a_task_of_the_shim_before_is_adopted_watched_and_ended() {
+    let home = Home::new();
+    let folder = home.path().join("old");
+    fs::create_dir(&folder).unwrap();
+    fs::copy(program("nod-shim-1"), folder.join("nod-shim")).unwrap();
+    let older = json!({ "shim_protocol": 1, "shim": folder.join("nod-shim") });
+    let mut host = TestHost::start_as(home, &older);
+    let printing = host.submit(&format!("printf '\\033]9;4;1;30\\a'; {NUMBERS}"));
+    let stubborn = host.submit("trap '' INT; touch trapped; while :; do sleep 0.02; done");
+    let late = host.submit_with(&["--timeout", "1s"], &["sleep 6121"]);
+    until("trapped", || host.work().join("trapped").exists().then_some(()));
+    host.kill();
+    host.restart();
+
+    assert_eq!(host.state(printing), StateName::Running);
+    let shim = processes::parent(host.detail(printing).attempts[0].process.unwrap());
+    let exe = fs::read_link(format!("/proc/{shim}/exe")).unwrap();
+    assert_eq!(exe, folder.join("nod-shim"), "the task is not the older shim's");
+    until("progress", || host.task(printing).progress?.percent.filter(|it| *it == 30.0));
+    // What it never learnt is refused in so many words, and harms nothing.
+    let ran = host.run(&["pause", &printing.to_string()]);
+    assert_ne!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.err.contains("older"), "{ran:?}");
+    assert_eq!(host.run(&["cancel", &stubborn.to_string()]).code, Some(0));
+    assert_eq!(host.wait_for_end(stubborn).state.name(), StateName::Cancelled);
+    assert_eq!(host.wait_for_end(late).state.name(), StateName::TimedOut);
+    assert!(processes::with_mark("sleep\u{0}6121").is_empty());
+    fs::write(host.work().join("go"), "").unwrap();
+    assert_eq!(host.wait_for_end(printing).state.words(), "Failed (exit 7)");
+    let log = host.plain_log(printing);
+    assert!(log.contains("line 1\n") && log.lines().last().unwrap().starts_with("last"), "{log}");
+    // New tasks have the new shim.
+    let id = host.submit("sleep 0.01");
+    assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
+}
