@@ -52,6 +52,18 @@ const VIEWS: Record<string, () => Promise<unknown>> = {
     await openTask(17);
     window.get('tab-events').click();
   },
+  'the audit of a task': async () => {
+    await openTask(4);
+    window.get('tab-audit').click();
+    await expect.poll(() => window.host.callsOf('audit').length).toBeGreaterThan(0);
+  },
+  'what the host found, and a looser configuration': async () => {
+    window = await openWindow(undefined, (host) => {
+      host.findings = ['the history was damaged'];
+      host.loosening = { hash: 'x', changes: ['approvals in a terminal are turned on'] };
+    });
+    await window.find('loosening-card');
+  },
   'the environment of a task': async () => {
     await openTask(17);
     window.get('tab-environment').click();

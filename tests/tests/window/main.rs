@@ -3,9 +3,11 @@
 
 mod answer;
 mod cancel;
+mod details;
 mod history;
 mod keyboard;
 mod look;
+mod notices;
 mod one_host;
 mod progress;
 mod questions;

@@ -11,6 +11,8 @@ import { TaskStore } from './task-store.svelte';
 import { EngineError, expectReply, type Follow, type OnBytes, type Transport } from './transport';
 import type {
   Answer,
+  AuditPage,
+  AuditQuery,
   Call,
   ListQuery,
   OperationId,
@@ -73,6 +75,15 @@ export class Engine {
   ): Promise<void> {
     const params = { operation, request: request.id, answer, comment, shown: request.hash };
     await this.#call({ method: 'answer', params });
+  }
+
+  /** Lets a change of the config file hold that asks for less: the one that was shown. */
+  async confirmLoosening(operation: OperationId, shown: string): Promise<void> {
+    await this.#call({ method: 'confirm_loosening', params: { operation, shown } });
+  }
+
+  async audit(query: AuditQuery): Promise<AuditPage> {
+    return expectReply(await this.#call({ method: 'audit', params: query }), 'audit');
   }
 
   async list(query: ListQuery): Promise<Page> {

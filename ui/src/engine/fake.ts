@@ -7,6 +7,9 @@
 import { EngineError, type Follow, type OnBytes, type ReplyOf, type Transport } from './transport';
 import type {
   Actor,
+  AuditPage,
+  AuditQuery,
+  AuditRow,
   Call,
   Closure,
   Event,
@@ -14,6 +17,7 @@ import type {
   GiveAnswer,
   Group,
   ListQuery,
+  Loosening,
   Progress,
   Reply,
   Request,
@@ -41,6 +45,7 @@ export class FakeHost implements Transport {
   seq = 100;
   home = '/home/mika';
   findings: string[] = [];
+  loosening: Loosening | null = null;
   groups: Group[] = [{ name: 'default', slots: 64, paused: false, running: 0, queued: 0 }];
   config_error: string | null = null;
   /** How far the host's clock is ahead of the window's. */
@@ -167,6 +172,12 @@ export class FakeHost implements Transport {
     else this.setState(task.id, { name: 'ended', outcome: deniedBy(closure) });
   }
 
+  /** The config file now asks for less, or no longer does. */
+  loosen(loosening: Loosening | null): void {
+    this.loosening = loosening;
+    this.publish({ type: 'rules', loosening });
+  }
+
   now(): number {
     return Date.now() + this.clockAhead;
   }
@@ -198,6 +209,10 @@ export class FakeHost implements Transport {
         return { type: 'done' };
       case 'answer':
         return this.#once(call.params.operation, () => this.#answer(call.params));
+      case 'audit':
+        return { type: 'audit', ...this.#audit(call.params) };
+      case 'confirm_loosening':
+        return this.#once(call.params.operation, () => this.#confirm(call.params.shown));
       case 'hello':
       case 'submit_many':
       case 'cancel_many':
@@ -213,12 +228,10 @@ export class FakeHost implements Transport {
       case 'wait':
       case 'progress':
       case 'ask':
-      case 'audit':
       case 'rules':
       case 'preview_rule':
       case 'add_rule':
       case 'revoke_rule':
-      case 'confirm_loosening':
       case 'withdraw':
       case 'show_window':
       case 'stop_host':
@@ -242,8 +255,8 @@ export class FakeHost implements Transport {
       counts[name] = (counts[name] ?? 0) + 1;
     }
     const requests = [...this.requests.values()].filter((request) => request.closure === null);
-    const { epoch, seq, home, findings, groups, config_error } = this;
-    const [now, loosening] = [this.now(), null];
+    const { epoch, seq, home, findings, groups, config_error, loosening } = this;
+    const now = this.now();
     const rest = { counts, loosening, home, now, findings, groups, config_error };
     return { type: 'snapshot', epoch, seq, tasks, requests, ...rest };
   }
@@ -339,6 +352,21 @@ export class FakeHost implements Transport {
     return { type: 'closed', request: id, closure };
   }
 
+  #confirm(shown: string): Reply {
+    if (this.loosening?.hash !== shown) throw new EngineError('conflict', 'look at it again');
+    this.loosen(null);
+    return { type: 'rules', rules: [], loosening: null, terminal_approvals: false };
+  }
+
+  #audit({ task, before, limit }: AuditQuery): AuditPage {
+    const found = [...this.requests.values()]
+      .filter((request) => request.closure !== null && (task ?? request.task) === request.task)
+      .sort((a, b) => b.id - a.id)
+      .filter((request) => before === null || request.id < before);
+    const rows = found.slice(0, limit ?? 100).map(auditRow);
+    return { rows, next: found.length > rows.length ? (rows.at(-1)?.id ?? null) : null };
+  }
+
   #task(id: TaskId): Task {
     const task = this.tasks.get(id);
     if (!task) throw new EngineError('not_found', `no task has id ${id}`);
@@ -362,6 +390,19 @@ function stateName(state: TaskState): StateName {
 
 function display(task: Task): string {
   return task.command.type === 'argv' ? task.command.argv.join(' ') : task.command.line;
+}
+
+function auditRow({ closure, ...request }: Request): AuditRow {
+  const answered = closure?.type === 'answered';
+  return {
+    ...{ id: request.id, at: closure?.at ?? 0, what: closure?.type ?? 'withdrawn' },
+    ...{ actor: answered ? closure.by : { type: 'host' }, from: null, task: request.task },
+    ...{ request: request.id, asked_by: request.asked_by, shown: request.shown },
+    answer: answered || closure?.type === 'defaulted' ? closure.answer : null,
+    comment: answered ? closure.comment : null,
+    detail: closure?.type === 'withdrawn' ? closure.why : null,
+    hash: request.hash,
+  };
 }
 
 function deniedBy(closure: Closure): Extract<TaskState, { name: 'ended' }>['outcome'] {

@@ -38,6 +38,7 @@ export class TaskStore {
   #progressTimer: ReturnType<typeof setTimeout> | undefined;
   #home = $state('');
   #loosening = $state<Loosening | null>(null);
+  #findings = $state.raw<readonly string[]>([]);
   #groups = $state.raw<readonly Group[]>([]);
   #configError = $state<string | null>(null);
   #seq = 0;
@@ -57,6 +58,16 @@ export class TaskStore {
   readonly needsYou = $derived(
     [...this.#requests.values()].filter((request) => request.closure === null).sort(oldestFirst),
   );
+
+  /** How many things wait for a person: the open questions, and a looser configuration. */
+  get waiting(): number {
+    return this.needsYou.length + (this.#loosening === null ? 0 : 1);
+  }
+
+  /** What the host found to be damaged when it began, and what became of it. */
+  get findings(): readonly string[] {
+    return this.#findings;
+  }
 
   get home(): string {
     return this.#home;
@@ -106,6 +117,7 @@ export class TaskStore {
     replaceAll(this.#requests, snapshot.requests);
     this.#home = snapshot.home;
     this.#loosening = snapshot.loosening;
+    this.#findings = snapshot.findings;
     this.#groups = snapshot.groups;
     this.#configError = snapshot.config_error;
     this.#seq = snapshot.seq;

@@ -2,6 +2,7 @@
 import type {
   Actor,
   Answer,
+  AuditRow,
   Closure,
   CommandLine,
   EnvironmentChange,
@@ -236,6 +237,55 @@ function answerWords(answer: Answer): string {
     case 'form':
       return 'Answered';
   }
+}
+
+/** Returns `text` as a sentence begins. */
+export function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Returns what was answered in so many words; nothing for yes and no. */
+export function answerText(answer: Answer): string | null {
+  switch (answer.type) {
+    case 'approve':
+    case 'deny':
+      return null;
+    case 'choice':
+      return answer.choice;
+    case 'text':
+      return answer.text;
+    case 'form':
+      return JSON.stringify(answer.data, null, 2);
+  }
+}
+
+/** Returns what a row of the audit says happened, and by whom. */
+export function auditWords(row: AuditRow): string {
+  const by = actorWords(row.actor);
+  switch (row.what) {
+    case 'answered':
+      return `${row.answer === null ? 'Answered' : answerWords(row.answer)} by ${by}`;
+    case 'expired':
+      return 'Expired: nobody answered in time';
+    case 'defaulted':
+      return 'Nobody answered in time: the default was taken';
+    case 'withdrawn':
+      return 'Withdrawn';
+    case 'passed':
+      return 'Not asked: a rule let it start';
+    case 'rule_added':
+      return `Rule added by ${by}`;
+    case 'rule_revoked':
+      return `Rule revoked by ${by}`;
+    case 'loosened':
+      return `Looser configuration confirmed by ${by}`;
+  }
+}
+
+/** Returns what was written beside a decision. */
+export function auditRemark(row: AuditRow): string | null {
+  const reason = row.answer?.type === 'deny' ? row.answer.reason : null;
+  return reason ?? row.comment ?? row.detail;
 }
 
 /** Returns the answer that a closed question got, from a person or by its default. */

@@ -16,8 +16,17 @@ export function handleShortcut(
     navigation.startSubmitting();
     return;
   }
-  if (event.ctrlKey || isTyping(event.target)) return;
+  if (event.ctrlKey) return;
+  if (isTyping(event.target)) {
+    if (event.key === 'Escape') leaveField(event.target);
+    return;
+  }
   const view = VIEWS[event.key];
   if (view !== undefined) navigation.open(view);
   else if (event.key === 'Escape') closeDetail();
+}
+
+/** Leaves a field, so that the keys are the window's again; a task's terminal takes Escape itself. */
+function leaveField(field: EventTarget | null): void {
+  if (field instanceof HTMLElement && field.closest('.xterm') === null) field.blur();
 }

@@ -162,8 +162,9 @@ describe('the detail of a task', () => {
     const requests = [aRequest(2, 5, { closure }), aRequest(3, 5)];
     const detail = await openTask(5, { tasks: [task], requests });
     expect(window.get('request-card').dataset.requestId).toBe('3');
-    await expect.poll(() => window.get('tab-requests').textContent).toContain('1');
-    await user.click(window.get('tab-requests'));
+    await expect.poll(() => window.get('tab-audit').textContent).toContain('1');
+    await user.click(window.get('tab-audit'));
+    await window.find('audit-row');
     expect(detail.textContent).toContain('Denied by a person in the window');
     expect(detail.textContent).toContain('Wrong database');
   });

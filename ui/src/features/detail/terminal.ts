@@ -3,7 +3,7 @@
  * that the output asks for: no links, no clipboard, no colours of the window.
  */
 import { FitAddon } from '@xterm/addon-fit';
-import { Terminal, type ITheme } from '@xterm/xterm';
+import { Terminal, type IBufferLine, type ITheme } from '@xterm/xterm';
 import '@xterm/xterm/css/xterm.css';
 import type { OutputMode } from '../../engine/types';
 import type { Screen } from './log-follower.svelte';
@@ -11,6 +11,8 @@ import type { Screen } from './log-follower.svelte';
 /** How wide the task's own terminal is; its redraws are right at this width only. */
 const COLUMNS = 120;
 const SCROLLBACK = 10_000;
+/** What the terminal's own scroll bar takes, in pixels. */
+const SCROLL_BAR = 16;
 /** Colours, palette resets, links and the clipboard. */
 const REFUSED_OSC = [4, 8, 10, 11, 12, 52, 104, 110, 111, 112];
 
@@ -33,6 +35,7 @@ export function openTerminal(
   const dark = matchMedia('(prefers-color-scheme: dark)');
   const host = document.createElement('div');
   host.style.height = '100%';
+  host.style.overflow = 'hidden';
   container.append(host);
   const terminal = new Terminal({
     cols: COLUMNS,
@@ -68,9 +71,17 @@ export function openTerminal(
   terminal.loadAddon(fit);
   terminal.open(host);
 
+  // Of the columns that a task's terminal has, as many must be reached as were printed in.
+  let used = 0;
   const resize = (): void => {
-    fitTo(terminal, fit, host, output);
+    fitTo(terminal, fit, output);
+    widen(terminal, host, output, used);
   };
+  terminal.onRender(({ start, end }) => {
+    const before = used;
+    used = usedColumns(terminal, start, end, used);
+    if (used > before) widen(terminal, host, output, used);
+  });
   const observer = new ResizeObserver(resize);
   observer.observe(container);
   const retheme = (): void => {
@@ -82,6 +93,8 @@ export function openTerminal(
       terminal.write(bytes, done);
     },
     clear: () => {
+      used = 0;
+      widen(terminal, host, output, used);
       terminal.reset();
     },
     dispose: () => {
@@ -93,15 +106,39 @@ export function openTerminal(
   };
 }
 
-function fitTo(terminal: Terminal, fit: FitAddon, host: HTMLElement, output: OutputMode): void {
-  host.style.minWidth = '0';
+function fitTo(terminal: Terminal, fit: FitAddon, output: OutputMode): void {
   const size = fit.proposeDimensions();
   if (!size || Number.isNaN(size.rows)) return;
   const columns = output === 'terminal' ? COLUMNS : Math.max(20, size.cols);
   terminal.resize(columns, Math.max(4, size.rows));
+}
+
+/** Makes room for the columns that are used, so that one can scroll to them and no further. */
+function widen(terminal: Terminal, host: HTMLElement, output: OutputMode, used: number): void {
   if (output !== 'terminal') return;
   const screen = host.querySelector<HTMLElement>('.xterm-screen');
-  if (screen) host.style.minWidth = `${screen.offsetWidth + 16}px`;
+  const column = (screen?.offsetWidth ?? 0) / terminal.cols;
+  host.style.minWidth = used === 0 ? '0' : `${Math.ceil(column * used) + SCROLL_BAR}px`;
+}
+
+/** Returns up to which column the lines in sight are used, or those before them were. */
+function usedColumns(terminal: Terminal, start: number, end: number, before: number): number {
+  const { active } = terminal.buffer;
+  let used = before;
+  for (let row = start; row <= end; row += 1) {
+    const line = active.getLine(active.viewportY + row);
+    if (line) used = Math.max(used, endOf(line, used));
+  }
+  return used;
+}
+
+/** Returns where the text of a line ends; `least` where it ends before that. */
+function endOf(line: IBufferLine, least: number): number {
+  for (let column = line.length - 1; column >= least; column -= 1) {
+    const cell = line.getCell(column);
+    if (cell && cell.getChars().trim() !== '') return column + cell.getWidth();
+  }
+  return least;
 }
 
 function isTerminal(output: OutputMode): boolean {

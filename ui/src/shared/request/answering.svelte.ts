@@ -5,18 +5,14 @@
 import { untrack } from 'svelte';
 import type { Engine } from '../../engine/engine.svelte';
 import type { Answer, Request, Wants } from '../../engine/types';
+import { Arming } from '../arming.svelte';
 import { Intent } from '../intent.svelte';
 import { Draft } from './draft.svelte';
-
-/** A click or key that is already on its way must not answer what has just appeared. */
-export const ARMING_DELAY = 500;
 
 export class Answering {
   readonly #engine: Engine;
   readonly #request: () => Request;
   readonly #intent = new Intent();
-  /** What may be answered: a question that has been shown long enough. */
-  #armedFor = $state<string | null>(null);
   #denying = $state(false);
   #accepted = $state(false);
   #wanted = $state<Answer['type'] | null>(null);
@@ -24,6 +20,7 @@ export class Answering {
   words = $state('');
   readonly #shown = $derived.by(() => this.#request().hash);
   readonly #firstShown: string;
+  readonly #arming = new Arming(() => this.#shown);
   // As a text, so that a reminder of the same question leaves what was written as it is.
   readonly #wants = $derived.by(() => JSON.stringify(this.#request().shown.wants));
   readonly draft = $derived(new Draft(JSON.parse(this.#wants) as Wants));
@@ -46,7 +43,7 @@ export class Answering {
 
   /** Whether an answer other than a denial can be given. */
   get canGive(): boolean {
-    return this.#armedFor === this.#shown && this.canAnswer && this.draft.isReady;
+    return this.#arming.isArmed && this.canAnswer && this.draft.isReady;
   }
 
   /** Whether nothing has been sent, and the engine has not said that it is closed. */
@@ -70,22 +67,7 @@ export class Answering {
 
   /** Arms the answer once what is shown has been in sight long enough. Returns how to stop that. */
   arm(): () => void {
-    const shown = this.#shown;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const restart = (): void => {
-      clearTimeout(timer);
-      this.#armedFor = null;
-      if (document.visibilityState === 'hidden') return;
-      timer = setTimeout(() => {
-        this.#armedFor = shown;
-      }, ARMING_DELAY);
-    };
-    restart();
-    document.addEventListener('visibilitychange', restart);
-    return () => {
-      clearTimeout(timer);
-      document.removeEventListener('visibilitychange', restart);
-    };
+    return this.#arming.begin();
   }
 
   /** Approves, or answers with the draft. */

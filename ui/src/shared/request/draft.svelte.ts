@@ -1,5 +1,6 @@
 /** The answer that a person is making, or made: by what the question wants. */
 import type { Answer, FieldError, Wants } from '../../engine/types';
+import { sentence } from '../words';
 import { clearErrors, fieldOf, hasErrors, placeError, type Field } from './form/fields.svelte';
 import type { Json } from './form/schema';
 
@@ -50,7 +51,7 @@ export class Draft {
   /** Shows at the fields what the engine said of them. Returns whether there was any to show. */
   refused(errors: readonly FieldError[]): boolean {
     if (this.form === null || errors.length === 0) return false;
-    for (const { field, message } of errors) placeError(this.form, field, sentence(message));
+    for (const { field, message } of errors) placeError(this.form, field, ended(sentence(message)));
     return true;
   }
 
@@ -72,7 +73,6 @@ function formOf(
   return fieldOf(schema, schema, value, { name: 'Your answer', required: true, inList: false });
 }
 
-function sentence(message: string): string {
-  const text = message.charAt(0).toUpperCase() + message.slice(1);
+function ended(text: string): string {
   return /[.!?…]$/.test(text) ? text : `${text}.`;
 }

@@ -4,7 +4,7 @@ import { aRequest, aTask } from '../../engine/fake-scenes';
 import { EngineError } from '../../engine/transport';
 import type { Shown, Wants } from '../../engine/types';
 import { openView, type OpenWindow } from '../../testing/window';
-import { ARMING_DELAY } from './answering.svelte';
+import { ARMING_DELAY } from '../arming.svelte';
 
 const user = userEvent.setup({ delay: null });
 

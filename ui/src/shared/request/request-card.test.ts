@@ -5,7 +5,7 @@ import { aRequest, aTask } from '../../engine/fake-scenes';
 import { EngineError } from '../../engine/transport';
 import type { Request } from '../../engine/types';
 import { openView, type OpenWindow } from '../../testing/window';
-import { ARMING_DELAY } from './answering.svelte';
+import { ARMING_DELAY } from '../arming.svelte';
 
 const user = userEvent.setup({ delay: null });
 
@@ -234,14 +234,10 @@ describe('a request card', () => {
     const card = await window.find('request-card');
     const words = [...card.querySelectorAll('.word')].map((word) => word.textContent);
     expect(words).toEqual(['echo', 'two words', '(empty)']);
-    const rows = [...card.querySelectorAll<HTMLTableRowElement>('tbody tr')].map((row) =>
-      [...row.cells].map((cell) => cell.textContent.trim()),
+    const rows = [...card.querySelectorAll('[aria-label="Environment changes"] li')].map((row) =>
+      row.textContent.trim().replaceAll(/\s+/g, ' '),
     );
-    expect(rows).toEqual([
-      ['Added', 'TOKEN', '•••• hidden'],
-      ['Changed', 'LANG', 'C'],
-      ['Removed', 'GONE', ''],
-    ]);
+    expect(rows).toEqual(['Added TOKEN •••• hidden', 'Changed LANG C', 'Removed GONE']);
     expect(card.textContent).toContain('/home/mika/work/harbour');
     expect(card.textContent).toContain('before it starts');
   });
