@@ -73,6 +73,14 @@ impl Host {
         self.ask(&self.door(), call, ANSWER)
     }
 
+    /// Asks the host for the task that this process is in, which `verb` needs.
+    pub(crate) fn call_in_task(&self, verb: &'static str, call: &Call) -> Result<Reply, Failure> {
+        match self {
+            Self::OfTask(_) => self.call_for_task(call),
+            Self::OfUser(_) => Err(Failure::OutsideTask { verb }),
+        }
+    }
+
     /// Returns the way to ask a person: for the task that this process is in, or else for itself.
     ///
     /// The host of a user is started if need be; that of a task is waited for.

@@ -2,12 +2,17 @@
 
 mod ask;
 mod audit;
+mod await_signal;
 mod cancel;
 mod deadline;
 mod edit;
+mod feedback;
 mod group;
+mod inbox;
 mod list;
 mod logs;
+mod notify;
+mod outcome;
 mod pause;
 mod progress;
 mod remove;
@@ -52,6 +57,14 @@ pub(crate) enum Verb {
     Watch(watch::Arguments),
     Progress(progress::Arguments),
     Ask(ask::Arguments),
+    Await(await_signal::Arguments),
+    Notify(notify::Arguments),
+    Feedback(feedback::Arguments),
+    Inbox(inbox::Arguments),
+    Tell(outcome::OfTell),
+    Result(outcome::OfResult),
+    Fail(outcome::OfFail),
+    Cancelled(outcome::OfCancelled),
     Rules(rules::Arguments),
     Audit(audit::Arguments),
     Serve(serve::Arguments),
@@ -80,6 +93,14 @@ impl Verb {
             Self::Watch(arguments) => watch::run(&arguments),
             Self::Progress(arguments) => progress::run(&arguments),
             Self::Ask(arguments) => ask::run(arguments),
+            Self::Await(arguments) => await_signal::run(&arguments),
+            Self::Notify(arguments) => notify::run(&arguments),
+            Self::Feedback(arguments) => feedback::run(&arguments),
+            Self::Inbox(arguments) => inbox::run(&arguments),
+            Self::Tell(arguments) => outcome::tell(&arguments),
+            Self::Result(arguments) => outcome::result(&arguments),
+            Self::Fail(arguments) => outcome::fail(&arguments),
+            Self::Cancelled(arguments) => outcome::cancelled(&arguments),
             Self::Rules(arguments) => rules::run(&arguments),
             Self::Audit(arguments) => audit::run(&arguments),
             Self::Serve(arguments) => serve::run(&arguments),
@@ -112,6 +133,11 @@ fn change(host: &Host, call: &Call) -> Result<String, Failure> {
     let reply = host.call(call)?;
     let Reply::Changed { task } = reply else { return Err(Failure::unexpected(&reply)) };
     Ok(task.state.words())
+}
+
+/// Returns the JSON that is written as `text`.
+fn json(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("this is no JSON ({error})"))
 }
 
 /// Returns the task whose number is written as `text`.

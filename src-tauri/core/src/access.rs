@@ -61,6 +61,13 @@ pub enum Verb {
     Withdraw,
     Answer,
     Audit,
+    Await,
+    Notify,
+    Feedback,
+    Inbox,
+    Tell,
+    SayOutcome,
+    IsCancelled,
     Rules,
     PreviewRule,
     AddRule,
@@ -71,7 +78,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 43] = [
         Self::Hello,
         Self::Submit,
         Self::SubmitMany,
@@ -101,6 +108,13 @@ impl Verb {
         Self::Withdraw,
         Self::Answer,
         Self::Audit,
+        Self::Await,
+        Self::Notify,
+        Self::Feedback,
+        Self::Inbox,
+        Self::Tell,
+        Self::SayOutcome,
+        Self::IsCancelled,
         Self::Rules,
         Self::PreviewRule,
         Self::AddRule,
@@ -142,6 +156,13 @@ impl Verb {
             Self::Withdraw => "withdraw",
             Self::Answer => "answer",
             Self::Audit => "audit",
+            Self::Await => "await",
+            Self::Notify => "notify",
+            Self::Feedback => "feedback",
+            Self::Inbox => "inbox",
+            Self::Tell => "tell",
+            Self::SayOutcome => "say_outcome",
+            Self::IsCancelled => "is_cancelled",
             Self::Rules => "rules",
             Self::PreviewRule => "preview_rule",
             Self::AddRule => "add_rule",
@@ -208,7 +229,12 @@ fn row(verb: Verb) -> For {
     match verb {
         Verb::Hello | Verb::Submit | Verb::SubmitMany => For::Everyone,
         Verb::Ask | Verb::Withdraw => For::Askers,
-        Verb::Progress => For::TaskItself,
+        Verb::Progress
+        | Verb::Await
+        | Verb::Inbox
+        | Verb::Tell
+        | Verb::SayOutcome
+        | Verb::IsCancelled => For::TaskItself,
         Verb::RunAgain
         | Verb::List
         | Verb::Show
@@ -223,6 +249,8 @@ fn row(verb: Verb) -> For {
         | Verb::Input
         | Verb::Resize
         | Verb::Audit
+        | Verb::Notify
+        | Verb::Feedback
         | Verb::Rules
         | Verb::PreviewRule
         | Verb::CancelMany
@@ -322,7 +350,12 @@ mod tests {
             Verb::AddRule | Verb::RevokeRule | Verb::ConfirmLoosening => {
                 [true, false, false, false, false]
             }
-            Verb::Progress => [false, false, false, true, false],
+            Verb::Progress
+            | Verb::Await
+            | Verb::Inbox
+            | Verb::Tell
+            | Verb::SayOutcome
+            | Verb::IsCancelled => [false, false, false, true, false],
             Verb::Ask | Verb::Withdraw => [false, false, true, true, false],
             Verb::RunAgain
             | Verb::List
@@ -338,6 +371,8 @@ mod tests {
             | Verb::Input
             | Verb::Resize
             | Verb::Audit
+            | Verb::Notify
+            | Verb::Feedback
             | Verb::Rules
             | Verb::PreviewRule
             | Verb::CancelMany

@@ -12,6 +12,7 @@
 mod error;
 mod reply;
 mod scheduling;
+mod talk;
 mod wire;
 
 pub use error::{ErrorCode, ErrorReply};
@@ -21,6 +22,10 @@ pub use reply::{
     Welcome,
 };
 pub use scheduling::{Edit, Group, GroupChange, KindUse, Scheduling, Which};
+pub use talk::{
+    Await, Feedback, InboxMessage, Notify, ReadInbox, SayOutcome, TalkError, Tell, WaitEnd,
+    check_data, check_key, check_text,
+};
 pub use wire::{CallMessage, HostMessage, Notification, Version, WireError, WireErrorData};
 
 use serde::{Deserialize, Serialize};
@@ -145,6 +150,15 @@ pub enum Call {
     Answer(GiveAnswer),
     /// Asks who answered what, and what they had been shown.
     Audit(AuditQuery),
+    /// Returns when the wait has ended.
+    Await(Await),
+    Notify(Notify),
+    Feedback(Feedback),
+    Inbox(ReadInbox),
+    Tell(Tell),
+    SayOutcome(SayOutcome),
+    /// Asks whether somebody wants the calling task to end.
+    IsCancelled,
     /// Asks for the rules, and for what waits to be confirmed.
     Rules,
     /// Asks which tasks of the history a rule would have spoken of.
@@ -373,6 +387,13 @@ impl Call {
             Self::Withdraw { .. } => Verb::Withdraw,
             Self::Answer(_) => Verb::Answer,
             Self::Audit(_) => Verb::Audit,
+            Self::Await(_) => Verb::Await,
+            Self::Notify(_) => Verb::Notify,
+            Self::Feedback(_) => Verb::Feedback,
+            Self::Inbox(_) => Verb::Inbox,
+            Self::Tell(_) => Verb::Tell,
+            Self::SayOutcome(_) => Verb::SayOutcome,
+            Self::IsCancelled => Verb::IsCancelled,
             Self::Rules => Verb::Rules,
             Self::PreviewRule { .. } => Verb::PreviewRule,
             Self::AddRule { .. } => Verb::AddRule,

@@ -97,6 +97,23 @@ pub struct Condition {
     pub disk_full: bool,
     /// The line that it printed last and that looks like a question, where it has been silent since.
     pub prompt: Option<String>,
+    /// What the task said of its own outcome; stays after the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub said: Option<TaskSaid>,
+}
+
+/// What a task says of its own outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum TaskSaid {
+    Result {
+        #[ts(type = "unknown")]
+        data: serde_json::Value,
+    },
+    Failed {
+        message: String,
+    },
 }
 
 /// What a task's stdout and stderr are.
@@ -212,9 +229,19 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Failure {
-    Exit { code: i32 },
-    Signal { signal: i32 },
-    Spawn { error: SpawnError },
+    Exit {
+        code: i32,
+    },
+    Signal {
+        signal: i32,
+    },
+    Spawn {
+        error: SpawnError,
+    },
+    /// It said so itself, and exited with 0.
+    Said {
+        message: String,
+    },
 }
 
 /// Why no process came to be.
@@ -401,6 +428,7 @@ impl Outcome {
                 format!("Failed ({})", signal_name(*signal))
             }
             Self::Failed { failure: Failure::Spawn { .. } } => "Failed (did not start)".to_owned(),
+            Self::Failed { failure: Failure::Said { .. } } => "Failed".to_owned(),
             Self::Cancelled { .. } => "Cancelled".to_owned(),
             Self::TimedOut => "Timed out".to_owned(),
             Self::Denied { denial: Denial::ByPerson { .. } } => "Denied".to_owned(),
@@ -420,6 +448,7 @@ impl Outcome {
                 error.program, error.cwd, error.message
             )),
             Self::Failed { failure: Failure::Exit { .. } | Failure::Signal { .. } } => None,
+            Self::Failed { failure: Failure::Said { message } } => Some(message.clone()),
             Self::Cancelled { by } => Some(format!("cancelled by {}", by.words())),
             Self::Denied { denial: Denial::Expired } => Some("nobody answered in time".to_owned()),
             Self::Denied { denial: Denial::ByPerson { by, reason } } => Some(match reason {
@@ -439,6 +468,7 @@ impl Outcome {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Succeeded => 0,
+            Self::Failed { failure: Failure::Said { .. } } => 1,
             Self::Failed { failure: Failure::Exit { code } } => match u8::try_from(*code) {
                 Ok(0) | Err(_) => 1,
                 Ok(code) => code,

@@ -64,6 +64,11 @@ pub enum Input {
     Finished {
         report: Box<Report>,
     },
+    /// The same of a task that had said that it failed.
+    FinishedFailing {
+        report: Box<Report>,
+        message: String,
+    },
     /// The shim is gone and left no report.
     Vanished {
         why: String,
@@ -171,6 +176,7 @@ fn queued(reason: &QueueReason, input: Input) -> Result<Next, Input> {
         | I::Closed { .. }
         | I::Stopping { .. }
         | I::Finished { .. }
+        | I::FinishedFailing { .. }
         | I::Vanished { .. }) => Err(input),
     }
 }
@@ -193,6 +199,7 @@ fn starting(input: Input) -> Result<Next, Input> {
         | Input::CancelRequested { .. }
         | Input::Stopping { .. }
         | Input::Finished { .. }
+        | Input::FinishedFailing { .. }
         | Input::Vanished { .. }) => running(&BTreeSet::new(), input),
     }
 }
@@ -226,6 +233,9 @@ fn running(open: &BTreeSet<RequestId>, input: Input) -> Result<Next, Input> {
             Ok((TaskState::Stopping { cause, stage: Some(stage) }, withdrawing(open)))
         }
         Input::Finished { report } => finished(None, &report, withdrawing(open)),
+        Input::FinishedFailing { report, message } => {
+            failing(finished(None, &report, withdrawing(open)), message)
+        }
         Input::Vanished { why } => Ok(vanished(why, withdrawing(open))),
         input @ (Input::Admitted
         | Input::Requeued { .. }
@@ -255,6 +265,9 @@ fn stopping(cause: &StopCause, stage: Option<&StopStage>, input: Input) -> Resul
             StopCause::TimedOut | StopCause::LeftProcesses => Err(input),
         },
         Input::Finished { report } => finished(Some(cause), &report, vec![]),
+        Input::FinishedFailing { report, message } => {
+            failing(finished(Some(cause), &report, vec![]), message)
+        }
         Input::Vanished { why } => Ok(vanished(why, vec![])),
         input @ (Input::Admitted
         | Input::Requeued { .. }
@@ -290,6 +303,15 @@ fn finished(
 ) -> Result<Next, Input> {
     effects.push(Effect::Acknowledge);
     Ok((ended(outcome(cause, report)), effects))
+}
+
+/// Makes a success of what the task itself called a failure a failure.
+fn failing(next: Result<Next, Input>, message: String) -> Result<Next, Input> {
+    let (state, effects) = next?;
+    if state.outcome() == Some(&Outcome::Succeeded) {
+        return Ok((ended(Outcome::Failed { failure: Failure::Said { message } }), effects));
+    }
+    Ok((state, effects))
 }
 
 /// Returns how a task ended, from why it was being ended and what its shim saw.

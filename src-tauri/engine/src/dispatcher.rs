@@ -19,6 +19,7 @@ mod queueing;
 mod shims;
 mod starting;
 mod submitting;
+mod talk;
 mod turn;
 
 use std::collections::HashMap;
@@ -40,6 +41,7 @@ pub(crate) use message::{
     Change, Incoming, Message, NewEnvironment, NewTask, Program, ReplyTo, Said,
 };
 pub(crate) use questions::{Pace, Reminders, reminders_of};
+pub(crate) use talk::Talking;
 
 use crate::clock;
 use crate::config::Config;
@@ -84,6 +86,7 @@ pub(crate) struct Dispatcher {
     /// Questions whose askers are gone, and until when they may come back.
     pub(crate) orphans: HashMap<RequestId, Timestamp>,
     pub(crate) rules: Board,
+    pub(crate) talking: Talking,
     pub(crate) pace: Pace,
     pub(crate) reminders: Reminders,
 }
@@ -160,7 +163,8 @@ impl Dispatcher {
         let orphan = self.orphans.values().min().copied();
         let reminder = self.reminders.first().map(|(at, _)| *at);
         let delay = self.live.first_delay().map(|(at, _)| at);
-        let due = [expiry, orphan, reminder, delay].into_iter().flatten().min();
+        let due =
+            [expiry, orphan, reminder, delay, self.talking.next()].into_iter().flatten().min();
         let due = due.map(|at| Duration::from_millis(at.since(now)));
         let progress = self.board.next().map(|at| at.saturating_duration_since(Instant::now()));
         [due, progress].into_iter().flatten().min()
@@ -183,6 +187,7 @@ impl Dispatcher {
                 }
                 Message::AskerGone(operation) => {
                     self.asker_gone(&operation, &turn);
+                    self.waiter_gone(&operation, &turn);
                 }
                 Message::Config(config, error) => self.configure(config, error, &mut turn),
                 Message::Stop => {}
@@ -190,6 +195,7 @@ impl Dispatcher {
         }
         self.expire(&mut turn);
         self.remind(&mut turn);
+        self.end_due_waits(&mut turn);
         self.withdraw_orphans(&mut turn);
         self.settle_ends(&mut turn);
         self.end_delays(&mut turn);
@@ -216,6 +222,7 @@ impl Dispatcher {
                 self.stop_unstored(&turn);
                 self.live.undo();
                 self.apply_limits();
+                self.forget_unstored_talk();
                 self.again = heard;
                 refuse(turn, error);
             }
@@ -250,16 +257,17 @@ impl Dispatcher {
     }
 
     /// Tells everyone what is now on the disk, and sets in motion what follows from it.
-    fn act(&mut self, turn: Turn, events: Vec<Event>) {
-        if let Some(book) = turn.rules {
+    fn act(&mut self, mut turn: Turn, events: Vec<Event>) {
+        if let Some(book) = turn.rules.take() {
             self.rules.set(book);
         }
         for event in events {
             self.events.publish(event);
         }
-        for id in turn.begun {
+        for id in turn.begun.drain(..) {
             self.outputs.begin(id, None);
         }
+        self.hand_over(&mut turn);
         for (id, _) in turn.tried {
             self.tokens.revoke(id);
             self.board.forget(id);
@@ -332,6 +340,7 @@ impl Dispatcher {
                 live.row.task.progress = live.row.task.progress.map(Progress::completed);
             }
             turn.ended.push(id);
+            self.end_talk(id, turn);
         }
         let attempt = live.task().attempt;
         self.live.put_task(live);
@@ -458,6 +467,11 @@ fn refuse(turn: Turn, error: StoreError) {
                 Ok(_) | Err(_) => EngineError::NotStored(error),
             }),
         );
+    }
+    let waiting = turn.waiting.into_iter().map(|(_, reply)| reply);
+    let readers = turn.readers.into_iter().map(|(_, reply)| reply);
+    for reply in waiting.chain(readers) {
+        answer(reply, Err(EngineError::NotStored(Arc::clone(&error))));
     }
     for (_, reply) in turn.askers {
         answer(reply, Err(EngineError::NotStored(Arc::clone(&error))));

@@ -4,7 +4,7 @@ use nod_core::access::Refusal;
 use nod_core::command::CommandError;
 use nod_core::ids::{EventNumber, RequestId, TaskId};
 use nod_core::progress::ProgressError;
-use nod_core::protocol::{ErrorCode, ErrorReply};
+use nod_core::protocol::{ErrorCode, ErrorReply, TalkError};
 use nod_core::question::{FieldError, QuestionError};
 use nod_core::request::AnswerError;
 use nod_core::rule::RuleError;
@@ -87,6 +87,8 @@ pub enum EngineError {
     #[error("{0}")]
     Question(#[from] QuestionError),
     #[error("{0}")]
+    Talk(#[from] TalkError),
+    #[error("{0}")]
     Rule(#[from] RuleError),
     #[error("no rule made in the window has the number {0}: `nod rules` shows which there are")]
     RuleNotFound(i64),
@@ -136,6 +138,7 @@ impl EngineError {
             | Self::Kind(_)
             | Self::Circle(_)
             | Self::NoSuchEvent { .. }
+            | Self::Talk(_)
             | Self::Bad(_) => ErrorCode::BadRequest,
             Self::Invalid(_) => ErrorCode::Invalid,
             Self::Busy(_) => ErrorCode::Busy,

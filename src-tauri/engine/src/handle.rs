@@ -16,8 +16,8 @@ use nod_core::environment::{self, Environment};
 use nod_core::ids::{EventNumber, OperationId, TaskId};
 use nod_core::progress::Progress;
 use nod_core::protocol::{
-    Ask, Call, Edit, ErrorReply, Hello, HostKind, ListQuery, LogPart, Reply, ReportProgress,
-    Scheduling, Snapshot, Submit, SubmitMany, TaskDetail, TypeIn, Welcome,
+    Ask, Await, Call, Edit, ErrorReply, Feedback, Hello, HostKind, ListQuery, LogPart, Notify,
+    Reply, ReportProgress, Scheduling, Snapshot, Submit, SubmitMany, TaskDetail, TypeIn, Welcome,
 };
 use nod_core::shim::{LEAST_LOG_LIMIT, LOG_FILE};
 use nod_core::task::{RunOptions, StateName};
@@ -176,6 +176,7 @@ impl Handle {
         Ok(Follow::new(watch, path, offset))
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is decided in one other place")]
     async fn carry_out(&self, actor: &Actor, call: Call) -> Result<Reply, EngineError> {
         let (verb, target) = (call.verb(), target(&call));
         allowed(actor, verb, target)?;
@@ -220,19 +221,14 @@ impl Handle {
             Call::Progress(report) => self.report(actor, &report).await,
             Call::Ask(ask) => self.ask(actor, ask).await,
             Call::Withdraw { operation } => change(Change::Withdraw(operation)).await,
-            call @ (Call::Answer(_)
-            | Call::Audit(_)
-            | Call::Rules
-            | Call::PreviewRule { .. }
-            | Call::AddRule { .. }
-            | Call::RevokeRule { .. }
-            | Call::ConfirmLoosening { .. }) => self.decide(actor, call).await,
+            Call::Await(wait) => self.await_signal(actor, wait).await,
             Call::ShowWindow => self.show_window(),
             Call::StopHost => self.stop_host(),
             Call::Hello(_) => Err(EngineError::Bad("hello is the first call of a connection")),
             Call::Subscribe | Call::FollowLog { .. } | Call::Watch { .. } => {
                 Err(EngineError::Bad("this call needs a connection of its own"))
             }
+            call => self.decide(actor, call).await,
         }
     }
 
@@ -242,6 +238,14 @@ impl Handle {
             progress = progress.in_phase(name);
         }
         self.change(actor, Change::Progress(progress)).await
+    }
+
+    async fn await_signal(&self, actor: &Actor, wait: Await) -> Result<Reply, EngineError> {
+        let operation = Some(wait.operation.clone());
+        let mut waiting = Asking { inbox: self.inner.inbox.clone(), operation };
+        let reply = self.change(actor, Change::Await(wait)).await;
+        waiting.operation = None;
+        reply
     }
 
     async fn ask(&self, actor: &Actor, ask: Ask) -> Result<Reply, EngineError> {
@@ -592,6 +596,8 @@ fn target(call: &Call) -> Option<TaskId> {
         | Call::ReadLog { id, .. }
         | Call::FollowLog { id, .. }
         | Call::Wait { id }
+        | Call::Notify(Notify { id, .. })
+        | Call::Feedback(Feedback { id, .. })
         | Call::Cancel { id, .. }
         | Call::Pause { id, .. }
         | Call::Resume { id, .. }
@@ -616,6 +622,11 @@ fn target(call: &Call) -> Option<TaskId> {
         | Call::Withdraw { .. }
         | Call::Answer(_)
         | Call::Audit(_)
+        | Call::Await(_)
+        | Call::Inbox(_)
+        | Call::Tell(_)
+        | Call::SayOutcome(_)
+        | Call::IsCancelled
         | Call::Rules
         | Call::PreviewRule { .. }
         | Call::AddRule { .. }

@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 
 use crate::clock;
 use crate::config::{ConfigError, CurrentConfig};
-use crate::dispatcher::{Dispatcher, Message, Settings, Waiters, hex, reminders_of};
+use crate::dispatcher::{Dispatcher, Message, Settings, Talking, Waiters, hex, reminders_of};
 use crate::effects::{Effects, Worker};
 use crate::events::{Events, Subscription};
 use crate::guards::{Board, RuleBook};
@@ -397,10 +397,12 @@ fn dispatcher(
         bin: paths.bin(),
         tasks,
     };
+    let talk = parts.readers.lend()?.talk()?;
     let (effects, workers) = Effects::begin(&worker).map_err(StartError::Threads)?;
     let mut dispatcher = Dispatcher {
         orphans: Dispatcher::orphans_of(&live, COMING_BACK_MS),
         rules: parts.rules.clone(),
+        talking: Talking::new(talk, clock::now().plus(COMING_BACK_MS)),
         pace: Default::default(),
         reminders: reminders_of(&live, clock::now()),
         stuck: false,

@@ -160,6 +160,8 @@ fn waits(call: &Call) -> bool {
         call,
         Call::Wait { .. }
             | Call::Ask(_)
+            | Call::Await(_)
+            | Call::Inbox(_)
             | Call::Subscribe
             | Call::FollowLog { .. }
             | Call::Watch { .. }

@@ -11,6 +11,7 @@ mod rescue;
 mod rows;
 mod rules;
 mod seal;
+mod talk;
 mod wal;
 mod write;
 
@@ -27,6 +28,7 @@ use rescue::Rescued;
 pub(crate) use rows::{AttemptRow, GroupRow, LiveRow, OperationResult, RequestRow, TaskRow};
 pub(crate) use rules::RuleChange;
 pub(crate) use seal::{Seal, SealedEnvironment};
+pub(crate) use talk::{NoticeRow, SignalRow, Talk, TalkChange, WaitRow};
 pub use write::statements_run;
 pub(crate) use write::{Commit, EventRow, Store};
 
@@ -36,6 +38,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/0003.sql"),
     include_str!("store/0004.sql"),
     include_str!("store/0005.sql"),
+    include_str!("store/0006.sql"),
 ];
 
 /// How long a statement waits for another connection's lock.

@@ -228,6 +228,13 @@ export class FakeHost implements Transport {
       case 'wait':
       case 'progress':
       case 'ask':
+      case 'await':
+      case 'notify':
+      case 'feedback':
+      case 'inbox':
+      case 'tell':
+      case 'say_outcome':
+      case 'is_cancelled':
       case 'rules':
       case 'preview_rule':
       case 'add_rule':

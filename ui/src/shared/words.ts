@@ -105,6 +105,8 @@ function failureWords(failure: Failure): string {
       return `Failed (${signalName(failure.signal)})`;
     case 'spawn':
       return 'Failed (did not start)';
+    case 'said':
+      return 'Failed';
   }
 }
 
@@ -193,6 +195,7 @@ function outcomeExplanation(outcome: Outcome): string | null {
     case 'timed_out':
       return 'It took longer than it was allowed to.';
     case 'failed': {
+      if (outcome.failure.type === 'said') return outcome.failure.message;
       if (outcome.failure.type !== 'spawn') return null;
       const { program, cwd, message } = outcome.failure.error;
       return `Failed to start ${program} in ${cwd}: ${message}`;

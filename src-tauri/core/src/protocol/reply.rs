@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+use super::talk::{InboxMessage, WaitEnd};
 use crate::access::Actor;
 use crate::environment::EnvironmentChange;
 use crate::guard::Loosening;
@@ -68,6 +69,20 @@ pub enum Reply {
         closure: Closure,
     },
     Audit(AuditPage),
+    Awaited {
+        end: WaitEnd,
+    },
+    /// How many were woken; the signal was kept where nobody was.
+    Notified {
+        woken: u32,
+        kept: bool,
+    },
+    Inbox {
+        messages: Vec<InboxMessage>,
+    },
+    IsCancelled {
+        cancelled: bool,
+    },
     Rules(RuleList),
     Preview(RulePreview),
     Done,

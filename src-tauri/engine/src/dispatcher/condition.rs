@@ -20,11 +20,12 @@ pub(super) fn settle(condition: &mut Condition, state: &TaskState) {
             condition.paused = false;
             condition.prompt = None;
         }
-        TaskState::Ended { .. } => *condition = Condition::default(),
-        TaskState::Queued { .. }
-        | TaskState::Starting
-        | TaskState::Running
-        | TaskState::Waiting { .. } => {}
+        TaskState::Ended { .. } => {
+            *condition = Condition { said: condition.said.take(), ..Condition::default() };
+        }
+        // What an earlier try said is not what the next one comes to.
+        TaskState::Queued { .. } => condition.said = None,
+        TaskState::Starting | TaskState::Running | TaskState::Waiting { .. } => {}
     }
 }
 

@@ -7,7 +7,10 @@ use nod_core::command::CommandLine;
 use nod_core::environment::{Environment, EnvironmentChange};
 use nod_core::ids::{AttemptNumber, OperationId, SessionId, TaskId, Timestamp};
 use nod_core::progress::Progress;
-use nod_core::protocol::{Ask, Edit, GiveAnswer, GroupChange, Reply, TypeIn, Which};
+use nod_core::protocol::{
+    Ask, Await, Edit, Feedback, GiveAnswer, GroupChange, Notify, ReadInbox, Reply, SayOutcome,
+    Tell, TypeIn, Which,
+};
 use nod_core::rule::{Rule, RuleId};
 use nod_core::schedule::Schedule;
 use nod_core::shim::{ProcessIdentity, Report, ShimStop, Status};
@@ -76,6 +79,13 @@ pub(crate) enum Change {
     /// With more of where it comes from than its surface.
     Answer(Box<GiveAnswer>, Option<String>),
     Wait(TaskId),
+    Await(Await),
+    Notify(Notify),
+    Feedback(Feedback),
+    Inbox(ReadInbox),
+    Tell(Tell),
+    SayOutcome(SayOutcome),
+    IsCancelled,
     Rules,
     AddRule(OperationId, Box<Rule>),
     RevokeRule(OperationId, RuleId),

@@ -3,7 +3,7 @@
 use nod_core::ids::{AttemptNumber, TaskId, Timestamp};
 use nod_core::protocol::EventChange;
 use nod_core::shim::{ProcessIdentity, Report, Status, ToShim};
-use nod_core::task::{StopCause, Task, TaskState};
+use nod_core::task::{StopCause, Task, TaskSaid, TaskState};
 use nod_core::transition::{Effect, Input};
 
 use super::Dispatcher;
@@ -62,7 +62,10 @@ impl Dispatcher {
                 }
                 turn.tails.insert(id, tail);
                 turn.durable = true;
-                Input::Finished { report }
+                match self.said_failure(id) {
+                    Some(message) => Input::FinishedFailing { report, message },
+                    None => Input::Finished { report },
+                }
             }
             Said::Gone { why } => {
                 turn.durable = true;
@@ -76,6 +79,14 @@ impl Dispatcher {
         };
         if let Err(rejected) = self.advance(id, input, turn) {
             tracing::warn!(task = id.0, "what a shim said does not fit: {rejected}");
+        }
+    }
+
+    /// Returns why a task failed, where it said so itself.
+    fn said_failure(&self, id: TaskId) -> Option<String> {
+        match self.live.task(id)?.task().condition.said.as_ref()? {
+            TaskSaid::Failed { message } => Some(message.clone()),
+            TaskSaid::Result { .. } => None,
         }
     }
 

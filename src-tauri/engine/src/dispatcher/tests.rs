@@ -79,6 +79,7 @@ impl Table {
                 stuck: false,
                 orphans: HashMap::new(),
                 rules: Board::default(),
+                talking: Talking::default(),
                 pace: Pace::default(),
                 reminders: Reminders::new(),
             },

@@ -1,10 +1,10 @@
 //! What one turn of the dispatcher has decided and not yet done.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
-use nod_core::protocol::{AuditRow, Event, EventChange, Reply};
+use nod_core::protocol::{AuditRow, Event, EventChange, Reply, WaitEnd};
 use nod_core::request::Closure;
 use nod_core::shim::ToShim;
 use nod_core::task::{Outcome, Task};
@@ -15,7 +15,9 @@ use super::message::ReplyTo;
 use crate::effects::Start;
 use crate::error::EngineError;
 use crate::guards::RuleBook;
-use crate::store::{AttemptRow, Commit, EventRow, OperationResult, RuleChange, SealedEnvironment};
+use crate::store::{
+    AttemptRow, Commit, EventRow, OperationResult, RuleChange, SealedEnvironment, TalkChange,
+};
 
 /// The decisions of a turn, in the order in which they were taken.
 pub(crate) struct Turn {
@@ -43,6 +45,16 @@ pub(crate) struct Turn {
     environments: Vec<SealedEnvironment>,
     operations: Vec<(OperationId, Timestamp, OperationResult)>,
     audit: Vec<AuditRow>,
+    talk: Vec<TalkChange>,
+    /// Who waits for a signal from now on, who is woken, and who never will be.
+    pub(crate) waiting: Vec<(OperationId, ReplyTo)>,
+    pub(crate) woken: Vec<(OperationId, WaitEnd)>,
+    pub(crate) deaf: Vec<OperationId>,
+    /// Who waits for a message from now on, and which tasks have one.
+    pub(crate) readers: Vec<(TaskId, ReplyTo)>,
+    pub(crate) read: BTreeSet<TaskId>,
+    /// Tasks that read nothing any more.
+    pub(crate) over: Vec<TaskId>,
     rule_changes: Vec<RuleChange>,
     /// The rules after this turn, where it changes them.
     pub(crate) rules: Option<Arc<RuleBook>>,
@@ -72,6 +84,13 @@ impl Turn {
             environments: Vec::new(),
             operations: Vec::new(),
             audit: Vec::new(),
+            talk: Vec::new(),
+            waiting: Vec::new(),
+            woken: Vec::new(),
+            deaf: Vec::new(),
+            readers: Vec::new(),
+            read: BTreeSet::new(),
+            over: Vec::new(),
             rule_changes: Vec::new(),
             rules: None,
             tails: HashMap::new(),
@@ -118,6 +137,10 @@ impl Turn {
         self.environments.push(sealed);
     }
 
+    pub(crate) fn talk(&mut self, change: TalkChange) {
+        self.talk.push(change);
+    }
+
     pub(crate) fn rule(&mut self, change: RuleChange) {
         self.rule_changes.push(change);
     }
@@ -133,6 +156,7 @@ impl Turn {
             operations: std::mem::take(&mut self.operations),
             audit: std::mem::take(&mut self.audit),
             rules: std::mem::take(&mut self.rule_changes),
+            talk: std::mem::take(&mut self.talk),
             tails: self.searchable(),
             requests: live.touched_requests().cloned().collect(),
             attempts: std::mem::take(&mut self.earlier),
@@ -181,6 +205,7 @@ impl Turn {
             && self.operations.is_empty()
             && self.rule_changes.is_empty()
             && live.touched_groups().is_none()
+            && self.talk.is_empty()
             && live.touched_tasks().next().is_none()
     }
 }

@@ -37,6 +37,12 @@ impl Handle {
                 let given = self.blocking(move |handle| handle.whole_answer(given)).await?;
                 Change::Answer(Box::new(given), None)
             }
+            Call::Notify(notify) => Change::Notify(notify),
+            Call::Feedback(feedback) => Change::Feedback(feedback),
+            Call::Inbox(read) => Change::Inbox(read),
+            Call::Tell(tell) => Change::Tell(tell),
+            Call::SayOutcome(say) => Change::SayOutcome(say),
+            Call::IsCancelled => Change::IsCancelled,
             Call::Rules => Change::Rules,
             Call::AddRule { operation, rule } => Change::AddRule(operation, Box::new(rule)),
             Call::RevokeRule { operation, id } => Change::RevokeRule(operation, id),

@@ -251,17 +251,23 @@ impl Reader {
         })
     }
 
+    /// Returns the last number that a table has given.
+    pub(super) fn given(&self, table: &str) -> Result<i64, StoreError> {
+        let sql = "SELECT seq FROM sqlite_sequence WHERE name = ?1";
+        let last = self.connection.query_row(sql, [table], |row| row.get(0)).optional()?;
+        Ok(last.unwrap_or(0))
+    }
+
     /// Returns the last numbers given: of a task, a request and an event.
     pub(crate) fn last_numbers(&self) -> Result<(TaskId, RequestId, EventNumber), StoreError> {
-        let given = |table: &str| -> Result<i64, StoreError> {
-            let sql = "SELECT seq FROM sqlite_sequence WHERE name = ?1";
-            let last = self.connection.query_row(sql, [table], |row| row.get(0)).optional()?;
-            Ok(last.unwrap_or(0))
-        };
         let seq =
             self.connection
                 .query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| row.get(0))?;
-        Ok((TaskId(given("tasks")?), RequestId(given("requests")?), EventNumber(unsigned(seq))))
+        Ok((
+            TaskId(self.given("tasks")?),
+            RequestId(self.given("requests")?),
+            EventNumber(unsigned(seq)),
+        ))
     }
 
     /// Returns the last attempt of each task that has any.

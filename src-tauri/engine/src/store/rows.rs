@@ -3,7 +3,7 @@
 use nod_core::access::Verb;
 use nod_core::environment::EnvironmentChange;
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
-use nod_core::protocol::Attempt;
+use nod_core::protocol::{Attempt, WaitEnd};
 use nod_core::request::Request;
 use nod_core::task::{ExitStatus, Outcome, Task};
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,16 @@ pub(crate) enum OperationResult {
     Answered {
         request: RequestId,
     },
+    Awaited {
+        task: TaskId,
+        end: WaitEnd,
+    },
+    Notified {
+        woken: u32,
+        kept: bool,
+    },
+    /// Words that reached whom they were for.
+    Told,
     /// A change of the rules.
     Rules,
     /// A task was changed by a verb that says nothing but how it is afterwards.

@@ -16,6 +16,7 @@ use super::remove::remove_task;
 use super::rows::{AttemptRow, GroupRow, OperationResult, RequestRow, TaskRow};
 use super::rules::{self, RuleChange};
 use super::seal::SealedEnvironment;
+use super::talk::{self, TalkChange};
 use super::{StoreError, open_writer};
 
 /// Everything that one turn of the dispatcher changes.
@@ -38,6 +39,7 @@ pub(crate) struct Commit {
     pub operations: Vec<(OperationId, Timestamp, OperationResult)>,
     pub audit: Vec<AuditRow>,
     pub rules: Vec<RuleChange>,
+    pub talk: Vec<TalkChange>,
     /// The end of the output of tasks that ended.
     pub tails: Vec<(TaskId, String)>,
     /// Survives a power cut once it is written. What a restart repairs by itself need not.
@@ -170,6 +172,9 @@ fn write_all(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), Store
         rules::write(transaction, change)?;
     }
     write_rare(transaction, commit)?;
+    for change in &commit.talk {
+        talk::write(transaction, change)?;
+    }
     for (id, tail) in &commit.tails {
         transaction
             .prepare_cached(

@@ -4,4 +4,4 @@ import type { SpawnError } from "./SpawnError";
 /**
  * What made a task fail.
  */
-export type Failure = { "type": "exit", code: number, } | { "type": "signal", signal: number, } | { "type": "spawn", error: SpawnError, };
+export type Failure = { "type": "exit", code: number, } | { "type": "signal", signal: number, } | { "type": "spawn", error: SpawnError, } | { "type": "said", message: string, };
