@@ -50,6 +50,7 @@ use crate::error::EngineError;
 use crate::events::Events;
 use crate::guards::Board;
 use crate::logs::Outputs;
+use crate::process::Alarm;
 use crate::store::{Commit, Readers, Store, StoreError};
 use crate::tokens::Tokens;
 use progress::ProgressBoard;
@@ -75,6 +76,7 @@ pub(crate) struct Dispatcher {
     pub(crate) effects: Effects,
     pub(crate) tokens: Tokens,
     pub(crate) settings: Settings,
+    pub(crate) alarm: Alarm,
     pub(crate) board: ProgressBoard,
     pub(crate) waiters: Waiters,
     /// What a turn that could not be stored had taken in, to be decided again.
@@ -145,7 +147,13 @@ impl Dispatcher {
         }
     }
 
-    fn next_message(&self, inbox: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
+    fn next_message(&mut self, inbox: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
+        // What a full disk holds up is tried again by the clock below, not at once and for ever.
+        let first = self.live.first_delay().map(|(at, _)| at).filter(|_| !self.stuck);
+        if let Err(error) = self.alarm.set(first) {
+            // It is woken all the same, but for the time that the machine sleeps.
+            tracing::warn!("failed to set the alarm: {error}");
+        }
         match self.next_wake() {
             Some(wait) => inbox.recv_timeout(wait),
             None => inbox.recv().map_err(RecvTimeoutError::from),
@@ -189,6 +197,7 @@ impl Dispatcher {
                     self.asker_gone(&operation, &turn);
                     self.waiter_gone(&operation, &turn);
                 }
+                Message::Rung => self.alarm.has_rung(),
                 Message::Config(config, error) => self.configure(config, error, &mut turn),
                 Message::Stop => {}
             }

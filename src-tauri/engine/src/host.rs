@@ -26,7 +26,7 @@ use crate::events::{Events, Subscription};
 use crate::guards::{Board, RuleBook};
 use crate::handle::{Handle, Inner};
 use crate::logs::Outputs;
-use crate::process::{self, Programs};
+use crate::process::{self, Alarm, Programs, Rings};
 use crate::recovery::Recovery;
 use crate::shims::Shims;
 use crate::socket;
@@ -149,6 +149,11 @@ impl Host {
         let programs = &options.programs;
         let place = Place { paths: &paths, programs, socket: &socket, umask, shim_protocol };
         let (dispatcher, first, workers) = dispatcher(&place, &config, &parts, store)?;
+        let rings = {
+            let _context = runtime.enter();
+            dispatcher.alarm.rings().map_err(StartError::Threads)?
+        };
+        runtime.spawn(wake(rings, inbox.clone()));
         let thread = begin(dispatcher, first, messages)?;
         let (stop_sender, stop) = watch::channel(false);
         let handle = handle(options, parts, (config, findings), stop_sender);
@@ -414,6 +419,7 @@ fn dispatcher(
         effects,
         tokens: parts.tokens.clone(),
         settings,
+        alarm: Alarm::new().map_err(StartError::Threads)?,
         board: Default::default(),
         waiters: Waiters::default(),
         again: vec![],
@@ -421,6 +427,15 @@ fn dispatcher(
     };
     dispatcher.apply_limits();
     Ok((dispatcher, first, workers))
+}
+
+/// Wakes the dispatcher each time the alarm rings, for as long as it is there.
+async fn wake(mut rings: Rings, inbox: Sender<Message>) {
+    while rings.next().await.is_ok() {
+        if inbox.send(Message::Rung).is_err() {
+            return;
+        }
+    }
 }
 
 fn begin(

@@ -1,6 +1,7 @@
 //! Processes and what only the system can do, with the same signatures on every platform.
 
 // One rule for what a ladder of the shim and a sweep of the host must not touch.
+mod alarm;
 mod asker;
 #[path = "../../shim/src/linux/own_programs.rs"]
 mod own_programs;
@@ -19,6 +20,7 @@ pub(crate) use unix::{
     login_environment, raise_open_files, since_boot_ms, start_shim, strict_umask, sweep, user_id,
 };
 
+pub(crate) use alarm::{Alarm, Rings};
 pub(crate) use asker::program_of;
 pub(crate) use vanishing::vanished;
 pub(crate) use watching::FolderWatch;

@@ -28,6 +28,8 @@ pub(crate) enum Message {
     Shim(TaskId, AttemptNumber, Said),
     /// The process that asked is gone, so nobody waits for the answer.
     AskerGone(OperationId),
+    /// A time has come, or the clock was set.
+    Rung,
     /// Another configuration is in force, or something else is wrong with its file.
     Config(Arc<Config>, Option<String>),
     /// The host is to end; the tasks go on.

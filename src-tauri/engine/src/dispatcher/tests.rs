@@ -72,6 +72,7 @@ impl Table {
                 effects: Effects::idle(shims, folder.path().join("tasks")),
                 tokens: Tokens::default(),
                 settings,
+                alarm: crate::process::Alarm::new().unwrap(),
                 board: ProgressBoard::default(),
                 waiters: Waiters::default(),
                 again: vec![],
