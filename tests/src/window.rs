@@ -282,6 +282,20 @@ impl Window {
         pressed.unwrap_or_else(|error| panic!("keys: {error}"));
     }
 
+    /// Moves the pointer over the first element.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub fn hover(&self, selector: &str) {
+        let hovered = self.run(async {
+            let element = self.driver().find(By::Css(selector)).await?;
+            self.driver().action_chain().move_to_element_center(&element).perform().await
+        });
+        hovered.unwrap_or_else(|error| panic!("{selector}: {error}"));
+        self.wait_for(&format!("{selector}:hover"));
+    }
+
     /// Presses a key while another one is held.
     ///
     /// # Panics

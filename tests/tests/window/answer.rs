@@ -122,6 +122,8 @@ fn a_card_whose_question_closed_says_so_and_stays_where_it_is() {
     let waiting = desktop.submit("nod ask 'Second?' --timeout 2h; touch done");
     let second = desktop.wait_for_request(waiting);
     window.wait_for(&card(&second));
+    // Nothing moves under the pointer, however long it stays.
+    window.hover(&within(&card(&second), "deny"));
     assert_eq!(desktop.run(&["cancel", &cancelled.to_string()]).code, Some(0));
     window.wait_for_text(&card(&first), "Withdrawn");
     assert!(matches!(

@@ -91,6 +91,8 @@ fn a_text_is_written_without_a_mouse() {
     let card = card(&request);
     window.wait_for(&format!("{}:enabled", within(&card, "answer")));
     assert_eq!(window.focused().as_deref(), Some("deny"));
+    // So that it stays at full size afterwards.
+    window.hover(&within(&card, "answer-text"));
     window.press_with(Key::Shift, Key::Tab + "");
     window.wait_until("the text", || window.focused().as_deref() == Some("answer-text"));
     assert_eq!(window.value(&within(&card, "answer-text")), "Nothing");
@@ -247,4 +249,62 @@ fn a_question_that_expires_or_gets_its_default_says_so_in_its_place() {
     }
     window.click(&by_name("nav-tasks"));
     window.wait_for(&row(nod_core::ids::TaskId(1)));
+}
+
+const TOP: &str = "return document.querySelector(arguments[0]).getBoundingClientRect().top";
+const IN_SIGHT: &str = "
+    const box = document.querySelector(arguments[0]).getBoundingClientRect();
+    return box.top >= 0 && box.bottom <= innerHeight";
+
+const TO_THE_END: &str = "
+    const list = document.querySelector('main .scroll');
+    list.scrollTo(0, 1e6);
+    return list.scrollTop";
+
+#[test]
+fn closed_cards_become_lines_below_the_open_ones_and_nothing_moves_under_the_pointer() {
+    let desktop = Desktop::start();
+    let window = desktop.open();
+    window.click(&by_name("nav-inbox"));
+    let asked: Vec<_> = (1..=5)
+        .map(|n| self::asked(&desktop, &window, &format!("nod ask 'Question {n}? 質問'")))
+        .collect();
+    let cards: Vec<_> = asked.iter().map(|(_, request)| card(request)).collect();
+    let settled = |n: usize| format!("{}[data-settled]", cards[n]);
+    let approve = |n: usize| {
+        let (id, request): &(nod_core::ids::TaskId, Request) = &asked[n];
+        let approve = within(&card(request), "approve");
+        window.wait_for(&format!("{approve}:enabled"));
+        window.click(&approve);
+        desktop.wait_for_end(*id);
+    };
+    approve(0);
+    // What is under the pointer stays there, since the list scrolls by as much.
+    assert!(window.script(TO_THE_END, &[]).as_f64().unwrap() > 200.0);
+    let deny = within(&cards[4], "deny");
+    window.hover(&deny);
+    let top = window.script(TOP, &[deny.as_str().into()]).as_f64().unwrap();
+    window.wait_for(&settled(0));
+    let now = window.script(TOP, &[deny.as_str().into()]).as_f64().unwrap();
+    assert!((now - top).abs() <= 1.0, "{top} {now}");
+    window.wait_for(&format!("{deny}:hover"));
+    for n in 1..4 {
+        approve(n);
+    }
+    window.hover(&by_name("nav-tasks"));
+    for n in 0..4 {
+        window.wait_for(&settled(n));
+        let line = window.text(&settled(n)).unwrap();
+        assert!(line.contains(&format!("Question {}? 質問", n + 1)), "{line}");
+        assert!(line.contains("Approved by a person in the window at "), "{line}");
+    }
+    assert_eq!(window.script(IN_SIGHT, &[cards[4].as_str().into()]), true);
+    let below = window.script(TOP, &[settled(0).into()]).as_f64();
+    assert!(below > window.script(TOP, &[cards[4].as_str().into()]).as_f64());
+    desktop.picture("settled");
+    // A line opens, and folds again.
+    window.click(&format!("{} button", settled(3)));
+    window.wait_for_text(&cards[3], "Command, folder and environment");
+    window.click(&format!("{} [aria-expanded='true']", cards[3]));
+    window.wait_for(&settled(3));
 }

@@ -5,6 +5,7 @@ import { EngineError } from '../../engine/transport';
 import type { Shown, Wants } from '../../engine/types';
 import { openView, type OpenWindow } from '../../testing/window';
 import { ARMING_DELAY } from '../arming.svelte';
+import { SETTLE_DELAY } from './settling';
 
 const user = userEvent.setup({ delay: null });
 
@@ -150,5 +151,51 @@ describe('a card that wants more than yes or no', () => {
     expect(window.get('diff').textContent).toContain('-⟨ESC⟩[2J<b>old</b>');
     expect(card.querySelector('b')).toBeNull();
     expect(card.querySelector('.added')?.textContent).toBe('+new');
+  });
+});
+
+describe('closed cards', () => {
+  let window: OpenWindow;
+  const pass = (milliseconds: number): Promise<unknown> =>
+    vi.advanceTimersByTimeAsync(milliseconds);
+  const order = (): (string | undefined)[] =>
+    window.all('request-card').map((card) => card.dataset.requestId);
+
+  beforeEach(async () => {
+    vi.useFakeTimers();
+    const ids = [1, 2, 3];
+    window = await openView('inbox', {
+      tasks: ids.map((id) => aTask(id, { state: { name: 'waiting', open: [id] } })),
+      requests: ids.map((id) => aRequest(id, id)),
+    });
+    await window.find('request-card');
+  });
+
+  afterEach(() => {
+    window.close();
+    vi.useRealTimers();
+  });
+
+  it('stay in their places for a while, then are lines below the open ones', async () => {
+    window.host.close(2, { type: 'withdrawn', why: 'the task ended', at: 1 });
+    await pass(SETTLE_DELAY - 100);
+    expect(order()).toEqual(['1', '2', '3']);
+    await pass(200);
+    expect(order()).toEqual(['1', '3', '2']);
+    const line = window.all('request-card')[2];
+    expect(line?.querySelector('button')?.textContent).toContain('Withdrawn: the task ended');
+    expect(window.all('deny')).toHaveLength(2);
+  });
+
+  it('are not lines while they have the focus', async () => {
+    window.host.close(1, { type: 'expired', at: 1 });
+    await pass(10);
+    document.querySelector<HTMLElement>('[data-request-id="1"] summary')?.focus();
+    await pass(2 * SETTLE_DELAY);
+    expect(order()).toEqual(['1', '2', '3']);
+    window.all('deny')[0]?.focus();
+    await pass(1_000);
+    expect(order()).toEqual(['2', '3', '1']);
+    expect(document.activeElement).toBe(window.all('deny')[0]);
   });
 });
