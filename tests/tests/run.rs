@@ -184,6 +184,7 @@ fn a_subscriber_sees_every_change_in_order_without_gaps() {
             | EventChange::Removed { .. }
             | EventChange::Groups { .. }
             | EventChange::Config { .. }
+            | EventChange::DiskFull { .. }
             | EventChange::Lagged => panic!("{event:?}"),
         }
     }

@@ -93,7 +93,8 @@ pub struct RunOptions {
 pub struct Condition {
     /// Its processes are halted. The deadline goes on.
     pub paused: bool,
-    /// Its output has no room on the disk; the task waits until it has.
+    /// Its output has no room on the disk; the task waits until it has. Known while it is so, and
+    /// not stored.
     pub disk_full: bool,
     /// The line that it printed last and that looks like a question, where it has been silent since.
     pub prompt: Option<String>,

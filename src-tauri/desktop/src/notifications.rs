@@ -116,6 +116,7 @@ fn word(change: &EventChange) -> Option<Word> {
         | EventChange::Removed { .. }
         | EventChange::Groups { .. }
         | EventChange::Config { .. }
+        | EventChange::DiskFull { .. }
         | EventChange::Lagged => None,
     }
 }

@@ -20,7 +20,7 @@ use nod_core::protocol::{
     Reply, ReportProgress, Scheduling, Snapshot, Submit, SubmitMany, TaskDetail, TypeIn, Welcome,
 };
 use nod_core::shim::{LEAST_LOG_LIMIT, LOG_FILE};
-use nod_core::task::{RunOptions, StateName};
+use nod_core::task::{RunOptions, StateName, Task};
 use rustix::fs::inotify::WatchFlags;
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
@@ -471,15 +471,23 @@ impl Handle {
         })
     }
 
+    /// Adds to a task what is known of it and never stored.
+    fn add_what_is_not_stored(&self, task: &mut Task) {
+        task.condition.disk_full = self.inner.outputs.is_full(task.id);
+    }
+
     fn list(&self, query: &ListQuery) -> Result<Reply, EngineError> {
-        Ok(Reply::Tasks(self.read(|reader| reader.list(query))?))
+        let mut page = self.read(|reader| reader.list(query))?;
+        page.tasks.iter_mut().for_each(|task| self.add_what_is_not_stored(task));
+        Ok(Reply::Tasks(page))
     }
 
     fn show(&self, id: TaskId) -> Result<Reply, EngineError> {
         let (row, attempts, requests, events) = self.read(|reader| {
             Ok((reader.task(id)?, reader.attempts(id)?, reader.requests(id)?, reader.events(id)?))
         })?;
-        let row = row.ok_or(EngineError::TaskNotFound(id))?;
+        let mut row = row.ok_or(EngineError::TaskNotFound(id))?;
+        self.add_what_is_not_stored(&mut row.task);
         let requests = newest_fitting(requests, REQUEST_BYTES);
         let events = newest_fitting(events, EVENT_BYTES);
         let log_path = attempts
@@ -522,6 +530,7 @@ impl Handle {
             let mut tasks: Vec<_> = reader.unfinished()?.into_iter().map(|row| row.task).collect();
             tasks.extend(reader.list(&recent)?.tasks);
             tasks.sort_by_key(|task| std::cmp::Reverse(task.id));
+            tasks.iter_mut().for_each(|task| self.add_what_is_not_stored(task));
             Ok(Snapshot {
                 epoch: self.inner.epoch.clone(),
                 seq: reader.last_numbers()?.2,

@@ -25,6 +25,8 @@ pub struct Output {
     pub size: u64,
     /// The task has ended: the log grows no more.
     pub ended: bool,
+    /// There is no room for more on the disk.
+    pub full: bool,
 }
 
 /// The output of every unfinished task.
@@ -50,6 +52,20 @@ impl Outputs {
         if let Some(sender) = live.get(&id) {
             sender.send_modify(|output| output.size = size);
         }
+    }
+
+    /// Notes whether the disk is full, and returns whether that is news.
+    pub(crate) fn set_full(&self, id: TaskId, full: bool) -> bool {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.get(&id).is_some_and(|sender| {
+            sender.send_if_modified(|output| std::mem::replace(&mut output.full, full) != full)
+        })
+    }
+
+    /// Returns whether the disk is full for the output of a task.
+    pub(crate) fn is_full(&self, id: TaskId) -> bool {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.get(&id).is_some_and(|sender| sender.borrow().full)
     }
 
     /// Notes that the task has ended.

@@ -138,6 +138,10 @@ export class TaskStore {
       this.#configError = change.error;
       return 'applied';
     }
+    if (change.type === 'disk_full') {
+      this.#applyDisk(change.id, change.full);
+      return 'applied';
+    }
     if (event.seq <= this.#seq) return 'ignored';
     if (event.seq > this.#seq + 1) return 'missed';
     this.#seq = event.seq;
@@ -145,7 +149,9 @@ export class TaskStore {
     return 'applied';
   }
 
-  #applyStored(change: Exclude<EventChange, { type: 'lagged' | 'progress' | 'config' }>): void {
+  #applyStored(
+    change: Exclude<EventChange, { type: 'lagged' | 'progress' | 'config' | 'disk_full' }>,
+  ): void {
     switch (change.type) {
       case 'task':
         this.#applyTask(change.task);
@@ -166,8 +172,17 @@ export class TaskStore {
     }
   }
 
+  /** On a full disk nothing is stored: what is told of it takes no number. */
+  #applyDisk(id: TaskId, disk_full: boolean): void {
+    const task = this.#tasks.get(id);
+    if (!task || task.state.name === 'ended') return;
+    this.#tasks.set(id, { ...task, condition: { ...task.condition, disk_full } });
+  }
+
   #applyTask(task: Task): void {
-    this.#tasks.set(task.id, task);
+    const before = this.#tasks.get(task.id)?.condition.disk_full ?? false;
+    const disk_full = before && task.state.name !== 'ended';
+    this.#tasks.set(task.id, { ...task, condition: { ...task.condition, disk_full } });
     this.#version += 1;
     this.#lateProgress.delete(task.id);
     this.#progress.delete(task.id);

@@ -244,6 +244,9 @@ pub enum EventChange {
     Config { error: Option<String> },
     /// Takes no number: it is not stored as an event.
     Progress { id: TaskId, progress: Option<Progress> },
+    /// A task's output has no room on the disk, or has again. Takes no number: on a full disk nothing
+    /// can be stored.
+    DiskFull { id: TaskId, full: bool },
     /// Events were dropped because this subscriber was too slow: ask for a snapshot.
     Lagged,
 }

@@ -2,13 +2,14 @@
 
 use nod_core::access::{Actor, Refusal, may_type};
 use nod_core::ids::{AttemptNumber, OperationId, TaskId};
-use nod_core::protocol::{Reply, TypeIn};
+use nod_core::protocol::{Event, EventChange, Reply, TypeIn};
 use nod_core::shim::{INPUT_LIMIT, ToShim};
 use nod_core::task::{Condition, OutputMode, TaskState};
 
 use super::Dispatcher;
 use super::calls::Said;
 use super::turn::Turn;
+use crate::clock;
 use crate::error::EngineError;
 use crate::store::OperationResult;
 
@@ -86,6 +87,14 @@ impl Dispatcher {
         let attempt = self.interactive_attempt(id)?;
         self.order(id, attempt, ToShim::Resize { columns, rows }, turn)?;
         Ok(Said::Now(Reply::Done))
+    }
+
+    /// Tells at once that a task's output has no room, or has again: a full disk stores nothing.
+    pub(super) fn note_disk(&mut self, id: TaskId, full: bool) {
+        if self.outputs.set_full(id, full) {
+            let (seq, at) = (self.live.last_event(), clock::now());
+            self.events.publish(Event { seq, at, change: EventChange::DiskFull { id, full } });
+        }
     }
 
     /// Changes what is beside the state, and tells it; nothing where that is so already.

@@ -32,8 +32,7 @@ impl Dispatcher {
             Said::Status(status) => return self.adopted(id, attempt, *status, turn),
             Said::Progress(progress) => return self.note_progress(id, progress),
             Said::DiskFull(full) => {
-                let what = if full { "disk_full" } else { "disk_has_room" };
-                return self.change_condition(id, (what, None), turn, |now| now.disk_full = full);
+                return self.note_disk(id, full);
             }
             Said::Prompt(prompt) => {
                 let what = if prompt.is_some() { "needs_input" } else { "goes_on" };

@@ -10,7 +10,8 @@ export type Condition = {
  */
 paused: boolean, 
 /**
- * Its output has no room on the disk; the task waits until it has.
+ * Its output has no room on the disk; the task waits until it has. Known while it is so, and
+ * not stored.
  */
 disk_full: boolean, 
 /**

@@ -6,4 +6,4 @@ import type { Request } from "./Request";
 import type { Task } from "./Task";
 import type { TaskId } from "./TaskId";
 
-export type EventChange = { "type": "task", task: Task, } | { "type": "request", request: Request, } | { "type": "rules", loosening: Loosening | null, } | { "type": "removed", id: TaskId, } | { "type": "groups", groups: Array<Group>, } | { "type": "config", error: string | null, } | { "type": "progress", id: TaskId, progress: Progress | null, } | { "type": "lagged" };
+export type EventChange = { "type": "task", task: Task, } | { "type": "request", request: Request, } | { "type": "rules", loosening: Loosening | null, } | { "type": "removed", id: TaskId, } | { "type": "groups", groups: Array<Group>, } | { "type": "config", error: string | null, } | { "type": "progress", id: TaskId, progress: Progress | null, } | { "type": "disk_full", id: TaskId, full: boolean, } | { "type": "lagged" };

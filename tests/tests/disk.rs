@@ -1,0 +1,103 @@
+//! A disk that is full: in a mount namespace of its own, on a small tmpfs.
+//!
+//! A test runs itself again in the namespace. Where there can be none it says so, loudly, and
+//! checks nothing.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "what fails here fails the test, at its line; what is skipped is said"
+)]
+
+use std::process::Command;
+
+use nod_core::task::StateName;
+use nod_tests::{Home, TestHost, until};
+
+const INSIDE: &str = "NOD_TEST_IN_NAMESPACE";
+
+/// Returns whether this process is in a namespace of its own; else runs the test in one.
+fn is_inside(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    // Root needs no user namespace, and others get nowhere without one.
+    let flags = if rustix::process::getuid().is_root() { "-m" } else { "-rm" };
+    if !Command::new("unshare").args([flags, "true"]).status().is_ok_and(|it| it.success()) {
+        eprintln!("\n*** SKIPPED: {test}: this machine lets nobody make a mount namespace ***\n");
+        return false;
+    }
+    let mut command = Command::new("unshare");
+    command.arg(flags).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1");
+    assert!(command.status().unwrap().success(), "{test} failed in its namespace");
+    false
+}
+
+/// A tmpfs in the place of the data directory.
+struct Small {
+    place: std::path::PathBuf,
+}
+
+impl Small {
+    fn mount(home: &Home, size: &str) -> Self {
+        let place = home.data();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("mode=700,size={size}"), "nod-test"]).arg(&place);
+        assert!(mount.status().unwrap().success());
+        Self { place }
+    }
+
+    fn resize(&self, size: &str) {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &format!("remount,size={size}")]).arg(&self.place);
+        assert!(mount.status().unwrap().success());
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Lazily: the host is still there.
+        Command::new("umount").arg("-l").arg(&self.place).status().ok();
+    }
+}
+
+#[test]
+fn on_a_full_disk_submits_are_refused_and_running_tasks_wait_until_there_is_room() {
+    let name = "on_a_full_disk_submits_are_refused_and_running_tasks_wait_until_there_is_room";
+    if !is_inside(name) {
+        return;
+    }
+    let home = Home::new();
+    let small = Small::mount(&home, "16m");
+    let home = home.with_config("[output]\nlimit_mib = 0\n");
+    let host = TestHost::start_in(home);
+    let quiet = host.submit("while [ ! -e go ]; do sleep 0.02; done; exit 3");
+    let script = "import sys
+for n in range(0, 2500000, 2500): sys.stdout.write(''.join('%015d\\n' % (n + i) for i in range(2500)))";
+    let printing = host.submit_with(&["--no-tty"], &["python3", "-c", script]);
+    let show = || host.run(&["show", &printing.to_string()]).out;
+    until("the full disk to be shown", || show().contains("disk         full").then_some(()));
+    // What the database has in reserve is soon used up.
+    let refused = until("a refused submit", || {
+        let ran = host.run(&["submit", "--", "true"]);
+        (ran.code != Some(0)).then_some(ran)
+    });
+    assert_eq!(refused.code, Some(74), "{refused:?}");
+    assert!(refused.err.contains("the disk is full"), "{refused:?}");
+    assert_eq!(host.state(printing), StateName::Running);
+    // A task that ends meanwhile is kept by its shim.
+    std::fs::write(host.work().join("go"), "").unwrap();
+
+    small.resize("96m");
+    let ended = host.wait_for_end(printing);
+    assert_eq!(ended.state.name(), StateName::Succeeded);
+    assert!(!ended.condition.disk_full);
+    let log = host.log(printing);
+    assert_eq!(log.len(), 40_000_000);
+    let line = |n: usize| format!("{n:015}\n").into_bytes();
+    assert!((0..2_500_000).step_by(997).all(|n| log[n * 16..n * 16 + 16] == line(n)));
+    assert_eq!(host.wait_for_end(quiet).state.words(), "Failed (exit 3)");
+    let after = host.submit("true");
+    assert_eq!(host.wait_for_end(after).state.name(), StateName::Succeeded);
+    drop(small);
+}
