@@ -291,6 +291,39 @@ fn a_bar_that_is_drawn_moves_and_what_the_task_reports_is_believed_more() {
         (Source::Reported, Some("link: a.o"))
     );
     until("the last drawing", || host.plain_log(id).contains("90%").then_some(()));
+    assert_eq!(host.task(id).progress, Some(reported));
     std::fs::write(host.work().join("go"), "").unwrap();
-    assert_eq!(host.wait_for_end(id).progress.unwrap().percent, Some(25.0));
+    host.wait_for_end(id);
+}
+
+#[test]
+fn what_tasks_printed_is_found_in_one_log_and_in_all() {
+    let host = TestHost::start();
+    let first =
+        host.submit(r"printf 'start\n\033[31merror\033[0m: disk\n'; seq 100000; echo needle one");
+    host.wait_for_end(first);
+    let running = host.submit("echo needle two; while [ ! -e go ]; do sleep 0.02; done");
+    until("output", || {
+        let log = std::fs::read_to_string(host.detail(running).log_path?).ok()?;
+        log.contains("two").then_some(())
+    });
+    let all = host.run(&["search", "needle"]);
+    let offset = host.log(first).len() - "needle one\r\n".len();
+    assert_eq!(
+        all.out,
+        format!("{running}:0:needle two\n{first}:{offset}:needle one\n"),
+        "{all:?}"
+    );
+    let range = format!("{offset}..");
+    let found = host.run(&["logs", &first.to_string(), "--range", &range]);
+    assert_eq!(found.out, "needle one\r\n");
+    let one = host.run(&["search", "ERROR: disk".to_lowercase().as_str(), &first.to_string()]);
+    assert_eq!(one.out, format!("{first}:7:error: disk\n"));
+    let pattern = host.run(&["search", "-e", "^9999[0-8]$", &first.to_string(), "--limit", "4"]);
+    assert_eq!(pattern.out.lines().count(), 4);
+    let nothing = host.run(&["search", "nowhere"]);
+    assert_eq!((nothing.code, nothing.out.as_str()), (Some(1), ""));
+    let wrong = host.run(&["search", "-e", "("]);
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    std::fs::write(host.work().join("go"), "").unwrap();
 }

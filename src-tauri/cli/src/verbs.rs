@@ -20,6 +20,7 @@ mod resume;
 mod retry;
 mod rules;
 mod run_again;
+mod search;
 mod serve;
 mod show;
 mod stdin;
@@ -43,6 +44,7 @@ pub(crate) enum Verb {
     List(list::Arguments),
     Show(show::Arguments),
     Logs(logs::Arguments),
+    Search(search::Arguments),
     Wait(wait::Arguments),
     Cancel(cancel::Arguments),
     Pause(pause::Arguments),
@@ -79,6 +81,7 @@ impl Verb {
             Self::List(arguments) => list::run(&arguments),
             Self::Show(arguments) => show::run(&arguments),
             Self::Logs(arguments) => logs::run(&arguments),
+            Self::Search(arguments) => search::run(&arguments),
             Self::Wait(arguments) => wait::run(&arguments),
             Self::Cancel(arguments) => cancel::run(&arguments),
             Self::Pause(arguments) => pause::run(&arguments),

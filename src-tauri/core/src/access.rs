@@ -42,6 +42,7 @@ pub enum Verb {
     Subscribe,
     ReadLog,
     FollowLog,
+    SearchLogs,
     Wait,
     Cancel,
     Pause,
@@ -78,7 +79,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::Hello,
         Self::Submit,
         Self::SubmitMany,
@@ -89,6 +90,7 @@ impl Verb {
         Self::Subscribe,
         Self::ReadLog,
         Self::FollowLog,
+        Self::SearchLogs,
         Self::Wait,
         Self::Cancel,
         Self::Pause,
@@ -137,6 +139,7 @@ impl Verb {
             Self::Subscribe => "subscribe",
             Self::ReadLog => "read_log",
             Self::FollowLog => "follow_log",
+            Self::SearchLogs => "search_logs",
             Self::Wait => "wait",
             Self::Cancel => "cancel",
             Self::Pause => "pause",
@@ -242,6 +245,7 @@ fn row(verb: Verb) -> For {
         | Verb::Subscribe
         | Verb::ReadLog
         | Verb::FollowLog
+        | Verb::SearchLogs
         | Verb::Wait
         | Verb::Cancel
         | Verb::Pause
@@ -364,6 +368,7 @@ mod tests {
             | Verb::Subscribe
             | Verb::ReadLog
             | Verb::FollowLog
+            | Verb::SearchLogs
             | Verb::Wait
             | Verb::Cancel
             | Verb::Pause

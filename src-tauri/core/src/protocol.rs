@@ -17,9 +17,9 @@ mod wire;
 
 pub use error::{ErrorCode, ErrorReply};
 pub use reply::{
-    Attempt, AuditPage, AuditRow, AuditWhat, Event, EventChange, HostKind, KeptRule, LogPart, Page,
-    Reply, RuleList, RulePreview, Snapshot, StoredEvent, SubmitResult, TaskDetail, WatchedEvent,
-    Welcome,
+    Attempt, AuditPage, AuditRow, AuditWhat, Event, EventChange, HostKind, KeptRule, LogMatch,
+    LogMatches, LogPart, Page, Reply, RuleList, RulePreview, Snapshot, StoredEvent, SubmitResult,
+    TaskDetail, WatchedEvent, Welcome,
 };
 pub use scheduling::{Edit, Group, GroupChange, KindUse, Scheduling, Which};
 pub use talk::{
@@ -34,7 +34,7 @@ use ts_rs::TS;
 use crate::access::Verb;
 use crate::command::CommandLine;
 use crate::environment::Environment;
-use crate::ids::{EventNumber, OperationId, RequestId, SessionId, TaskId};
+use crate::ids::{AttemptNumber, EventNumber, OperationId, RequestId, SessionId, TaskId};
 use crate::question::{
     Answer, DETAIL_LIMIT, DIFF_LIMIT, OnTimeout, QUESTION_LIMIT, QuestionError, Wants, fits,
 };
@@ -80,6 +80,8 @@ pub enum Call {
         id: TaskId,
         offset: u64,
     },
+    /// Looks for text in the output of one task or of all.
+    SearchLogs(LogQuery),
     /// Returns when the task has ended.
     Wait {
         id: TaskId,
@@ -245,6 +247,30 @@ pub struct ListQuery {
     pub limit: Option<u32>,
 }
 
+/// What to look for in the output of tasks, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
+#[serde(default)]
+pub struct LogQuery {
+    /// Found in either case, unless it has a capital letter.
+    pub text: String,
+    /// The text is a regular expression.
+    pub regex: bool,
+    /// One task; all of them when there is none.
+    pub id: Option<TaskId>,
+    /// Where the page before ended.
+    pub after: Option<LogPlace>,
+    pub limit: Option<u32>,
+}
+
+/// A place in the output of all tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct LogPlace {
+    pub task: TaskId,
+    pub attempt: AttemptNumber,
+    /// In bytes from the log's beginning.
+    pub offset: u64,
+}
+
 /// Something that is typed into an interactive task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct TypeIn {
@@ -368,6 +394,7 @@ impl Call {
             Self::Subscribe => Verb::Subscribe,
             Self::ReadLog { .. } => Verb::ReadLog,
             Self::FollowLog { .. } => Verb::FollowLog,
+            Self::SearchLogs(_) => Verb::SearchLogs,
             Self::Wait { .. } => Verb::Wait,
             Self::Cancel { .. } => Verb::Cancel,
             Self::Pause { .. } => Verb::Pause,

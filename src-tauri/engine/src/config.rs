@@ -13,6 +13,8 @@ use nod_core::schedule::DEFAULT_GROUP;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use crate::retention::Kept;
+
 pub(crate) use current::{ConfigError, CurrentConfig, Snapshot};
 pub(crate) use kinds::{Kind, KindError, OnLost};
 
@@ -29,6 +31,7 @@ pub(crate) struct Config {
     pub kinds: BTreeMap<String, Kind>,
     pub cancel: Cancel,
     pub output: Output,
+    pub retention: Retention,
     pub approvals: Approvals,
     /// Which commands are asked about; the first that matches counts.
     pub rules: Vec<Rule>,
@@ -82,6 +85,39 @@ impl Output {
 impl Default for Output {
     fn default() -> Self {
         Self { limit_mib: 256, silence_ms: 45_000 }
+    }
+}
+
+/// What is kept of ended tasks; everything, where nothing is said.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Retention {
+    /// For how many days.
+    pub days: Option<u64>,
+    /// How many.
+    pub tasks: Option<u64>,
+    /// As many as have printed this much together, in MiB.
+    pub mib: Option<u64>,
+    /// How often to look, in milliseconds.
+    pub every_ms: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { days: None, tasks: None, mib: None, every_ms: 10_000 }
+    }
+}
+
+impl Retention {
+    pub(crate) fn keeps_everything(&self) -> bool {
+        self.days.is_none() && self.tasks.is_none() && self.mib.is_none()
+    }
+
+    /// Returns whether the oldest task may stay, which ended so many milliseconds ago.
+    pub(crate) fn keeps(&self, kept: &Kept, age_ms: u64) -> bool {
+        self.days.is_none_or(|days| age_ms <= days.saturating_mul(86_400_000))
+            && self.tasks.is_none_or(|tasks| kept.tasks <= tasks)
+            && self.mib.is_none_or(|mib| kept.bytes <= mib.saturating_mul(1024 * 1024))
     }
 }
 
@@ -186,6 +222,20 @@ backoff = "5s"
 cap = 1
 on_lost = "requeue"
 "#;
+
+    #[test]
+    fn each_limit_of_the_retention_holds_by_itself() {
+        let keeps = |text: &str, tasks, bytes, age_ms| {
+            let wanted: Retention = toml::from_str(text).unwrap();
+            wanted.keeps(&Kept { tasks, bytes }, age_ms)
+        };
+        let day = 86_400_000;
+        assert!(keeps("", 1_000_000, 1 << 50, day * 1_000));
+        assert!(keeps("days = 2", 9, 9, day * 2) && !keeps("days = 2", 9, 9, day * 2 + 1));
+        assert!(keeps("tasks = 5", 5, 9, day) && !keeps("tasks = 5", 6, 9, day));
+        assert!(keeps("mib = 1", 9, 1 << 20, 0) && !keeps("mib = 1", 9, (1 << 20) + 1, 0));
+        assert!(Retention::default().keeps_everything());
+    }
 
     #[test]
     fn all_that_can_be_said_is_read() {

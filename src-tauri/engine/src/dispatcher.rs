@@ -14,6 +14,7 @@ mod index;
 mod live;
 mod message;
 mod progress;
+mod pruning;
 mod questions;
 mod queueing;
 mod shims;
@@ -199,6 +200,8 @@ impl Dispatcher {
                 }
                 Message::Rung => self.alarm.has_rung(),
                 Message::Config(config, error) => self.configure(config, error, &mut turn),
+                Message::Prune(ids) => self.prune(&ids),
+                Message::Swept(folders) => self.swept(&folders),
                 Message::Stop => {}
             }
         }

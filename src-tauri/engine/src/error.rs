@@ -45,6 +45,8 @@ pub enum EngineError {
     NotInteractive(TaskId),
     #[error("task {0} was started by an older Nod, whose shim cannot do this: wait for its end")]
     OldShim(TaskId),
+    #[error("`{text}` is no regular expression: {why}")]
+    Pattern { text: String, why: String },
     #[error("task {0} has not started, so it has no output yet")]
     NoOutput(TaskId),
     #[error("failed to read the output of task {id}: {source}")]
@@ -128,6 +130,7 @@ impl EngineError {
             | Self::NoFolder(_)
             | Self::Progress(_)
             | Self::TooLong { .. }
+            | Self::Pattern { .. }
             | Self::OperationReused(_)
             | Self::Question(_)
             | Self::Form(_)

@@ -16,8 +16,9 @@ use nod_core::environment::{self, Environment};
 use nod_core::ids::{EventNumber, OperationId, TaskId};
 use nod_core::progress::Progress;
 use nod_core::protocol::{
-    Ask, Await, Call, Edit, ErrorReply, Feedback, Hello, HostKind, ListQuery, LogPart, Notify,
-    Reply, ReportProgress, Scheduling, Snapshot, Submit, SubmitMany, TaskDetail, TypeIn, Welcome,
+    Ask, Await, Call, Edit, ErrorReply, Feedback, Hello, HostKind, ListQuery, LogPart, LogQuery,
+    Notify, Reply, ReportProgress, Scheduling, Snapshot, Submit, SubmitMany, TaskDetail, TypeIn,
+    Welcome,
 };
 use nod_core::shim::{LEAST_LOG_LIMIT, LOG_FILE};
 use nod_core::task::{RunOptions, StateName, Task};
@@ -35,6 +36,7 @@ use crate::host::Identity;
 use crate::logs::{self, Follow, Outputs, PIECE};
 use crate::process::{self, FolderWatch};
 use crate::scheduling;
+use crate::search::Search;
 use crate::store::{AttemptRow, Readers, Seal};
 use crate::tokens::Tokens;
 
@@ -191,6 +193,7 @@ impl Handle {
             Call::ReadLog { id, offset, limit } => {
                 self.blocking(move |handle| handle.read_log(id, offset, limit)).await
             }
+            Call::SearchLogs(query) => self.blocking(move |handle| handle.search(&query)).await,
             Call::Wait { id } => change(Change::Wait(id)).await,
             Call::Cancel { operation, id } => change(Change::Cancel { operation, id }).await,
             Call::Pause { operation, id } => {
@@ -562,6 +565,17 @@ impl Handle {
         Ok(Reply::Log(LogPart { offset: part.offset, data, size: part.size }))
     }
 
+    fn search(&self, query: &LogQuery) -> Result<Reply, EngineError> {
+        if let Some(id) = query.id {
+            self.read(|reader| reader.task(id))?.ok_or(EngineError::TaskNotFound(id))?;
+        }
+        let search = Search::new(query)?;
+        let log = |folder: &str| self.inner.tasks.join(folder).join(LOG_FILE);
+        let found =
+            search.run(|from, limit| self.read(|it| it.logs(query.id, from, limit)), log)?;
+        Ok(Reply::Matches(found))
+    }
+
     /// Returns the log of the last attempt; nothing when there was none.
     fn log_path(&self, id: TaskId) -> Result<Option<PathBuf>, EngineError> {
         let (task, attempts) = self.read(|reader| Ok((reader.task(id)?, reader.attempts(id)?)))?;
@@ -620,6 +634,7 @@ fn target(call: &Call) -> Option<TaskId> {
         | Call::Submit(_)
         | Call::SubmitMany(_)
         | Call::List(_)
+        | Call::SearchLogs(_)
         | Call::Snapshot
         | Call::Subscribe
         | Call::CancelMany { .. }

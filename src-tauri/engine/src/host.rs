@@ -28,6 +28,7 @@ use crate::handle::{Handle, Inner};
 use crate::logs::Outputs;
 use crate::process::{self, Alarm, Programs, Rings};
 use crate::recovery::Recovery;
+use crate::retention::Pruner;
 use crate::shims::Shims;
 use crate::socket;
 use crate::store::{self, Opened, Readers, Seal, Store, StoreError};
@@ -79,6 +80,8 @@ pub struct Host {
     dispatcher: Option<JoinHandle<()>>,
     /// They end with the dispatcher, after the last start that it gave them.
     workers: Workers,
+    /// Ends the pruning of the history when it is dropped.
+    pruning: Option<Sender<()>>,
     runtime: Option<Runtime>,
     stop: watch::Receiver<bool>,
     serving: AbortHandle,
@@ -148,13 +151,21 @@ impl Host {
         let shim_protocol = options.identity.shim_protocol;
         let programs = &options.programs;
         let place = Place { paths: &paths, programs, socket: &socket, umask, shim_protocol };
-        let (dispatcher, first, workers) = dispatcher(&place, &config, &parts, store)?;
+        let (dispatcher, first, mut workers) = dispatcher(&place, &config, &parts, store)?;
         let rings = {
             let _context = runtime.enter();
             dispatcher.alarm.rings().map_err(StartError::Threads)?
         };
         runtime.spawn(wake(rings, inbox.clone()));
         let thread = begin(dispatcher, first, messages)?;
+        let (pruning, stop_pruning) = crossbeam_channel::bounded(0);
+        let pruner = Pruner::new(
+            config.current().config.retention.clone(),
+            parts.readers.clone(),
+            inbox.clone(),
+            paths.tasks(),
+        );
+        workers.extend(pruner.begin(stop_pruning).map_err(StartError::Threads)?);
         let (stop_sender, stop) = watch::channel(false);
         let handle = handle(options, parts, (config, findings), stop_sender);
         let listener = {
@@ -170,6 +181,7 @@ impl Host {
             inbox,
             dispatcher: Some(thread),
             workers,
+            pruning: Some(pruning),
             runtime: Some(runtime),
             stop,
             serving: serving.abort_handle(),
@@ -227,6 +239,7 @@ impl Drop for Host {
             store::close(&self.data);
         }
         // A start that is under way must not meet the next host, which takes what is not there for free.
+        drop(self.pruning.take());
         for worker in self.workers.drain(..) {
             if worker.join().is_err() {
                 tracing::error!("a worker panicked");

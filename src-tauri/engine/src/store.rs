@@ -5,6 +5,7 @@
 
 mod audit;
 mod care;
+mod prune;
 mod read;
 mod remove;
 mod rescue;
@@ -39,6 +40,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/0004.sql"),
     include_str!("store/0005.sql"),
     include_str!("store/0006.sql"),
+    include_str!("store/0007.sql"),
 ];
 
 /// How long a statement waits for another connection's lock.

@@ -225,6 +225,7 @@ export class FakeHost implements Transport {
       case 'watch':
       case 'subscribe':
       case 'follow_log':
+      case 'search_logs':
       case 'wait':
       case 'progress':
       case 'ask':

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+use super::LogPlace;
 use super::talk::{InboxMessage, WaitEnd};
 use crate::access::Actor;
 use crate::environment::EnvironmentChange;
@@ -41,6 +42,7 @@ pub enum Reply {
         seq: EventNumber,
     },
     Log(LogPart),
+    Matches(LogMatches),
     /// The log was followed to its end.
     LogEnded {
         size: u64,
@@ -216,6 +218,23 @@ pub struct LogPart {
     pub data: String,
     /// How long the log is now, in bytes.
     pub size: u64,
+}
+
+/// Lines that were found in the output of tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct LogMatches {
+    pub matches: Vec<LogMatch>,
+    /// What to give as `after` to go on; nothing when everything was looked through.
+    pub next: Option<LogPlace>,
+}
+
+/// A line that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct LogMatch {
+    /// Where the line begins.
+    pub place: LogPlace,
+    /// The line without escape sequences, or as much of it as is around the match.
+    pub text: String,
 }
 
 /// Something that changed.

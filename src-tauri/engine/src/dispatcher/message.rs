@@ -32,6 +32,10 @@ pub(crate) enum Message {
     Rung,
     /// Another configuration is in force, or something else is wrong with its file.
     Config(Arc<Config>, Option<String>),
+    /// Ended tasks that are not to be kept.
+    Prune(Vec<TaskId>),
+    /// Folders of removed tasks that are gone.
+    Swept(Vec<String>),
     /// The host is to end; the tasks go on.
     Stop,
 }

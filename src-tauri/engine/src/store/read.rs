@@ -12,7 +12,7 @@ use nod_core::protocol::{ListQuery, MESSAGE_LIMIT, Page, StoredEvent, WatchedEve
 use nod_core::request::Request;
 use nod_core::task::{StateName, Task};
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 use serde::de::DeserializeOwned;
 
 use super::rows::{AttemptRow, GroupRow, LiveRow, OperationResult, RequestRow, TaskRow};
@@ -46,7 +46,7 @@ pub(crate) struct Lent {
 
 /// One read-only connection.
 pub(crate) struct Reader {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 impl Readers {
@@ -171,6 +171,23 @@ impl Reader {
     pub(crate) fn attempts(&self, id: TaskId) -> Result<Vec<AttemptRow>, StoreError> {
         let sql = format!("SELECT {ATTEMPT} FROM attempts WHERE task_id = ?1 ORDER BY number");
         self.rows(&sql, [id.0], attempt_row)
+    }
+
+    /// Returns where logs are, the newest first, from one attempt on.
+    pub(crate) fn logs(
+        &self,
+        task: Option<TaskId>,
+        from: (TaskId, AttemptNumber),
+        limit: u32,
+    ) -> Result<Vec<(TaskId, AttemptNumber, String)>, StoreError> {
+        let sql = "SELECT task_id, number, folder FROM attempts
+            WHERE (task_id, number) <= (?1, ?2) AND task_id >= ?3
+            ORDER BY task_id DESC, number DESC LIMIT ?4";
+        let (last, number) = task.map_or(from, |id| (id, from.1));
+        let first = task.map_or(0, |id| id.0);
+        self.rows(sql, params![last.0, number.0, first, limit], |row| {
+            Ok((TaskId(row.get(0)?), AttemptNumber(row.get(1)?), row.get(2)?))
+        })
     }
 
     /// Returns the questions of a task, oldest first.

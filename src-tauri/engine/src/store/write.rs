@@ -58,7 +58,7 @@ pub(crate) struct EventRow {
 
 /// The writer's connection.
 pub(crate) struct Store {
-    connection: Connection,
+    pub(super) connection: Connection,
     synchronous_full: bool,
 }
 

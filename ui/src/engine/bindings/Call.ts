@@ -9,6 +9,7 @@ import type { GiveAnswer } from "./GiveAnswer";
 import type { GroupChange } from "./GroupChange";
 import type { Hello } from "./Hello";
 import type { ListQuery } from "./ListQuery";
+import type { LogQuery } from "./LogQuery";
 import type { Notify } from "./Notify";
 import type { OperationId } from "./OperationId";
 import type { ReadInbox } from "./ReadInbox";
@@ -27,7 +28,7 @@ import type { Which } from "./Which";
 /**
  * What can be asked of a host.
  */
-export type Call = { "method": "hello", "params": Hello } | { "method": "submit", "params": Submit } | { "method": "submit_many", "params": SubmitMany } | { "method": "run_again", "params": { operation: OperationId, id: TaskId, } } | { "method": "list", "params": ListQuery } | { "method": "show", "params": { id: TaskId, } } | { "method": "snapshot" } | { "method": "subscribe" } | { "method": "read_log", "params": { id: TaskId, offset: number, limit: number, } } | { "method": "follow_log", "params": { id: TaskId, offset: number, } } | { "method": "wait", "params": { id: TaskId, } } | { "method": "cancel", "params": { operation: OperationId, id: TaskId, } } | { "method": "pause", "params": { operation: OperationId, id: TaskId, } } | { "method": "resume", "params": { operation: OperationId, id: TaskId, } } | { "method": "input", "params": TypeIn } | { "method": "resize", "params": { id: TaskId, columns: number, rows: number, } } | { "method": "cancel_many", "params": { operation: OperationId, which: Which, } } | { "method": "edit", "params": Edit } | { "method": "retry", "params": { operation: OperationId, id: TaskId, } } | { "method": "remove", "params": { operation: OperationId, id: TaskId, 
+export type Call = { "method": "hello", "params": Hello } | { "method": "submit", "params": Submit } | { "method": "submit_many", "params": SubmitMany } | { "method": "run_again", "params": { operation: OperationId, id: TaskId, } } | { "method": "list", "params": ListQuery } | { "method": "show", "params": { id: TaskId, } } | { "method": "snapshot" } | { "method": "subscribe" } | { "method": "read_log", "params": { id: TaskId, offset: number, limit: number, } } | { "method": "follow_log", "params": { id: TaskId, offset: number, } } | { "method": "search_logs", "params": LogQuery } | { "method": "wait", "params": { id: TaskId, } } | { "method": "cancel", "params": { operation: OperationId, id: TaskId, } } | { "method": "pause", "params": { operation: OperationId, id: TaskId, } } | { "method": "resume", "params": { operation: OperationId, id: TaskId, } } | { "method": "input", "params": TypeIn } | { "method": "resize", "params": { id: TaskId, columns: number, rows: number, } } | { "method": "cancel_many", "params": { operation: OperationId, which: Which, } } | { "method": "edit", "params": Edit } | { "method": "retry", "params": { operation: OperationId, id: TaskId, } } | { "method": "remove", "params": { operation: OperationId, id: TaskId, 
 /**
  * The agent conversation that the caller speaks for.
  */

@@ -4,6 +4,7 @@ import type { Closure } from "./Closure";
 import type { EventNumber } from "./EventNumber";
 import type { Group } from "./Group";
 import type { InboxMessage } from "./InboxMessage";
+import type { LogMatches } from "./LogMatches";
 import type { LogPart } from "./LogPart";
 import type { Page } from "./Page";
 import type { RequestId } from "./RequestId";
@@ -28,4 +29,4 @@ known: boolean,
 /**
  * What a person should know, such as a config file that cannot be read.
  */
-note: string | null, } | { "type": "submitted_many", results: Array<SubmitResult>, note: string | null, } | { "type": "tasks" } & Page | { "type": "task" } & TaskDetail | { "type": "snapshot" } & Snapshot | { "type": "subscribed", epoch: string, seq: EventNumber, } | { "type": "log" } & LogPart | { "type": "log_ended", size: number, } | { "type": "ended", task: Task, } | { "type": "cancelling", task: Task, } | { "type": "cancelled", count: number, } | { "type": "changed", task: Task, } | { "type": "groups", groups: Array<Group>, note: string | null, } | { "type": "closed", request: RequestId, closure: Closure, } | { "type": "audit" } & AuditPage | { "type": "awaited", end: WaitEnd, } | { "type": "notified", woken: number, kept: boolean, } | { "type": "inbox", messages: Array<InboxMessage>, } | { "type": "is_cancelled", cancelled: boolean, } | { "type": "rules" } & RuleList | { "type": "preview" } & RulePreview | { "type": "done" };
+note: string | null, } | { "type": "submitted_many", results: Array<SubmitResult>, note: string | null, } | { "type": "tasks" } & Page | { "type": "task" } & TaskDetail | { "type": "snapshot" } & Snapshot | { "type": "subscribed", epoch: string, seq: EventNumber, } | { "type": "log" } & LogPart | { "type": "matches" } & LogMatches | { "type": "log_ended", size: number, } | { "type": "ended", task: Task, } | { "type": "cancelling", task: Task, } | { "type": "cancelled", count: number, } | { "type": "changed", task: Task, } | { "type": "groups", groups: Array<Group>, note: string | null, } | { "type": "closed", request: RequestId, closure: Closure, } | { "type": "audit" } & AuditPage | { "type": "awaited", end: WaitEnd, } | { "type": "notified", woken: number, kept: boolean, } | { "type": "inbox", messages: Array<InboxMessage>, } | { "type": "is_cancelled", cancelled: boolean, } | { "type": "rules" } & RuleList | { "type": "preview" } & RulePreview | { "type": "done" };

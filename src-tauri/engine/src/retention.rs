@@ -1,0 +1,144 @@
+//! Removing the oldest ended tasks once there are more than the config file wants to keep.
+//!
+//! A few at a time: to delete thousands of files at once makes some file systems slow for everyone
+//! who creates one next. The dispatcher removes the rows, and this thread the folders after that;
+//! folders that are left by a crash in between are in the database.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use nod_core::ids::{TaskId, Timestamp};
+
+use crate::clock;
+use crate::config::Retention;
+use crate::dispatcher::Message;
+use crate::store::{Readers, StoreError};
+
+/// How many tasks go at once.
+const AT_ONCE: u32 = 20;
+/// How long the sum of all logs is believed: it takes a look at every attempt.
+const SUM_KEPT: Duration = Duration::from_secs(600);
+
+pub(crate) struct Pruner {
+    wanted: Retention,
+    readers: Readers,
+    inbox: Sender<Message>,
+    tasks: PathBuf,
+    sum: Option<(Instant, u64)>,
+}
+
+impl Pruner {
+    pub(crate) fn new(
+        wanted: Retention,
+        readers: Readers,
+        inbox: Sender<Message>,
+        tasks: PathBuf,
+    ) -> Self {
+        Self { wanted, readers, inbox, tasks, sum: None }
+    }
+
+    /// Begins to prune, until `stop` is closed. Nothing is begun where everything is to be kept.
+    pub(crate) fn begin(mut self, stop: Receiver<()>) -> io::Result<Option<JoinHandle<()>>> {
+        if self.wanted.keeps_everything() {
+            return Ok(None);
+        }
+        let every = Duration::from_millis(self.wanted.every_ms.max(1));
+        let work = move || {
+            while stop.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                if let Err(error) = self.prune(clock::now()) {
+                    tracing::warn!("failed to prune the history: {error}");
+                }
+            }
+        };
+        thread::Builder::new().name("retention".into()).spawn(work).map(Some)
+    }
+
+    fn prune(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.remove_folders()?;
+        let ids = self.surplus(now)?;
+        if !ids.is_empty() {
+            // Nobody to tell means that the host is ending.
+            drop(self.inbox.send(Message::Prune(ids)));
+        }
+        Ok(())
+    }
+
+    /// Returns the next tasks that are not to be kept, oldest first.
+    fn surplus(&mut self, now: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+        let (ended, oldest) = {
+            let reader = self.readers.lend()?;
+            let counts = reader.counts()?;
+            let ended = counts.iter().filter(|(name, _)| name.is_terminal()).map(|(_, n)| n).sum();
+            (ended, reader.oldest_ended(AT_ONCE)?)
+        };
+        let mut kept = Kept { tasks: ended, bytes: self.bytes()? };
+        let mut surplus = Vec::new();
+        for (id, ended_at, size) in oldest {
+            if self.wanted.keeps(&kept, now.since(ended_at)) {
+                continue;
+            }
+            surplus.push(id);
+            kept.tasks = kept.tasks.saturating_sub(1);
+            kept.bytes = kept.bytes.saturating_sub(size);
+        }
+        if let Some((_, sum)) = &mut self.sum {
+            *sum = kept.bytes;
+        }
+        Ok(surplus)
+    }
+
+    fn bytes(&mut self) -> Result<u64, StoreError> {
+        if self.wanted.mib.is_none() {
+            return Ok(0);
+        }
+        if let Some((_, sum)) = self.sum.filter(|(at, _)| at.elapsed() < self.sum_kept()) {
+            return Ok(sum);
+        }
+        let sum = self.readers.lend()?.size_of_logs()?;
+        self.sum = Some((Instant::now(), sum));
+        Ok(sum)
+    }
+
+    /// A test that looks often wants to see what has changed.
+    fn sum_kept(&self) -> Duration {
+        SUM_KEPT.min(Duration::from_millis(self.wanted.every_ms.saturating_mul(60)))
+    }
+
+    fn remove_folders(&self) -> Result<(), StoreError> {
+        let folders = self.readers.lend()?.leftovers(AT_ONCE)?;
+        let removed: Vec<String> =
+            folders.into_iter().filter(|folder| remove(&self.tasks, folder)).collect();
+        if !removed.is_empty() {
+            drop(self.inbox.send(Message::Swept(removed)));
+        }
+        Ok(())
+    }
+}
+
+/// What there is of ended tasks.
+pub(crate) struct Kept {
+    pub(crate) tasks: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Removes an attempt's folder, and that of its day when it was the last; returns whether it is gone.
+fn remove(tasks: &Path, folder: &str) -> bool {
+    let path = tasks.join(folder);
+    match fs::remove_dir_all(&path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            tracing::warn!("failed to remove {}: {error}", path.display());
+            return false;
+        }
+    }
+    if let Some(day) = path.parent().filter(|day| *day != tasks) {
+        // One with other folders in it stays.
+        fs::remove_dir(day).ok();
+    }
+    true
+}
