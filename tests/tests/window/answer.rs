@@ -113,6 +113,33 @@ fn a_gate_shows_all_that_it_lets_through() {
 }
 
 #[test]
+fn a_card_whose_task_was_changed_says_so_and_what_would_run_now_is_asked_anew() {
+    let desktop = Desktop::start();
+    let window = desktop.open();
+    window.click(&by_name("nav-inbox"));
+    let id = desktop.submit_with(&["--ask-first"], &["touch", "harmless"]);
+    let before = desktop.wait_for_request(id);
+    wait_for_approve(&window, &card(&before));
+    // Under the hand that is about to approve it.
+    window.hover(&within(&card(&before), "approve"));
+    let edit = desktop.run(&["edit", &id.to_string(), "--", "touch", "harmful"]);
+    assert_eq!(edit.code, Some(0), "{edit:?}");
+    window.wait_for_attribute(&card(&before), "data-open", "false");
+    window.wait_for_text(&card(&before), "Withdrawn");
+    assert_eq!(window.count(&within(&card(&before), "approve")), 0);
+    let now = desktop.wait_for_request(id);
+    assert_ne!(now.id, before.id);
+    window.wait_for_text(&card(&now), "harmful");
+    wait_for_approve(&window, &card(&now));
+    desktop.picture("changed");
+    assert!(!desktop.work().join("harmless").exists());
+    window.click(&within(&card(&now), "approve"));
+    desktop.wait_for_end(id);
+    assert!(desktop.work().join("harmful").exists());
+    assert!(!desktop.work().join("harmless").exists());
+}
+
+#[test]
 fn a_card_whose_question_closed_says_so_and_stays_where_it_is() {
     let desktop = Desktop::start();
     let window = desktop.open();

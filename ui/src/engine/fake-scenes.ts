@@ -381,8 +381,14 @@ export function everyQuestion(): FakeScene {
 function oneLongWord(): FakeScene {
   const line = `sleep 0.2; : ${'y'.repeat(100_000)}`;
   const asking = aTask(2, { label: 'z'.repeat(100_000), state: { name: 'waiting', open: [1] } });
-  const shown = { ...aRequest(1, 2).shown, task_name: 'z'.repeat(100_000) };
+  const added = { change: 'added', masked: false } as const;
+  const environment = [
+    { ...added, name: 'LONG', value: 'v'.repeat(100_000) },
+    { ...added, name: 'n'.repeat(20_000), value: 'x' },
+  ];
+  const shown = { ...aRequest(1, 2).shown, task_name: 'z'.repeat(100_000), environment };
   const request = {
+    origin: 'gate' as const,
     shown: { ...shown, detail: 'd'.repeat(64_000), argv: ['/bin/sh', '-c', line] },
   };
   return {
