@@ -26,6 +26,7 @@ pub(crate) fn answer_everything() -> anyhow::Result<()> {
         kind: HostKind::Headless,
         show_window: None,
         identity: Default::default(),
+        notification_server: None,
     })?;
     let mut events = host.take_events().expect("a new host has its events");
     output::say("ready");

@@ -5,6 +5,7 @@ mod audit;
 mod await_signal;
 mod cancel;
 mod deadline;
+mod doctor;
 mod edit;
 mod feedback;
 mod group;
@@ -71,6 +72,7 @@ pub(crate) enum Verb {
     Audit(audit::Arguments),
     Serve(serve::Arguments),
     Stop(stop::Arguments),
+    Doctor(doctor::Arguments),
 }
 
 impl Verb {
@@ -108,6 +110,7 @@ impl Verb {
             Self::Audit(arguments) => audit::run(&arguments),
             Self::Serve(arguments) => serve::run(&arguments),
             Self::Stop(arguments) => stop::run(&arguments),
+            Self::Doctor(arguments) => doctor::run(&arguments),
         }
     }
 }

@@ -74,12 +74,13 @@ pub enum Verb {
     AddRule,
     RevokeRule,
     ConfirmLoosening,
+    Diagnose,
     ShowWindow,
     StopHost,
 }
 
 impl Verb {
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::Hello,
         Self::Submit,
         Self::SubmitMany,
@@ -122,6 +123,7 @@ impl Verb {
         Self::AddRule,
         Self::RevokeRule,
         Self::ConfirmLoosening,
+        Self::Diagnose,
         Self::ShowWindow,
         Self::StopHost,
     ];
@@ -171,6 +173,7 @@ impl Verb {
             Self::AddRule => "add_rule",
             Self::RevokeRule => "revoke_rule",
             Self::ConfirmLoosening => "confirm_loosening",
+            Self::Diagnose => "diagnose",
             Self::ShowWindow => "show_window",
             Self::StopHost => "stop_host",
         }
@@ -265,6 +268,7 @@ fn row(verb: Verb) -> For {
         | Verb::Groups
         | Verb::ChangeGroup
         | Verb::Watch
+        | Verb::Diagnose
         | Verb::ShowWindow
         | Verb::StopHost => For::PersonAndPrograms,
         Verb::Answer => For::Person,
@@ -388,6 +392,7 @@ mod tests {
             | Verb::Groups
             | Verb::ChangeGroup
             | Verb::Watch
+            | Verb::Diagnose
             | Verb::ShowWindow
             | Verb::StopHost => [true, false, true, false, false],
         };

@@ -17,9 +17,9 @@ mod wire;
 
 pub use error::{ErrorCode, ErrorReply};
 pub use reply::{
-    Attempt, AuditPage, AuditRow, AuditWhat, Event, EventChange, HostKind, KeptRule, LogMatch,
-    LogMatches, LogPart, Page, Reply, RuleList, RulePreview, Snapshot, StoredEvent, SubmitResult,
-    TaskDetail, WatchedEvent, Welcome,
+    Attempt, AuditPage, AuditRow, AuditWhat, Check, Event, EventChange, Health, HostKind, KeptRule,
+    LogMatch, LogMatches, LogPart, Page, Reply, RuleList, RulePreview, Snapshot, StoredEvent,
+    SubmitResult, TaskDetail, WatchedEvent, Welcome,
 };
 pub use scheduling::{Edit, Group, GroupChange, KindUse, Scheduling, Which};
 pub use talk::{
@@ -181,6 +181,8 @@ pub enum Call {
         /// The hash of what the person saw.
         shown: String,
     },
+    /// How the host itself is.
+    Diagnose,
     /// Brings the window to the front.
     ShowWindow,
     /// Asks a headless host to end; its tasks go on.
@@ -426,6 +428,7 @@ impl Call {
             Self::AddRule { .. } => Verb::AddRule,
             Self::RevokeRule { .. } => Verb::RevokeRule,
             Self::ConfirmLoosening { .. } => Verb::ConfirmLoosening,
+            Self::Diagnose => Verb::Diagnose,
             Self::ShowWindow => Verb::ShowWindow,
             Self::StopHost => Verb::StopHost,
         }

@@ -187,6 +187,13 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
+/// Returns what shows notifications, or why nothing does.
+pub(crate) fn server() -> Result<String, String> {
+    let server = notify_rust::get_server_information()
+        .map_err(|error| format!("nothing on the session bus shows them: {error}"))?;
+    Ok(format!("shown by {} {}", server.name, server.version))
+}
+
 #[cfg(test)]
 mod tests {
     use nod_core::command::CommandLine;

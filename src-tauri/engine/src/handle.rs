@@ -3,6 +3,7 @@
 //! Here a call is checked against the access table, made ready, and sent to
 //! the dispatcher; what only reads is answered here.
 
+mod diagnosis;
 mod questions;
 
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ use crate::dispatcher::{Change, Incoming, Message, NewEnvironment, NewTask};
 use crate::error::EngineError;
 use crate::events::{Events, Subscription, Watch};
 use crate::guards::Board;
-use crate::host::Identity;
+use crate::host::{Identity, NotificationServer};
 use crate::logs::{self, Follow, Outputs, PIECE};
 use crate::process::{self, FolderWatch};
 use crate::scheduling;
@@ -71,6 +72,8 @@ pub(crate) struct Inner {
     /// What the account itself says, whoever started this host.
     pub(crate) account_environment: Environment,
     pub(crate) show_window: Option<Box<dyn Fn() + Send + Sync>>,
+    /// Asks what shows notifications; a headless host shows none.
+    pub(crate) notification_server: Option<NotificationServer>,
     /// What a person should know about the state that the history was in.
     pub(crate) findings: Vec<String>,
     /// Becomes true when somebody asked the host to end.
@@ -225,6 +228,7 @@ impl Handle {
             Call::Ask(ask) => self.ask(actor, ask).await,
             Call::Withdraw { operation } => change(Change::Withdraw(operation)).await,
             Call::Await(wait) => self.await_signal(actor, wait).await,
+            Call::Diagnose => self.blocking(|handle| Ok(handle.diagnose())).await,
             Call::ShowWindow => self.show_window(),
             Call::StopHost => self.stop_host(),
             Call::Hello(_) => Err(EngineError::Bad("hello is the first call of a connection")),
@@ -656,6 +660,7 @@ fn target(call: &Call) -> Option<TaskId> {
         | Call::AddRule { .. }
         | Call::RevokeRule { .. }
         | Call::ConfirmLoosening { .. }
+        | Call::Diagnose
         | Call::ShowWindow
         | Call::StopHost => None,
     }

@@ -53,7 +53,12 @@ pub struct HostOptions {
     /// Brings the window to the front; a headless host has none.
     pub show_window: Option<Box<dyn Fn() + Send + Sync>>,
     pub identity: Identity,
+    /// Asks what shows notifications; a headless host has none.
+    pub notification_server: Option<NotificationServer>,
 }
+
+/// Returns the name of what shows notifications, or why nothing does.
+pub type NotificationServer = Box<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 /// What a host says that it is. Only a test has one say anything but the truth, to stand in for
 /// an older one.
@@ -123,6 +128,12 @@ struct Parts {
     inbox: Sender<Message>,
     shims: Shims,
     rules: Board,
+}
+
+impl StartError {
+    pub(crate) fn folder(path: &Path, source: io::Error) -> Self {
+        Self::Folder { path: path.to_owned(), source }
+    }
 }
 
 impl Host {
@@ -330,7 +341,7 @@ fn link_program(link: &Path, program: &Path) -> io::Result<()> {
 }
 
 /// Opens the history, and returns what a person should know about the state that it was in.
-fn open_history(paths: &Paths) -> Result<(Store, Vec<String>), StartError> {
+pub(crate) fn open_history(paths: &Paths) -> Result<(Store, Vec<String>), StartError> {
     let opened = store::open(&paths.data, &clock::stamp(clock::now()))?;
     let Opened { mut store, mut findings, unclean, rescued } = opened;
     if unclean {
@@ -484,6 +495,7 @@ fn handle(
         tasks: options.paths.tasks(),
         kind: options.kind,
         identity: options.identity,
+        notification_server: options.notification_server,
         epoch: hex(&epoch),
         config,
         host_environment: own_environment(),

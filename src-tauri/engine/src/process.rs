@@ -16,8 +16,9 @@ use std::path::PathBuf;
 use std::process::Child;
 
 pub(crate) use unix::{
-    account_environment, boot_id, claim, connect_shim, is_own_private_folder, lock,
-    login_environment, raise_open_files, since_boot_ms, start_shim, strict_umask, sweep, user_id,
+    RunningShim, account_environment, boot_id, claim, connect_shim, is_own_private_folder, lock,
+    login_environment, raise_open_files, running_shims, since_boot_ms, start_shim, strict_umask,
+    sweep, user_id,
 };
 
 pub(crate) use alarm::{Alarm, Rings};

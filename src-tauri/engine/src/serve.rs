@@ -44,6 +44,7 @@ fn start(options: ServeOptions) -> Result<Host, StartError> {
         kind: HostKind::Headless,
         show_window: None,
         identity: Default::default(),
+        notification_server: None,
     })?;
     // Nobody listens here: a window that comes later asks for a snapshot.
     drop(host.take_events());

@@ -23,7 +23,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
-pub(crate) use care::{Opened, close, open};
+pub(crate) use care::{DAMAGED, Opened, REPORT, close, examine, open, suspect};
 pub(crate) use read::{Reader, Readers};
 use rescue::Rescued;
 pub(crate) use rows::{AttemptRow, GroupRow, LiveRow, OperationResult, RequestRow, TaskRow};

@@ -182,7 +182,7 @@ impl Strays<'_> {
 }
 
 /// Returns the task and the attempt that a folder's name stands for.
-fn numbers(name: &str) -> Option<(TaskId, AttemptNumber)> {
+pub(crate) fn numbers(name: &str) -> Option<(TaskId, AttemptNumber)> {
     let (id, attempt) = name.split_once('-')?;
     Some((TaskId(id.parse().ok()?), AttemptNumber(attempt.parse().ok()?)))
 }

@@ -28,8 +28,9 @@ fn main() -> anyhow::Result<()> {
     let paths = nod_client::find_paths()?;
     nod_engine::write_to(&paths);
     let (programs, identity) = who(std::env::args().nth(1))?;
-    let options =
-        HostOptions { paths, programs, kind: HostKind::Headless, show_window: None, identity };
+    let kind = HostKind::Headless;
+    let (show_window, notification_server) = (None, None);
+    let options = HostOptions { paths, programs, kind, show_window, identity, notification_server };
     let mut host = Host::start(options)?;
     drop(host.take_events());
     println!("ready");

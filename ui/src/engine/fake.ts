@@ -241,6 +241,7 @@ export class FakeHost implements Transport {
       case 'add_rule':
       case 'revoke_rule':
       case 'withdraw':
+      case 'diagnose':
       case 'show_window':
       case 'stop_host':
         throw new EngineError('bad_request', `the fake host knows no ${call.method}`);

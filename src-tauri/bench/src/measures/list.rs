@@ -71,6 +71,7 @@ fn host(place: &Place) -> anyhow::Result<Host> {
         kind: HostKind::Headless,
         show_window: None,
         identity: Default::default(),
+        notification_server: None,
     })?)
 }
 

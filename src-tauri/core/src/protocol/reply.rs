@@ -87,6 +87,9 @@ pub enum Reply {
     },
     Rules(RuleList),
     Preview(RulePreview),
+    Diagnosis {
+        checks: Vec<Check>,
+    },
     Done,
 }
 
@@ -208,6 +211,26 @@ pub struct Snapshot {
     /// What a person should know about the history, such as that it was damaged; a sentence each.
     #[serde(default)]
     pub findings: Vec<String>,
+}
+
+/// One thing that was looked at, and how it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Check {
+    pub name: String,
+    pub health: Health,
+    /// What was found, for a person.
+    pub said: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    Good,
+    /// Nothing is wrong, and a person should know of it.
+    Note,
+    Bad,
+    /// It was bad.
+    Repaired,
 }
 
 /// A part of a log.

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -116,6 +118,28 @@ pub(crate) fn connect_shim(folder: &Path) -> io::Result<UnixStream> {
     let folder = File::open(folder)?;
     // A socket's address holds 107 bytes; through the open folder it is always short.
     UnixStream::connect(format!("/proc/self/fd/{}/{SHIM_SOCKET}", folder.as_raw_fd()))
+}
+
+/// A shim that runs, and the folder of its attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RunningShim {
+    pub(crate) pid: i32,
+    pub(crate) folder: PathBuf,
+}
+
+/// Returns every shim that runs on an attempt below `tasks`.
+pub(crate) fn running_shims(tasks: &Path) -> Vec<RunningShim> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let found = processes.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        let mut words = line.split(|byte| *byte == 0);
+        let program = Path::new(OsStr::from_bytes(words.next()?)).file_name()?;
+        let folder = PathBuf::from(OsStr::from_bytes(words.next()?));
+        let is_shim = program == "nod-shim" && folder.starts_with(tasks);
+        (is_shim && is_alive(&entry.path())).then_some(RunningShim { pid, folder })
+    });
+    found.collect()
 }
 
 /// Claims an attempt, so that no shim starts it any more; returns whether nobody had.

@@ -17,10 +17,10 @@ const MARK: &str = "nod.db-in-use";
 const RESCUE: &str = "nod.db-rescue";
 
 /// Holds what was set aside.
-const DAMAGED: &str = "damaged";
+pub(crate) const DAMAGED: &str = "damaged";
 
 /// The report beside what was set aside.
-const REPORT: &str = "report.txt";
+pub(crate) const REPORT: &str = "report.txt";
 
 /// A history that is open.
 pub(crate) struct Opened {
@@ -79,6 +79,23 @@ pub(crate) fn close(data: &Path) {
     if let Err(error) = fs::remove_file(data.join(MARK)) {
         tracing::warn!("the next start will check the history without need: {error}");
     }
+}
+
+/// Has the next opening look through the history, as after an unclean end.
+pub(crate) fn suspect(data: &Path) -> io::Result<()> {
+    fs::write(data.join(MARK), "")
+}
+
+/// Looks through a history that may be in use, changes nothing, and says what it is like.
+pub(crate) fn examine(path: &Path) -> Result<String, StoreError> {
+    let connection = super::open_reader(path)?;
+    let version = super::version(&connection)?;
+    if version > super::MIGRATIONS.len() {
+        return Err(StoreError::Newer(path.to_owned()));
+    }
+    super::write::check(&connection)?;
+    let bytes = fs::metadata(path).map_or(0, |file| file.len());
+    Ok(format!("it is sound ({} MiB, schema {version})", bytes >> 20))
 }
 
 fn checked(path: &Path, unclean: bool) -> Result<Store, StoreError> {

@@ -86,9 +86,7 @@ impl Store {
 
     /// Looks through the whole file for damage.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
-        let found: String =
-            self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if found == "ok" { Ok(()) } else { Err(StoreError::Unsound(found)) }
+        check(&self.connection)
     }
 
     /// Writes all of `commit`, or nothing.
@@ -124,6 +122,12 @@ impl Store {
         self.connection.execute("DELETE FROM operations WHERE at < ?1", [before.0])?;
         Ok(())
     }
+}
+
+/// Looks through a whole file for damage.
+pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found == "ok" { Ok(()) } else { Err(StoreError::Unsound(found)) }
 }
 
 fn write_all(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {

@@ -40,4 +40,4 @@ since: EventNumber | null, } } | { "method": "progress", "params": ReportProgres
 /**
  * The hash of what the person saw.
  */
-shown: string, } } | { "method": "show_window" } | { "method": "stop_host" };
+shown: string, } } | { "method": "diagnose" } | { "method": "show_window" } | { "method": "stop_host" };

@@ -1,0 +1,263 @@
+//! Looking a data directory over, with or without a host, and mending what can be mended.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nod_core::ids::{AttemptNumber, TaskId};
+use nod_core::paths::Paths;
+use nod_core::protocol::{Check, Health};
+use nod_core::shim::{EXIT_FILE, FromShim, ToShim};
+use rustix::fs::{StatVfsMountFlags, statvfs};
+
+use crate::host::open_history;
+use crate::process::{self, RunningShim};
+use crate::store::{self, LiveRow, Readers, StoreError};
+use crate::strays;
+
+/// How long a shim may take to begin to end its task.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Below this much room, in bytes, tasks soon wait for the disk.
+const LITTLE_ROOM: u64 = 256 << 20;
+
+/// Looks everything over, and mends what it may where `repair` is set.
+#[must_use]
+pub fn examine(paths: &Paths, repair: bool) -> Vec<Check> {
+    let mut doctor = Doctor { paths, repair, free: None, checks: vec![] };
+    if !paths.data.exists() {
+        doctor.good("data", format!("{} is not there yet", paths.data.display()));
+        return doctor.checks;
+    }
+    doctor.lock();
+    doctor.permissions();
+    doctor.disk();
+    if doctor.history() {
+        doctor.attempts();
+    }
+    doctor.set_aside();
+    doctor.checks
+}
+
+struct Doctor<'a> {
+    paths: &'a Paths,
+    repair: bool,
+    /// The lock, where no host has it: none begins while this mends.
+    free: Option<fs::File>,
+    checks: Vec<Check>,
+}
+
+impl Doctor<'_> {
+    fn lock(&mut self) {
+        match process::lock(&self.paths.host_lock()) {
+            Ok(Some(lock)) => {
+                self.free = Some(lock);
+                self.good("lock", "no host has it".to_owned());
+            }
+            Ok(None) => self.good("lock", "the running host has it".to_owned()),
+            Err(error) => self.bad("lock", format!("it cannot be used: {error}")),
+        }
+    }
+
+    fn permissions(&mut self) {
+        let places = [
+            (self.paths.data.clone(), 0o700),
+            (self.paths.tasks(), 0o700),
+            (self.paths.database(), 0o600),
+            (self.paths.seal_key(), 0o600),
+        ];
+        let mut open = vec![];
+        for (path, mode) in places {
+            let Ok(found) = fs::metadata(&path) else { continue };
+            if found.permissions().mode() & 0o077 != 0 {
+                open.push((path, mode));
+            }
+        }
+        if open.is_empty() {
+            return self.good("permissions", "all of it is for its user alone".to_owned());
+        }
+        let names: Vec<_> = open.iter().map(|(path, _)| path.display().to_string()).collect();
+        let what = format!("others can read {}", names.join(", "));
+        self.mend("permissions", what, |_| {
+            open.iter().try_for_each(|(path, mode)| {
+                fs::set_permissions(path, Permissions::from_mode(*mode))
+            })
+        });
+    }
+
+    fn disk(&mut self) {
+        match statvfs(&self.paths.data) {
+            Ok(disk) if disk.f_flag.contains(StatVfsMountFlags::RDONLY) => {
+                self.bad("disk", "it can only be read: nothing new can be kept".to_owned());
+            }
+            Ok(disk) => {
+                let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+                let what = format!("{} MiB are free", free >> 20);
+                if free < LITTLE_ROOM { self.bad("disk", what) } else { self.good("disk", what) }
+            }
+            Err(error) => self.bad("disk", format!("it cannot be looked at: {error}")),
+        }
+    }
+
+    /// Returns whether the history can be read.
+    fn history(&mut self) -> bool {
+        let database = self.paths.database();
+        if !database.exists() {
+            self.good("history", "there is none yet".to_owned());
+            return false;
+        }
+        match store::examine(&database) {
+            Ok(summary) => {
+                self.good("history", summary);
+                true
+            }
+            Err(error) => {
+                self.mend("history", error.to_string(), |doctor| {
+                    if doctor.free.is_none() {
+                        return Err(io::Error::other("stop the host first (`nod stop`)"));
+                    }
+                    doctor.rescue().map_err(io::Error::other)
+                });
+                self.checks.last().is_some_and(|check| check.health == Health::Repaired)
+            }
+        }
+    }
+
+    /// Opens the history as the next host would, which sets a damaged one aside.
+    fn rescue(&self) -> Result<(), crate::host::StartError> {
+        store::suspect(&self.paths.data)
+            .map_err(|source| crate::host::StartError::folder(&self.paths.data, source))?;
+        drop(open_history(self.paths)?);
+        store::close(&self.paths.data);
+        Ok(())
+    }
+
+    /// Compares the shims that run with the tasks that should.
+    fn attempts(&mut self) {
+        let (live, last) = match self.tasks() {
+            Ok(found) => found,
+            Err(error) => return self.bad("tasks", error.to_string()),
+        };
+        let shims = process::running_shims(&self.paths.tasks());
+        self.shims_without_tasks(&live, &last, &shims);
+        let runs = |row: &LiveRow| {
+            let attempt = row.attempt.as_ref()?;
+            if !row.task.task.state.holds_slot() {
+                return None;
+            }
+            let folder = self.paths.tasks().join(&attempt.folder);
+            let has_shim = shims.iter().any(|shim| shim.folder == folder);
+            // One that is just being started, or that waits to be told of, has what it needs.
+            (!has_shim && !folder.join(EXIT_FILE).exists()).then_some(attempt.task)
+        };
+        let lost: Vec<_> = live.iter().filter_map(runs).map(|id| id.to_string()).collect();
+        if lost.is_empty() {
+            self.good("tasks", format!("{} unfinished, each as it should be", live.len()));
+        } else if self.free.is_some() {
+            let what = "have no shim any more; the next host settles them (`nod list` starts it)";
+            self.bad("tasks", format!("{} {what}", lost.join(", ")));
+        } else {
+            self.bad("tasks", format!("{} have no shim, and no end yet", lost.join(", ")));
+        }
+    }
+
+    fn tasks(&self) -> Result<(Vec<LiveRow>, BTreeMap<TaskId, AttemptNumber>), StoreError> {
+        let reader = Readers::new(self.paths.database());
+        let reader = reader.lend()?;
+        Ok((reader.live()?, reader.last_attempts()?))
+    }
+
+    fn shims_without_tasks(
+        &mut self,
+        live: &[LiveRow],
+        last: &BTreeMap<TaskId, AttemptNumber>,
+        shims: &[RunningShim],
+    ) {
+        let name = |shim: &RunningShim| {
+            let folder = shim.folder.file_name()?.to_str()?;
+            strays::numbers(folder)
+        };
+        let mut ended = vec![];
+        let mut unknown = vec![];
+        for shim in shims {
+            match name(shim) {
+                Some((id, _)) if live.iter().any(|row| row.task.task.id == id) => {}
+                Some((id, _)) if last.contains_key(&id) => ended.push(shim),
+                Some(_) | None => unknown.push(shim),
+            }
+        }
+        let pids = |shims: &[&RunningShim]| {
+            shims.iter().map(|shim| shim.pid.to_string()).collect::<Vec<_>>().join(", ")
+        };
+        if ended.is_empty() && unknown.is_empty() {
+            return self.good("shims", format!("{} run, each for its task", shims.len()));
+        }
+        if !ended.is_empty() {
+            let what = format!("processes {} run for tasks that have ended", pids(&ended));
+            self.mend("shims", what, |_| ended.iter().try_for_each(|shim| stop(&shim.folder)));
+        }
+        if !unknown.is_empty() {
+            let what = format!("processes {} run tasks that the history lost", pids(&unknown));
+            self.mend("shims", what, |doctor| {
+                if doctor.free.is_none() {
+                    return Err(io::Error::other("stop the host first (`nod stop`)"));
+                }
+                doctor.rescue().map_err(io::Error::other)
+            });
+        }
+    }
+
+    fn set_aside(&mut self) {
+        let folder = self.paths.data.join(store::DAMAGED);
+        let mut found: Vec<PathBuf> =
+            fs::read_dir(&folder).into_iter().flatten().flatten().map(|it| it.path()).collect();
+        found.sort();
+        for aside in found {
+            let report = fs::read_to_string(aside.join(store::REPORT)).unwrap_or_default();
+            self.checks.push(Check {
+                name: "set aside".to_owned(),
+                health: Health::Note,
+                said: format!("{}: {}", aside.display(), report.trim().replace('\n', "; ")),
+            });
+        }
+    }
+
+    /// Notes what is wrong; mends it where that is asked for and can be done.
+    fn mend(&mut self, name: &str, what: String, mend: impl FnOnce(&Self) -> io::Result<()>) {
+        if !self.repair {
+            return self.bad(name, format!("{what} (`nod doctor --repair` mends it)"));
+        }
+        let (health, said) = match mend(self) {
+            Ok(()) => (Health::Repaired, what),
+            Err(error) => (Health::Bad, format!("{what}; it cannot be mended: {error}")),
+        };
+        self.checks.push(Check { name: name.to_owned(), health, said });
+    }
+
+    fn good(&mut self, name: &str, said: String) {
+        self.checks.push(Check { name: name.to_owned(), health: Health::Good, said });
+    }
+
+    fn bad(&mut self, name: &str, said: String) {
+        self.checks.push(Check { name: name.to_owned(), health: Health::Bad, said });
+    }
+}
+
+/// Tells a shim to end its task's processes, and waits until it has begun to.
+fn stop(folder: &Path) -> io::Result<()> {
+    let mut line = serde_json::to_string(&ToShim::Stop)?;
+    line.push('\n');
+    let mut shim = process::connect_shim(folder)?;
+    shim.set_read_timeout(Some(PATIENCE))?;
+    shim.write_all(line.as_bytes())?;
+    // It hears only who listens: a connection that is gone is not read.
+    for line in BufReader::new(shim).lines() {
+        if let FromShim::Stopping { .. } | FromShim::Ended { .. } = serde_json::from_str(&line?)? {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! How a host that runs finds itself.
+
+use nod_core::protocol::{Check, Health, HostKind, Reply};
+
+use super::Handle;
+
+impl Handle {
+    pub(super) fn diagnose(&self) -> Reply {
+        let check = |name: &str, health, said| Check { name: name.to_owned(), health, said };
+        let kind = match self.inner.kind {
+            HostKind::Desktop => "the Nod app",
+            HostKind::Headless => "a host without a window",
+        };
+        let (version, pid) = (&self.inner.identity.version, std::process::id());
+        let mut checks =
+            vec![check("host", Health::Good, format!("{kind} {version}, process {pid}"))];
+        checks.push(match self.inner.config.refresh().0.note() {
+            None => check("configuration", Health::Good, "it is in force".to_owned()),
+            Some(note) => check("configuration", Health::Bad, note),
+        });
+        checks.push(match self.inner.notification_server.as_ref().map(|server| server()) {
+            None => {
+                let what = "they are shown while the Nod app is open";
+                check("notifications", Health::Note, what.to_owned())
+            }
+            Some(Ok(server)) => check("notifications", Health::Good, server),
+            Some(Err(error)) => check("notifications", Health::Bad, error),
+        });
+        let findings = self.inner.findings.iter().cloned();
+        checks.extend(findings.map(|finding| check("at its start", Health::Note, finding)));
+        Reply::Diagnosis { checks }
+    }
+}
