@@ -125,7 +125,7 @@ fn a_card_whose_task_was_changed_says_so_and_what_would_run_now_is_asked_anew() 
     let edit = desktop.run(&["edit", &id.to_string(), "--", "touch", "harmful"]);
     assert_eq!(edit.code, Some(0), "{edit:?}");
     window.wait_for_attribute(&card(&before), "data-open", "false");
-    window.wait_for_text(&card(&before), "Withdrawn");
+    window.wait_for_text(&card(&before), "Withdrawn: the task was changed");
     assert_eq!(window.count(&within(&card(&before), "approve")), 0);
     let now = desktop.wait_for_request(id);
     assert_ne!(now.id, before.id);

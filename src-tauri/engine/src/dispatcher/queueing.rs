@@ -158,6 +158,9 @@ impl Dispatcher {
         turn: &mut Turn,
     ) {
         let Some(live) = self.live.task(id).cloned() else { return };
+        if let TaskState::Queued { reason: QueueReason::Gate { request } } = live.task().state {
+            self.withdraw_request(request, "the task was changed, and is asked about anew", turn);
+        }
         let number: RequestId = self.live.next_request();
         let request = gate_request(&live, by, number, rule, turn);
         let reason = QueueReason::Gate { request: number };
