@@ -1,4 +1,4 @@
-//! A disk that is full: in a mount namespace of its own, on a small tmpfs.
+//! A disk that is full, or can only be read: in a mount namespace of its own.
 //!
 //! A test runs itself again in the namespace. Where there can be none it says so, loudly, and
 //! checks nothing.
@@ -99,5 +99,68 @@ for n in range(0, 2500000, 2500): sys.stdout.write(''.join('%015d\\n' % (n + i) 
     assert_eq!(host.wait_for_end(quiet).state.words(), "Failed (exit 3)");
     let after = host.submit("true");
     assert_eq!(host.wait_for_end(after).state.name(), StateName::Succeeded);
+    drop(small);
+}
+
+/// Makes a file system in a file, in the place of the data directory; not where that cannot be.
+fn mount_image(home: &Home) -> bool {
+    let image = home.path().join("image");
+    std::fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+    let run = |program: &str, words: &[&str], place: &std::path::Path| {
+        let mut command = Command::new(program);
+        command.args(words).arg(place).output().is_ok_and(|ran| ran.status.success())
+    };
+    let made = run("mkfs.ext4", &["-q"], &image);
+    let mounted = made && {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", "loop"]).arg(&image).arg(home.data());
+        mount.output().is_ok_and(|ran| ran.status.success())
+    };
+    if !mounted {
+        eprintln!("\n*** SKIPPED: this machine mounts no file system from a file ***\n");
+        return false;
+    }
+    let own = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o700);
+    std::fs::set_permissions(home.data(), own).unwrap();
+    true
+}
+
+#[test]
+fn data_that_can_only_be_read_is_told_and_harms_no_running_task() {
+    let name = "data_that_can_only_be_read_is_told_and_harms_no_running_task";
+    if !is_inside(name) {
+        return;
+    }
+    let home = Home::new();
+    if !mount_image(&home) {
+        return;
+    }
+    let small = Small { place: home.data() };
+    let host = TestHost::start_in(home);
+    let silent = host.submit("touch begun; while [ ! -e go ]; do sleep 0.02; done; touch done");
+    let stubborn = host.submit("sleep 6124");
+    until("the task", || host.work().join("begun").exists().then_some(()));
+    let process = until("the other", || host.detail(stubborn).attempts.first()?.process);
+    // What a disk that fails comes to: the kernel lets nobody write any more.
+    let mut remount = Command::new("mount");
+    remount.args(["-o", "remount,abort"]).arg(host.data());
+    assert!(remount.status().unwrap().success());
+
+    let refused = host.run(&["submit", "--", "true"]);
+    assert_eq!(refused.code, Some(74), "{refused:?}");
+    assert!(refused.err.contains("cannot be written"), "{refused:?}");
+    assert_eq!(host.tasks().len(), 2, "reading goes on");
+    assert_eq!(host.state(silent), StateName::Running);
+    let doctor = host.run(&["doctor"]);
+    assert_eq!(doctor.code, Some(1), "{doctor:?}");
+    assert!(doctor.out.contains("can only be read"), "{doctor:?}");
+    // A cancel is carried out though it cannot be kept.
+    let cancel = host.run(&["cancel", &stubborn.to_string()]);
+    assert!(cancel.err.contains("is being ended"), "{cancel:?}");
+    until("its end", || (!nod_tests::processes::is_alive(process)).then_some(()));
+    // And a task that only works elsewhere ends as it would have.
+    std::fs::write(host.work().join("go"), "").unwrap();
+    until("the end of the work", || host.work().join("done").exists().then_some(()));
+    drop(host);
     drop(small);
 }

@@ -277,6 +277,27 @@ fn a_hundred_submits_and_cancels_at_once_end_a_hundred_times() {
 }
 
 #[test]
+fn a_thousand_tasks_run_at_once_and_are_all_cancelled() {
+    let config = "[groups.default]\nslots = 1000\n[cancel]\ngrace_ms = 10000\n";
+    let host = TestHost::start_in(Home::new().with_config(config));
+    let lines = host.path().join("tasks.jsonl");
+    // A program of its own, not a shell: each hears the first signal.
+    let line = "{\"command\": [\"sleep\", \"6123\"], \"no_tty\": true}\n";
+    fs::write(&lines, line.repeat(1_000)).unwrap();
+    let ran = host.run(&["submit", "--from", lines.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let count = |host: &TestHost, state: StateName| {
+        let Reply::Snapshot(snapshot) = host.call(&Call::Snapshot) else { panic!("no snapshot") };
+        snapshot.counts.get(&state).copied().unwrap_or(0)
+    };
+    until("all to run", || (count(&host, StateName::Running) == 1_000).then_some(()));
+    assert_eq!(processes::with_mark("sleep\u{0}6123").len(), 1_000);
+    assert_eq!(host.run(&["cancel", "--all"]).code, Some(0));
+    until("all to end", || (count(&host, StateName::Cancelled) == 1_000).then_some(()));
+    assert_eq!(processes::with_mark("sleep\u{0}6123"), [] as [i32; 0]);
+}
+
+#[test]
 fn a_shim_that_is_killed_while_no_host_runs_loses_its_task_alone() {
     let mut host = TestHost::start();
     let lost = host.submit("sleep 6110");

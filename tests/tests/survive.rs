@@ -130,6 +130,35 @@ fn a_killed_shim_loses_its_task_and_its_processes_and_nothing_else() {
 }
 
 #[test]
+fn what_ran_when_the_machine_was_restarted_is_lost_or_runs_again_as_its_kind_says() {
+    let again = "[kinds.again]\nargv = [\"sh\", \"-c\", \"echo $NOD_ATTEMPT >> runs; \
+                 [ -e go ] || sleep 6122\"]\non_lost = \"requeue\"\n";
+    let mut host = TestHost::start_in(nod_tests::Home::new().with_config(again));
+    let lost = host.submit("echo $$ > lost; sleep 6122");
+    let ran = host.run(&["submit", "--kind", "again"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let requeued = host.tasks()[0].id;
+    for name in ["lost", "runs"] {
+        until(name, || host.work().join(name).exists().then_some(()));
+    }
+    host.kill();
+    // A restart takes the processes with it, and the machine has another boot id then.
+    processes::end_all_of(host.path());
+    let history = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
+    assert_eq!(history.execute("UPDATE attempts SET boot_id = 'the one before'", []).unwrap(), 2);
+    drop(history);
+    std::fs::write(host.work().join("go"), "").unwrap();
+    host.restart();
+
+    let ended = host.wait_for_end(lost);
+    let Some(Outcome::Lost { why }) = ended.state.outcome() else { panic!("{ended:?}") };
+    assert!(why.contains("machine was restarted"), "{why}");
+    assert_eq!(host.wait_for_end(requeued).state.outcome(), Some(&Outcome::Succeeded));
+    assert_eq!(std::fs::read_to_string(host.work().join("runs")).unwrap(), "1\n2\n");
+    assert_eq!(host.detail(requeued).attempts.len(), 2);
+}
+
+#[test]
 fn progress_without_a_host_starts_none_and_harms_nobody() {
     let mut host = TestHost::start();
     let id = host.submit(

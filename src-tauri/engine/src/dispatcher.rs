@@ -19,6 +19,7 @@ mod questions;
 mod queueing;
 mod shims;
 mod starting;
+mod steady;
 mod submitting;
 mod talk;
 mod turn;
@@ -55,6 +56,7 @@ use crate::process::Alarm;
 use crate::store::{Commit, Readers, Store, StoreError};
 use crate::tokens::Tokens;
 use progress::ProgressBoard;
+pub(crate) use steady::Steady;
 use turn::Turn;
 
 /// How much one turn takes in at the most.
@@ -84,6 +86,7 @@ pub(crate) struct Dispatcher {
     pub(crate) again: Vec<(TaskId, AttemptNumber, Said)>,
     /// The last turn could not be stored.
     pub(crate) stuck: bool,
+    pub(crate) steady: Steady,
     /// Tasks that are being ended though their cancel could not be stored yet, and who wanted it.
     pub(crate) unstored_cancels: HashMap<TaskId, Actor>,
     /// Questions whose askers are gone, and until when they may come back.
@@ -205,6 +208,7 @@ impl Dispatcher {
                 Message::Stop => {}
             }
         }
+        self.follow_the_clock(&mut turn);
         self.expire(&mut turn);
         self.remind(&mut turn);
         self.end_due_waits(&mut turn);
@@ -224,6 +228,7 @@ impl Dispatcher {
             Ok(()) => {
                 self.stuck = false;
                 self.unstored_cancels.clear();
+                self.steady.settled();
                 self.live.keep();
                 self.act(turn, events);
             }

@@ -11,7 +11,7 @@ use nod_core::ids::{AttemptNumber, TaskId};
 use nod_core::paths::Paths;
 use nod_core::protocol::{Check, Health};
 use nod_core::shim::{EXIT_FILE, FromShim, ToShim};
-use rustix::fs::{StatVfsMountFlags, statvfs};
+use rustix::fs::statvfs;
 
 use crate::host::open_history;
 use crate::process::{self, RunningShim};
@@ -90,7 +90,7 @@ impl Doctor<'_> {
 
     fn disk(&mut self) {
         match statvfs(&self.paths.data) {
-            Ok(disk) if disk.f_flag.contains(StatVfsMountFlags::RDONLY) => {
+            Ok(_) if self.is_read_only() => {
                 self.bad("disk", "it can only be read: nothing new can be kept".to_owned());
             }
             Ok(disk) => {
@@ -100,6 +100,15 @@ impl Doctor<'_> {
             }
             Err(error) => self.bad("disk", format!("it cannot be looked at: {error}")),
         }
+    }
+
+    /// Tries it: what a kernel makes of a failing disk shows nowhere else.
+    fn is_read_only(&self) -> bool {
+        let probe = self.paths.data.join("doctor.probe");
+        let written = fs::write(&probe, "");
+        // Where it could be made it can be removed.
+        fs::remove_file(&probe).ok();
+        written.is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
     }
 
     /// Returns whether the history can be read.

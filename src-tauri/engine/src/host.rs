@@ -5,6 +5,7 @@ use std::env;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
@@ -38,8 +39,8 @@ use crate::tokens::Tokens;
 /// How long the askers of an earlier host have to find this one, in milliseconds.
 const COMING_BACK_MS: u64 = 10_000;
 
-/// How often a lock that is taken is tried again, and how soon.
-const LOCK_TRIES: u32 = 5;
+/// How often a lock whose holder answers nobody is tried again, and how soon.
+const LOCK_TRIES: u32 = 150;
 const BETWEEN_LOCKS: Duration = Duration::from_millis(20);
 
 /// How long an operation may be sent again, in milliseconds.
@@ -287,12 +288,17 @@ fn prepare(paths: &Paths, programs: &Programs) -> Result<File, StartError> {
 /// Takes the lock; returns nothing when another host has it.
 ///
 /// A host that was killed in the middle of starting a process leaves its lock
-/// with that process for the instant until it runs its own program.
+/// with that process until it runs its own program: an instant, or longer where
+/// the machine is busy. It answers nobody, so there the lock is waited for.
 fn lock(path: &Path) -> io::Result<Option<File>> {
     for _ in 0..LOCK_TRIES {
         let lock = process::lock(path)?;
         if lock.is_some() {
             return Ok(lock);
+        }
+        let written = fs::read_to_string(path).unwrap_or_default();
+        if UnixStream::connect(written.trim_end()).is_ok() {
+            return Ok(None);
         }
         thread::sleep(BETWEEN_LOCKS);
     }
@@ -448,6 +454,7 @@ fn dispatcher(
         waiters: Waiters::default(),
         again: vec![],
         unstored_cancels: Default::default(),
+        steady: Default::default(),
     };
     dispatcher.apply_limits();
     Ok((dispatcher, first, workers))

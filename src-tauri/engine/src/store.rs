@@ -69,6 +69,11 @@ pub enum StoreError {
          can be read"
     )]
     Unsound(String),
+    #[error(
+        "the disk of the data directory cannot be written ({0}): make it writable, then try again \
+         (`nod doctor` tells more)"
+    )]
+    Unwritable(String),
     #[error("failed to use the history: {0}")]
     Sql(rusqlite::Error),
     #[error("row {id} of {table} cannot be understood: {source}")]
@@ -85,6 +90,9 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::SystemIoFailure) => {
+                Self::Unwritable(error.to_string())
+            }
             Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
                 DAMAGE_SEEN.store(true, Ordering::Relaxed);
                 Self::Unsound(error.to_string())
@@ -113,6 +121,7 @@ impl StoreError {
             Self::Newer(_)
             | Self::Migrate { .. }
             | Self::Full
+            | Self::Unwritable(_)
             | Self::Aside { .. }
             | Self::Sql(_)
             | Self::Damaged { .. }

@@ -1,13 +1,16 @@
 //! One app for a data directory, and what it takes over and leaves.
 
+use std::process::Stdio;
+
 use nod_core::task::StateName;
 use nod_tests::desktop::{AUTOMATED, SHIPPED, TITLE};
 use nod_tests::home::program;
-use nod_tests::{Desktop, Ran, processes, until};
+use nod_tests::{Desktop, Ran, by_name, processes, until};
 
-use crate::{row, touch};
+use crate::{row, touch, within};
 
-const UNTIL_THE_END: &str = "echo $$ > pid; while [ ! -e end ]; do sleep 0.02; done; exit 5";
+const UNTIL_THE_END: &str =
+    "echo $$ > pid; echo begun; while [ ! -e end ]; do sleep 0.02; done; exit 5";
 
 /// Returns the headless hosts of the data directory.
 fn headless(desktop: &Desktop) -> Vec<i32> {
@@ -39,8 +42,25 @@ fn a_headless_host_hands_over_and_another_takes_over_what_is_left() {
     desktop.wait_for_state(id, StateName::Running);
     let process = desktop.detail(id).attempts[0].process;
     assert_eq!(headless(&desktop).len(), 1);
+    // Those who look on notice nothing of what follows.
+    let asking = desktop.submit("nod ask 'Deploy?' > answer; echo $? > code");
+    let request = desktop.wait_for_request(asking);
+    let number = id.to_string();
+    let onlooker = |words: &[&str]| {
+        let mut command = desktop.nod(words);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let waiter = onlooker(&["wait", &number]);
+    let follower = onlooker(&["logs", "-f", "--plain", &number]);
 
     let window = desktop.open();
+    window.click(&by_name("nav-inbox"));
+    let card = format!("{}[data-request-id='{}']", by_name("request-card"), request.id);
+    window.wait_for(&format!("{}:enabled", within(&card, "approve")));
+    window.click(&within(&card, "approve"));
+    assert_eq!(desktop.wait_for_end(asking).state.name(), StateName::Succeeded);
+    assert_eq!(crate::read(&desktop, "code"), "0\n");
+    window.click(&by_name("nav-tasks"));
     window.wait_for_attribute(&row(id), "data-state", "running");
     assert_eq!(headless(&desktop), [] as [i32; 0]);
     assert_eq!(desktop.detail(id).attempts[0].process, process);
@@ -54,6 +74,9 @@ fn a_headless_host_hands_over_and_another_takes_over_what_is_left() {
     touch(&desktop, "end");
     assert_eq!(desktop.wait_for_end(id).state.words(), "Failed (exit 5)");
     assert_eq!(desktop.detail(id).attempts.len(), 1);
+    assert_eq!(Ran::from(waiter.wait_with_output().unwrap()).code, Some(5));
+    let followed = Ran::from(follower.wait_with_output().unwrap());
+    assert_eq!((followed.code, followed.out.as_str()), (Some(0), "begun\n"), "{followed:?}");
 }
 
 #[test]

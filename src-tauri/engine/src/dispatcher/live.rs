@@ -220,6 +220,11 @@ impl Live {
         &self.removed
     }
 
+    /// Returns the open questions that run out some time.
+    pub(crate) fn timed_requests(&self) -> impl Iterator<Item = RequestId> {
+        self.expiries.iter().map(|(_, id)| *id)
+    }
+
     /// Returns the open question that runs out first.
     pub(crate) fn first_expiry(&self) -> Option<(Timestamp, RequestId)> {
         self.expiries.first().copied()
