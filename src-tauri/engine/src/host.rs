@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use nod_core::paths::Paths;
-use nod_core::protocol::{HostKind, PROTOCOL};
+use nod_core::protocol::{Call, CallMessage, Hello, HostKind, PROTOCOL};
 use nod_core::shim::SHIM_PROTOCOL;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -40,8 +40,11 @@ use crate::tokens::Tokens;
 const COMING_BACK_MS: u64 = 10_000;
 
 /// How often a lock whose holder answers nobody is tried again, and how soon.
-const LOCK_TRIES: u32 = 150;
+const LOCK_TRIES: u32 = 30;
 const BETWEEN_LOCKS: Duration = Duration::from_millis(20);
+
+/// How long a host may take to say that it is there, before it is asked again.
+const SOON: Duration = Duration::from_millis(100);
 
 /// How long an operation may be sent again, in milliseconds.
 const OPERATIONS_KEPT: i64 = 24 * 60 * 60 * 1000;
@@ -297,12 +300,25 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
             return Ok(lock);
         }
         let written = fs::read_to_string(path).unwrap_or_default();
-        if UnixStream::connect(written.trim_end()).is_ok() {
+        if answers(Path::new(written.trim_end())) {
             return Ok(None);
         }
         thread::sleep(BETWEEN_LOCKS);
     }
     process::lock(path)
+}
+
+/// Returns whether a host says anything at all on its socket. That somebody holds the socket open
+/// is not enough: what holds a dead host's lock holds that too.
+fn answers(socket: &Path) -> bool {
+    let hello = Call::Hello(Hello { protocol: PROTOCOL, token: None });
+    let asked = || -> io::Result<bool> {
+        let mut host = UnixStream::connect(socket)?;
+        host.set_read_timeout(Some(SOON))?;
+        writeln!(host, "{}", serde_json::to_string(&CallMessage::new(0, hello))?)?;
+        Ok(host.read(&mut [0])? > 0)
+    };
+    asked().unwrap_or(false)
 }
 
 /// Returns where to listen, and writes it into the lock file for those who look for a host.
