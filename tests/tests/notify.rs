@@ -173,6 +173,9 @@ fn a_real_notification_daemon_shows_them() {
     };
     until("dunst", || (dunstctl("count") == "0").then_some(()));
     let app = desktop.start_app();
+    let doctor = desktop.run(&["doctor"]);
+    assert_eq!(doctor.code, Some(0), "{doctor:?}");
+    assert!(doctor.out.contains("shown by dunst"), "{doctor:?}");
     let id = desktop.submit_with(&["--label", "夜間 <b>ビルド"], &["exit 2"]);
     desktop.wait_for_end(id);
     until("what is displayed", || (dunstctl("count") == "1").then_some(()));
