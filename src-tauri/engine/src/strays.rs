@@ -159,25 +159,10 @@ impl Strays<'_> {
     }
 
     fn attempt(&self, stray: &Stray) -> AttemptRow {
-        AttemptRow {
-            outcome: None,
-            deadline: None,
-            task: stray.id,
-            number: stray.attempt,
-            folder: stray.folder.clone(),
-            // Nobody has it: the one that the task was given is lost.
-            token_hash: Token::random().hash(),
-            boot_id: self.boot_id.to_owned(),
-            process: None,
-            started_at: None,
-            exited_at: None,
-            ended_at: None,
-            exit: None,
-            peak_memory: None,
-            cpu_ms: None,
-            left: vec![],
-            size: 0,
-        }
+        // Nobody has the token: the one that the task was given is lost.
+        let token_hash = Token::random().hash();
+        let boot_id = self.boot_id.to_owned();
+        AttemptRow::new((stray.id, stray.attempt), stray.folder.clone(), token_hash, boot_id)
     }
 }
 

@@ -18,24 +18,8 @@ impl Dispatcher {
         let number = live.next_attempt();
         let folder = format!("{}/{id}-{number}", clock::day(turn.now));
         let token = Token::random();
-        live.attempt = Some(AttemptRow {
-            task: id,
-            number,
-            folder: folder.clone(),
-            token_hash: token.hash(),
-            boot_id: self.settings.boot_id.clone(),
-            process: None,
-            started_at: None,
-            exited_at: None,
-            ended_at: None,
-            exit: None,
-            peak_memory: None,
-            cpu_ms: None,
-            left: vec![],
-            size: 0,
-            outcome: None,
-            deadline: None,
-        });
+        let boot_id = self.settings.boot_id.clone();
+        live.attempt = Some(AttemptRow::new((id, number), folder.clone(), token.hash(), boot_id));
         live.row.task.attempt = number;
         let environment = live.environment.take();
         let spec = self.spec(live.task());

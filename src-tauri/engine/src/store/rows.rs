@@ -111,6 +111,34 @@ pub(crate) struct GroupRow {
 }
 
 impl AttemptRow {
+    /// Returns an attempt of which nothing is known yet.
+    #[must_use]
+    pub(crate) fn new(
+        (task, number): (TaskId, AttemptNumber),
+        folder: String,
+        token_hash: Vec<u8>,
+        boot_id: String,
+    ) -> Self {
+        Self {
+            task,
+            number,
+            folder,
+            token_hash,
+            boot_id,
+            process: None,
+            started_at: None,
+            exited_at: None,
+            ended_at: None,
+            exit: None,
+            peak_memory: None,
+            cpu_ms: None,
+            left: vec![],
+            size: 0,
+            outcome: None,
+            deadline: None,
+        }
+    }
+
     #[must_use]
     pub(crate) fn into_public(self, log_path: String) -> Attempt {
         Attempt {
