@@ -1,52 +1,40 @@
 //! The engine as callers have it: the window calls it directly, everyone else through the socket.
 //!
-//! Here a call is checked against the access table, made ready, and sent to
-//! the dispatcher; what only reads is answered here.
+//! Here a call is checked against the access table, and sent to the dispatcher
+//! once it is made ready; what only reads is answered in `reading`.
 
 mod diagnosis;
 mod questions;
+mod reading;
+mod submitting;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use crossbeam_channel::Sender;
 use nod_core::access::{Actor, Verb, allowed};
-use nod_core::environment::{self, Environment};
+use nod_core::environment::Environment;
 use nod_core::ids::{EventNumber, OperationId, TaskId};
 use nod_core::progress::Progress;
 use nod_core::protocol::{
-    Ask, Await, Call, Edit, ErrorReply, Feedback, Hello, HostKind, ListQuery, LogPart, LogQuery,
-    Notify, Reply, ReportProgress, Scheduling, Snapshot, Submit, SubmitMany, TaskDetail, TypeIn,
+    Ask, Await, Call, ErrorReply, Feedback, Hello, HostKind, Notify, Reply, ReportProgress, TypeIn,
     Welcome,
 };
-use nod_core::shim::{LEAST_LOG_LIMIT, LOG_FILE};
-use nod_core::task::{RunOptions, StateName, Task};
 use rustix::fs::inotify::WatchFlags;
-use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
-use crate::clock;
-use crate::config::{self, Config, CurrentConfig};
-use crate::dispatcher::{Change, Incoming, Message, NewEnvironment, NewTask};
+use crate::config::CurrentConfig;
+use crate::dispatcher::{Change, Incoming, Message};
 use crate::error::EngineError;
 use crate::events::{Events, Subscription, Watch};
 use crate::guards::Board;
 use crate::host::{Identity, NotificationServer};
-use crate::logs::{self, Follow, Outputs, PIECE};
-use crate::process::{self, FolderWatch};
-use crate::scheduling;
-use crate::search::Search;
-use crate::store::{AttemptRow, Readers, Seal};
+use crate::logs::{Follow, Outputs};
+use crate::process::FolderWatch;
+use crate::store::{Readers, Seal};
 use crate::tokens::Tokens;
 
-/// How many ended tasks a snapshot holds.
-const RECENT: u32 = 50;
-
-/// How much of a task's requests and events one message shows, the newest first.
-const REQUEST_BYTES: usize = 384 * 1024;
-const EVENT_BYTES: usize = 128 * 1024;
+pub(crate) use submitting::folder;
 
 /// A way to ask the engine. Cheap to clone.
 #[derive(Clone)]
@@ -294,67 +282,6 @@ impl Handle {
         Ok(self.inner.readers.lend()?.at_one_moment(read)?)
     }
 
-    fn prepared(&self, submit: Submit) -> Result<NewTask, EngineError> {
-        let config = self.config_for(&submit.scheduling);
-        let wanted = scheduling::resolved(submit, &config)?;
-        let cwd = folder(&wanted.cwd)?;
-        let mut plain = match wanted.environment {
-            Some(given) => environment::without_leaks(&given),
-            None => environment::without_leaks(self.login_environment()),
-        };
-        plain.extend(wanted.extra_environment.clone());
-        check_environment(&plain)?;
-        let may_wait = wanted.ask_first || self.inner.rules.book().may_ask();
-        let usual = self.usual_environment(may_wait);
-        let environment_changes = environment::changes(usual, &plain, &wanted.extra_environment);
-        let sealed = self.inner.seal.seal(&plain);
-        Ok(NewTask {
-            operation: wanted.operation,
-            command: wanted.command,
-            cwd,
-            label: wanted.label,
-            session: wanted.session,
-            output: wanted.output,
-            options: checked(wanted.options)?,
-            timeout_ms: wanted.timeout_ms,
-            ask_first: wanted.ask_first,
-            kind: wanted.kind,
-            schedule: wanted.schedule,
-            delay_ms: wanted.delay_ms,
-            environment: NewEnvironment::Given { sealed, plain: Arc::new(plain) },
-            environment_changes,
-        })
-    }
-
-    fn prepared_all(&self, many: SubmitMany) -> Vec<Result<NewTask, EngineError>> {
-        let SubmitMany { environment, tasks } = many;
-        let whole = |submit: Submit| Submit {
-            environment: submit.environment.clone().or_else(|| environment.clone()),
-            ..submit
-        };
-        tasks.into_iter().map(|submit| self.prepared(whole(submit))).collect()
-    }
-
-    /// Returns the configuration for a new task. The file is looked at where it matters: a plain
-    /// task does not wait for the disk.
-    fn config_for(&self, scheduling: &Scheduling) -> Arc<Config> {
-        if scheduling.kind.is_some() || scheduling.group.is_some() || !scheduling.uses.is_empty() {
-            return self.refreshed_config().config;
-        }
-        self.inner.config.current().config
-    }
-
-    /// Returns what is in force, after a look at the file; the dispatcher hears of a change first.
-    fn refreshed_config(&self) -> config::Snapshot {
-        let (now, changed) = self.inner.config.refresh();
-        if changed {
-            let message = Message::Config(Arc::clone(&now.config), now.note());
-            // Nobody to tell means that the host is ending.
-            drop(self.inner.inbox.send(message));
-        }
-        now
-    }
-
     /// Takes in each change of the config file for as long as the host runs.
     pub(crate) async fn watch_config(self) {
         let Some(folder) = self.inner.config.folder() else { return };
@@ -376,217 +303,6 @@ impl Handle {
         }
     }
 
-    async fn submit(&self, actor: &Actor, submit: Submit) -> Result<Reply, EngineError> {
-        let new = self.blocking(move |handle| handle.prepared(submit)).await?;
-        self.take_in(actor, new).await
-    }
-
-    async fn run_again(
-        &self,
-        actor: &Actor,
-        operation: OperationId,
-        id: TaskId,
-    ) -> Result<Reply, EngineError> {
-        let new = self.blocking(move |handle| handle.again(operation, id)).await?;
-        self.take_in(actor, new).await
-    }
-
-    async fn submit_many(&self, actor: &Actor, many: SubmitMany) -> Result<Reply, EngineError> {
-        let all = self.blocking(move |handle| Ok(handle.prepared_all(many))).await?;
-        let mut reply = self.change(actor, Change::SubmitMany(all)).await?;
-        if let Reply::SubmittedMany { note, .. } = &mut reply {
-            *note = self.inner.config.current().note();
-        }
-        Ok(reply)
-    }
-
-    async fn edit(&self, actor: &Actor, edit: Edit) -> Result<Reply, EngineError> {
-        let edit = self.blocking(move |_| scheduling::checked_edit(edit)).await?;
-        self.change(actor, Change::Edit(Box::new(edit))).await
-    }
-
-    async fn take_in(&self, actor: &Actor, new: NewTask) -> Result<Reply, EngineError> {
-        let mut reply = self.change(actor, Change::Submit(Box::new(new))).await?;
-        if let Reply::Submitted { note, .. } = &mut reply {
-            *note = self.inner.config.current().note();
-        }
-        Ok(reply)
-    }
-
-    async fn about_groups(&self, actor: &Actor, change: Change) -> Result<Reply, EngineError> {
-        let now = self.blocking(|handle| Ok(handle.refreshed_config())).await?;
-        let mut reply = self.change(actor, change).await?;
-        if let Reply::Groups { note, .. } = &mut reply {
-            *note = now.note();
-        }
-        Ok(reply)
-    }
-
-    fn again(&self, operation: OperationId, id: TaskId) -> Result<NewTask, EngineError> {
-        let row = self.read(|reader| reader.task(id))?.ok_or(EngineError::TaskNotFound(id))?;
-        let task = row.task;
-        Ok(NewTask {
-            operation,
-            command: task.command,
-            cwd: folder(&task.cwd)?,
-            label: task.label,
-            session: task.session,
-            output: task.output,
-            options: task.options,
-            timeout_ms: task.timeout_ms,
-            ask_first: task.ask_first,
-            kind: task.kind,
-            schedule: scheduling::again(task.schedule),
-            delay_ms: None,
-            environment: NewEnvironment::Kept { digest: row.environment },
-            environment_changes: row.environment_changes,
-        })
-    }
-
-    /// Returns what a person is used to, against which changes are shown.
-    ///
-    /// A headless host may have been started by the very program that submits,
-    /// with whatever environment that has: there only the login shell's counts.
-    /// What nobody approves does not wait for it.
-    fn usual_environment(&self, waits: bool) -> &Environment {
-        match self.inner.kind {
-            HostKind::Desktop => &self.inner.host_environment,
-            HostKind::Headless if waits => self.login_environment(),
-            HostKind::Headless => {
-                self.inner.login_environment.get().unwrap_or(&self.inner.account_environment)
-            }
-        }
-    }
-
-    /// Returns what a task of the window gets, read once from the person's login shell.
-    fn login_environment(&self) -> &Environment {
-        self.inner.login_environment.get_or_init(|| {
-            let account = match self.inner.kind {
-                // The person's session, with its display and its bus.
-                HostKind::Desktop => &self.inner.host_environment,
-                HostKind::Headless => &self.inner.account_environment,
-            };
-            let shell = account.get("SHELL").map_or("/bin/sh", String::as_str);
-            match process::login_environment(Path::new(shell), account) {
-                Ok(environment) if environment.contains_key("PATH") => environment,
-                Ok(_) => account.clone(),
-                Err(error) => {
-                    tracing::warn!("failed to read the environment of {shell}: {error}");
-                    account.clone()
-                }
-            }
-        })
-    }
-
-    /// Adds to a task what is known of it and never stored.
-    fn add_what_is_not_stored(&self, task: &mut Task) {
-        task.condition.disk_full = self.inner.outputs.is_full(task.id);
-    }
-
-    fn list(&self, query: &ListQuery) -> Result<Reply, EngineError> {
-        let mut page = self.read(|reader| reader.list(query))?;
-        page.tasks.iter_mut().for_each(|task| self.add_what_is_not_stored(task));
-        Ok(Reply::Tasks(page))
-    }
-
-    fn show(&self, id: TaskId) -> Result<Reply, EngineError> {
-        let (row, attempts, requests, events) = self.read(|reader| {
-            Ok((reader.task(id)?, reader.attempts(id)?, reader.requests(id)?, reader.events(id)?))
-        })?;
-        let mut row = row.ok_or(EngineError::TaskNotFound(id))?;
-        self.add_what_is_not_stored(&mut row.task);
-        let requests = newest_fitting(requests, REQUEST_BYTES);
-        let events = newest_fitting(events, EVENT_BYTES);
-        let log_path = attempts
-            .last()
-            .map(|row| self.inner.tasks.join(&row.folder).join(LOG_FILE).display().to_string());
-        let log = |row: &AttemptRow| self.inner.tasks.join(&row.folder).join(LOG_FILE);
-        let public = |row: AttemptRow| {
-            let log_path = log(&row).display().to_string();
-            row.into_public(log_path)
-        };
-        Ok(Reply::Task(Box::new(TaskDetail {
-            argv: row.task.command.argv(),
-            task: row.task,
-            environment: row.environment_changes,
-            attempts: attempts.into_iter().map(public).collect(),
-            requests,
-            events,
-            log_path,
-        })))
-    }
-
-    async fn snapshot(&self, actor: &Actor) -> Result<Reply, EngineError> {
-        let mut snapshot = self.blocking(Self::stored_snapshot).await?;
-        // Later than the rest: what changes meanwhile is told once more.
-        if let Reply::Groups { groups, .. } = self.change(actor, Change::Groups).await? {
-            snapshot.groups = groups;
-        }
-        Ok(Reply::Snapshot(Box::new(snapshot)))
-    }
-
-    fn stored_snapshot(&self) -> Result<Snapshot, EngineError> {
-        let recent = ListQuery {
-            states: StateName::ALL.into_iter().filter(|name| name.is_terminal()).collect(),
-            limit: Some(RECENT),
-            ..ListQuery::default()
-        };
-        let environment = &self.inner.host_environment;
-        let home = environment.get("HOME").cloned().unwrap_or_else(|| "/".to_owned());
-        self.read(|reader| {
-            let mut tasks: Vec<_> = reader.unfinished()?.into_iter().map(|row| row.task).collect();
-            tasks.extend(reader.list(&recent)?.tasks);
-            tasks.sort_by_key(|task| std::cmp::Reverse(task.id));
-            tasks.iter_mut().for_each(|task| self.add_what_is_not_stored(task));
-            Ok(Snapshot {
-                epoch: self.inner.epoch.clone(),
-                seq: reader.last_numbers()?.2,
-                tasks,
-                requests: reader.open_requests()?.into_iter().map(|row| row.request).collect(),
-                counts: reader.counts()?,
-                loosening: self.inner.rules.book().loosening.clone(),
-                home,
-                groups: vec![],
-                config_error: self.inner.config.current().note(),
-                now: clock::now(),
-                findings: self.inner.findings.clone(),
-            })
-        })
-    }
-
-    fn read_log(&self, id: TaskId, offset: u64, limit: u64) -> Result<Reply, EngineError> {
-        let path = self.log_path(id)?.ok_or(EngineError::NoOutput(id))?;
-        let limit = usize::try_from(limit).unwrap_or(PIECE).min(PIECE);
-        let part = match logs::read_range(&path, offset, limit) {
-            Ok(part) => part,
-            // Its shim has not opened the log yet, or could not.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                logs::Part { offset, bytes: vec![], size: 0 }
-            }
-            Err(source) => return Err(EngineError::Log { id, source }),
-        };
-        let data = BASE64.encode(part.bytes);
-        Ok(Reply::Log(LogPart { offset: part.offset, data, size: part.size }))
-    }
-
-    fn search(&self, query: &LogQuery) -> Result<Reply, EngineError> {
-        if let Some(id) = query.id {
-            self.read(|reader| reader.task(id))?.ok_or(EngineError::TaskNotFound(id))?;
-        }
-        let search = Search::new(query)?;
-        let log = |folder: &str| self.inner.tasks.join(folder).join(LOG_FILE);
-        let found =
-            search.run(|from, limit| self.read(|it| it.logs(query.id, from, limit)), log)?;
-        Ok(Reply::Matches(found))
-    }
-
-    /// Returns the log of the last attempt; nothing when there was none.
-    fn log_path(&self, id: TaskId) -> Result<Option<PathBuf>, EngineError> {
-        let (task, attempts) = self.read(|reader| Ok((reader.task(id)?, reader.attempts(id)?)))?;
-        task.ok_or(EngineError::TaskNotFound(id))?;
-        Ok(attempts.last().map(|row| self.inner.tasks.join(&row.folder).join(LOG_FILE)))
-    }
-
     fn show_window(&self) -> Result<Reply, EngineError> {
         let show = self.inner.show_window.as_ref().ok_or(EngineError::NoWindow)?;
         show();
@@ -602,17 +318,6 @@ impl Handle {
             HostKind::Desktop => Err(EngineError::NotHeadless),
         }
     }
-}
-
-/// Returns the last of the items that have room in so many bytes of a message.
-fn newest_fitting<T: Serialize>(mut items: Vec<T>, bytes: usize) -> Vec<T> {
-    let mut size = 0;
-    let fits = |item: &&T| {
-        size += serde_json::to_string(item).map_or(0, |json| json.len());
-        size <= bytes
-    };
-    let kept = items.iter().rev().take_while(fits).count();
-    items.split_off(items.len() - kept)
 }
 
 /// Returns the task that a call concerns.
@@ -669,36 +374,6 @@ fn target(call: &Call) -> Option<TaskId> {
 pub(crate) fn check_timeout(timeout_ms: Option<u64>) -> Result<(), EngineError> {
     if timeout_ms == Some(0) {
         return Err(EngineError::Bad("a timeout of 0 leaves no time to run: leave it out"));
-    }
-    Ok(())
-}
-
-/// Returns the folder a task is to run in, without links and dots.
-pub(crate) fn folder(cwd: &str) -> Result<String, EngineError> {
-    let missing = || EngineError::NoFolder(cwd.to_owned());
-    let path = Path::new(cwd);
-    if !path.is_absolute() || !path.is_dir() {
-        return Err(missing());
-    }
-    // What a link points to can change after it was approved.
-    let real = path.canonicalize().map_err(|_gone| missing())?;
-    real.into_os_string().into_string().map_err(|_not_text| missing())
-}
-
-/// Refuses options that no shim could keep to.
-fn checked(options: RunOptions) -> Result<RunOptions, EngineError> {
-    if options.log_limit.is_some_and(|limit| limit > 0 && limit < LEAST_LOG_LIMIT) {
-        return Err(EngineError::Bad("a log needs 256 KiB at least: give a higher --log-limit"));
-    }
-    Ok(options)
-}
-
-fn check_environment(environment: &Environment) -> Result<(), EngineError> {
-    let bad = |(name, value): (&String, &String)| {
-        name.is_empty() || name.contains(['=', '\0']) || value.contains('\0')
-    };
-    if environment.iter().any(bad) {
-        return Err(EngineError::Bad("a variable has a name or a value that no process can have"));
     }
     Ok(())
 }

@@ -1,0 +1,155 @@
+//! Answering what only reads.
+
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use nod_core::access::Actor;
+use nod_core::ids::TaskId;
+use nod_core::protocol::{ListQuery, LogPart, LogQuery, Reply, Snapshot, TaskDetail};
+use nod_core::shim::LOG_FILE;
+use nod_core::task::{StateName, Task};
+use serde::Serialize;
+
+use crate::clock;
+use crate::dispatcher::Change;
+use crate::error::EngineError;
+use crate::logs::{self, PIECE};
+use crate::search::Search;
+use crate::store::AttemptRow;
+
+use super::Handle;
+
+/// How many ended tasks a snapshot holds.
+const RECENT: u32 = 50;
+
+/// How much of a task's requests and events one message shows, the newest first.
+const REQUEST_BYTES: usize = 384 * 1024;
+const EVENT_BYTES: usize = 128 * 1024;
+
+impl Handle {
+    /// Adds to a task what is known of it and never stored.
+    pub(super) fn add_what_is_not_stored(&self, task: &mut Task) {
+        task.condition.disk_full = self.inner.outputs.is_full(task.id);
+    }
+
+    pub(super) fn list(&self, query: &ListQuery) -> Result<Reply, EngineError> {
+        let mut page = self.read(|reader| reader.list(query))?;
+        page.tasks.iter_mut().for_each(|task| self.add_what_is_not_stored(task));
+        Ok(Reply::Tasks(page))
+    }
+
+    pub(super) fn show(&self, id: TaskId) -> Result<Reply, EngineError> {
+        let (row, attempts, requests, events) = self.read(|reader| {
+            Ok((reader.task(id)?, reader.attempts(id)?, reader.requests(id)?, reader.events(id)?))
+        })?;
+        let mut row = row.ok_or(EngineError::TaskNotFound(id))?;
+        self.add_what_is_not_stored(&mut row.task);
+        let requests = newest_fitting(requests, REQUEST_BYTES);
+        let events = newest_fitting(events, EVENT_BYTES);
+        let log_path = attempts
+            .last()
+            .map(|row| self.inner.tasks.join(&row.folder).join(LOG_FILE).display().to_string());
+        let log = |row: &AttemptRow| self.inner.tasks.join(&row.folder).join(LOG_FILE);
+        let public = |row: AttemptRow| {
+            let log_path = log(&row).display().to_string();
+            row.into_public(log_path)
+        };
+        Ok(Reply::Task(Box::new(TaskDetail {
+            argv: row.task.command.argv(),
+            task: row.task,
+            environment: row.environment_changes,
+            attempts: attempts.into_iter().map(public).collect(),
+            requests,
+            events,
+            log_path,
+        })))
+    }
+
+    pub(super) async fn snapshot(&self, actor: &Actor) -> Result<Reply, EngineError> {
+        let mut snapshot = self.blocking(Self::stored_snapshot).await?;
+        // Later than the rest: what changes meanwhile is told once more.
+        if let Reply::Groups { groups, .. } = self.change(actor, Change::Groups).await? {
+            snapshot.groups = groups;
+        }
+        Ok(Reply::Snapshot(Box::new(snapshot)))
+    }
+
+    pub(super) fn stored_snapshot(&self) -> Result<Snapshot, EngineError> {
+        let recent = ListQuery {
+            states: StateName::ALL.into_iter().filter(|name| name.is_terminal()).collect(),
+            limit: Some(RECENT),
+            ..ListQuery::default()
+        };
+        let environment = &self.inner.host_environment;
+        let home = environment.get("HOME").cloned().unwrap_or_else(|| "/".to_owned());
+        self.read(|reader| {
+            let mut tasks: Vec<_> = reader.unfinished()?.into_iter().map(|row| row.task).collect();
+            tasks.extend(reader.list(&recent)?.tasks);
+            tasks.sort_by_key(|task| std::cmp::Reverse(task.id));
+            tasks.iter_mut().for_each(|task| self.add_what_is_not_stored(task));
+            Ok(Snapshot {
+                epoch: self.inner.epoch.clone(),
+                seq: reader.last_numbers()?.2,
+                tasks,
+                requests: reader.open_requests()?.into_iter().map(|row| row.request).collect(),
+                counts: reader.counts()?,
+                loosening: self.inner.rules.book().loosening.clone(),
+                home,
+                groups: vec![],
+                config_error: self.inner.config.current().note(),
+                now: clock::now(),
+                findings: self.inner.findings.clone(),
+            })
+        })
+    }
+
+    pub(super) fn read_log(
+        &self,
+        id: TaskId,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Reply, EngineError> {
+        let path = self.log_path(id)?.ok_or(EngineError::NoOutput(id))?;
+        let limit = usize::try_from(limit).unwrap_or(PIECE).min(PIECE);
+        let part = match logs::read_range(&path, offset, limit) {
+            Ok(part) => part,
+            // Its shim has not opened the log yet, or could not.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                logs::Part { offset, bytes: vec![], size: 0 }
+            }
+            Err(source) => return Err(EngineError::Log { id, source }),
+        };
+        let data = BASE64.encode(part.bytes);
+        Ok(Reply::Log(LogPart { offset: part.offset, data, size: part.size }))
+    }
+
+    pub(super) fn search(&self, query: &LogQuery) -> Result<Reply, EngineError> {
+        if let Some(id) = query.id {
+            self.read(|reader| reader.task(id))?.ok_or(EngineError::TaskNotFound(id))?;
+        }
+        let search = Search::new(query)?;
+        let log = |folder: &str| self.inner.tasks.join(folder).join(LOG_FILE);
+        let found =
+            search.run(|from, limit| self.read(|it| it.logs(query.id, from, limit)), log)?;
+        Ok(Reply::Matches(found))
+    }
+
+    /// Returns the log of the last attempt; nothing when there was none.
+    pub(super) fn log_path(&self, id: TaskId) -> Result<Option<PathBuf>, EngineError> {
+        let (task, attempts) = self.read(|reader| Ok((reader.task(id)?, reader.attempts(id)?)))?;
+        task.ok_or(EngineError::TaskNotFound(id))?;
+        Ok(attempts.last().map(|row| self.inner.tasks.join(&row.folder).join(LOG_FILE)))
+    }
+}
+
+/// Returns the last of the items that have room in so many bytes of a message.
+fn newest_fitting<T: Serialize>(mut items: Vec<T>, bytes: usize) -> Vec<T> {
+    let mut size = 0;
+    let fits = |item: &&T| {
+        size += serde_json::to_string(item).map_or(0, |json| json.len());
+        size <= bytes
+    };
+    let kept = items.iter().rev().take_while(fits).count();
+    items.split_off(items.len() - kept)
+}

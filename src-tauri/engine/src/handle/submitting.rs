@@ -1,0 +1,222 @@
+//! Making new tasks ready: everything that takes time to find out is found out here.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nod_core::access::Actor;
+use nod_core::environment::{self, Environment};
+use nod_core::ids::{OperationId, TaskId};
+use nod_core::protocol::{Edit, HostKind, Reply, Scheduling, Submit, SubmitMany};
+use nod_core::shim::LEAST_LOG_LIMIT;
+use nod_core::task::RunOptions;
+
+use crate::config::{self, Config};
+use crate::dispatcher::{Change, Message, NewEnvironment, NewTask};
+use crate::error::EngineError;
+use crate::process::{self};
+use crate::scheduling;
+
+use super::Handle;
+
+impl Handle {
+    pub(super) fn prepared(&self, submit: Submit) -> Result<NewTask, EngineError> {
+        let config = self.config_for(&submit.scheduling);
+        let wanted = scheduling::resolved(submit, &config)?;
+        let cwd = folder(&wanted.cwd)?;
+        let mut plain = match wanted.environment {
+            Some(given) => environment::without_leaks(&given),
+            None => environment::without_leaks(self.login_environment()),
+        };
+        plain.extend(wanted.extra_environment.clone());
+        check_environment(&plain)?;
+        let may_wait = wanted.ask_first || self.inner.rules.book().may_ask();
+        let usual = self.usual_environment(may_wait);
+        let environment_changes = environment::changes(usual, &plain, &wanted.extra_environment);
+        let sealed = self.inner.seal.seal(&plain);
+        Ok(NewTask {
+            operation: wanted.operation,
+            command: wanted.command,
+            cwd,
+            label: wanted.label,
+            session: wanted.session,
+            output: wanted.output,
+            options: checked(wanted.options)?,
+            timeout_ms: wanted.timeout_ms,
+            ask_first: wanted.ask_first,
+            kind: wanted.kind,
+            schedule: wanted.schedule,
+            delay_ms: wanted.delay_ms,
+            environment: NewEnvironment::Given { sealed, plain: Arc::new(plain) },
+            environment_changes,
+        })
+    }
+
+    pub(super) fn prepared_all(&self, many: SubmitMany) -> Vec<Result<NewTask, EngineError>> {
+        let SubmitMany { environment, tasks } = many;
+        let whole = |submit: Submit| Submit {
+            environment: submit.environment.clone().or_else(|| environment.clone()),
+            ..submit
+        };
+        tasks.into_iter().map(|submit| self.prepared(whole(submit))).collect()
+    }
+
+    /// Returns the configuration for a new task. The file is looked at where it matters: a plain
+    /// task does not wait for the disk.
+    pub(super) fn config_for(&self, scheduling: &Scheduling) -> Arc<Config> {
+        if scheduling.kind.is_some() || scheduling.group.is_some() || !scheduling.uses.is_empty() {
+            return self.refreshed_config().config;
+        }
+        self.inner.config.current().config
+    }
+
+    /// Returns what is in force, after a look at the file; the dispatcher hears of a change first.
+    pub(super) fn refreshed_config(&self) -> config::Snapshot {
+        let (now, changed) = self.inner.config.refresh();
+        if changed {
+            let message = Message::Config(Arc::clone(&now.config), now.note());
+            // Nobody to tell means that the host is ending.
+            drop(self.inner.inbox.send(message));
+        }
+        now
+    }
+
+    pub(super) async fn submit(&self, actor: &Actor, submit: Submit) -> Result<Reply, EngineError> {
+        let new = self.blocking(move |handle| handle.prepared(submit)).await?;
+        self.take_in(actor, new).await
+    }
+
+    pub(super) async fn run_again(
+        &self,
+        actor: &Actor,
+        operation: OperationId,
+        id: TaskId,
+    ) -> Result<Reply, EngineError> {
+        let new = self.blocking(move |handle| handle.again(operation, id)).await?;
+        self.take_in(actor, new).await
+    }
+
+    pub(super) async fn submit_many(
+        &self,
+        actor: &Actor,
+        many: SubmitMany,
+    ) -> Result<Reply, EngineError> {
+        let all = self.blocking(move |handle| Ok(handle.prepared_all(many))).await?;
+        let mut reply = self.change(actor, Change::SubmitMany(all)).await?;
+        if let Reply::SubmittedMany { note, .. } = &mut reply {
+            *note = self.inner.config.current().note();
+        }
+        Ok(reply)
+    }
+
+    pub(super) async fn edit(&self, actor: &Actor, edit: Edit) -> Result<Reply, EngineError> {
+        let edit = self.blocking(move |_| scheduling::checked_edit(edit)).await?;
+        self.change(actor, Change::Edit(Box::new(edit))).await
+    }
+
+    pub(super) async fn take_in(&self, actor: &Actor, new: NewTask) -> Result<Reply, EngineError> {
+        let mut reply = self.change(actor, Change::Submit(Box::new(new))).await?;
+        if let Reply::Submitted { note, .. } = &mut reply {
+            *note = self.inner.config.current().note();
+        }
+        Ok(reply)
+    }
+
+    pub(super) async fn about_groups(
+        &self,
+        actor: &Actor,
+        change: Change,
+    ) -> Result<Reply, EngineError> {
+        let now = self.blocking(|handle| Ok(handle.refreshed_config())).await?;
+        let mut reply = self.change(actor, change).await?;
+        if let Reply::Groups { note, .. } = &mut reply {
+            *note = now.note();
+        }
+        Ok(reply)
+    }
+
+    pub(super) fn again(&self, operation: OperationId, id: TaskId) -> Result<NewTask, EngineError> {
+        let row = self.read(|reader| reader.task(id))?.ok_or(EngineError::TaskNotFound(id))?;
+        let task = row.task;
+        Ok(NewTask {
+            operation,
+            command: task.command,
+            cwd: folder(&task.cwd)?,
+            label: task.label,
+            session: task.session,
+            output: task.output,
+            options: task.options,
+            timeout_ms: task.timeout_ms,
+            ask_first: task.ask_first,
+            kind: task.kind,
+            schedule: scheduling::again(task.schedule),
+            delay_ms: None,
+            environment: NewEnvironment::Kept { digest: row.environment },
+            environment_changes: row.environment_changes,
+        })
+    }
+
+    /// Returns what a person is used to, against which changes are shown.
+    ///
+    /// A headless host may have been started by the very program that submits,
+    /// with whatever environment that has: there only the login shell's counts.
+    /// What nobody approves does not wait for it.
+    pub(super) fn usual_environment(&self, waits: bool) -> &Environment {
+        match self.inner.kind {
+            HostKind::Desktop => &self.inner.host_environment,
+            HostKind::Headless if waits => self.login_environment(),
+            HostKind::Headless => {
+                self.inner.login_environment.get().unwrap_or(&self.inner.account_environment)
+            }
+        }
+    }
+
+    /// Returns what a task of the window gets, read once from the person's login shell.
+    pub(super) fn login_environment(&self) -> &Environment {
+        self.inner.login_environment.get_or_init(|| {
+            let account = match self.inner.kind {
+                // The person's session, with its display and its bus.
+                HostKind::Desktop => &self.inner.host_environment,
+                HostKind::Headless => &self.inner.account_environment,
+            };
+            let shell = account.get("SHELL").map_or("/bin/sh", String::as_str);
+            match process::login_environment(Path::new(shell), account) {
+                Ok(environment) if environment.contains_key("PATH") => environment,
+                Ok(_) => account.clone(),
+                Err(error) => {
+                    tracing::warn!("failed to read the environment of {shell}: {error}");
+                    account.clone()
+                }
+            }
+        })
+    }
+}
+
+/// Returns the folder a task is to run in, without links and dots.
+pub(crate) fn folder(cwd: &str) -> Result<String, EngineError> {
+    let missing = || EngineError::NoFolder(cwd.to_owned());
+    let path = Path::new(cwd);
+    if !path.is_absolute() || !path.is_dir() {
+        return Err(missing());
+    }
+    // What a link points to can change after it was approved.
+    let real = path.canonicalize().map_err(|_gone| missing())?;
+    real.into_os_string().into_string().map_err(|_not_text| missing())
+}
+
+/// Refuses options that no shim could keep to.
+fn checked(options: RunOptions) -> Result<RunOptions, EngineError> {
+    if options.log_limit.is_some_and(|limit| limit > 0 && limit < LEAST_LOG_LIMIT) {
+        return Err(EngineError::Bad("a log needs 256 KiB at least: give a higher --log-limit"));
+    }
+    Ok(options)
+}
+
+fn check_environment(environment: &Environment) -> Result<(), EngineError> {
+    let bad = |(name, value): (&String, &String)| {
+        name.is_empty() || name.contains(['=', '\0']) || value.contains('\0')
+    };
+    if environment.iter().any(bad) {
+        return Err(EngineError::Bad("a variable has a name or a value that no process can have"));
+    }
+    Ok(())
+}
