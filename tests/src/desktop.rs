@@ -102,6 +102,12 @@ impl Desktop {
         Display::open(self.variable("DISPLAY"))
     }
 
+    /// The name of the display.
+    #[must_use]
+    pub fn display_name(&self) -> &str {
+        self.variable("DISPLAY")
+    }
+
     /// The address of the session bus.
     #[must_use]
     pub fn bus_address(&self) -> &str {

@@ -42,6 +42,10 @@ pub(crate) enum Failure {
     Line { path: PathBuf, line: usize, what: String },
     #[error("{what} has {size} bytes, and a person is shown at most {limit}: make it shorter")]
     TooLong { what: &'static str, size: usize, limit: usize },
+    #[error("{0} has no open question: `nod list --state waiting` shows what waits")]
+    NoQuestion(String),
+    #[error("{of} has several open questions, name one of them: {all}")]
+    SeveralQuestions { of: String, all: String },
     #[error("failed to start a host with {}: {source}", program.display())]
     StartHost { program: PathBuf, source: io::Error },
     #[error(
@@ -96,7 +100,9 @@ impl Failure {
             | Self::Json { .. }
             | Self::Question(_)
             | Self::Line { .. }
+            | Self::SeveralQuestions { .. }
             | Self::TooLong { .. } => exit::USAGE,
+            Self::NoQuestion(_) => exit::FAILED,
             Self::StartHost { .. }
             | Self::HostUnreachable { .. }
             | Self::OlderApp { .. }

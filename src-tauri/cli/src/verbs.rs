@@ -1,5 +1,6 @@
 //! The verbs of the command line: one file for each.
 
+mod answer;
 mod ask;
 mod audit;
 mod await_signal;
@@ -68,6 +69,8 @@ pub(crate) enum Verb {
     Result(outcome::OfResult),
     Fail(outcome::OfFail),
     Cancelled(outcome::OfCancelled),
+    Approve(answer::OfApprove),
+    Deny(answer::OfDeny),
     Rules(rules::Arguments),
     Audit(audit::Arguments),
     Serve(serve::Arguments),
@@ -106,6 +109,8 @@ impl Verb {
             Self::Result(arguments) => outcome::result(&arguments),
             Self::Fail(arguments) => outcome::fail(&arguments),
             Self::Cancelled(arguments) => outcome::cancelled(&arguments),
+            Self::Approve(arguments) => answer::approve(arguments),
+            Self::Deny(arguments) => answer::deny(arguments),
             Self::Rules(arguments) => rules::run(&arguments),
             Self::Audit(arguments) => audit::run(&arguments),
             Self::Serve(arguments) => serve::run(&arguments),

@@ -62,7 +62,7 @@ impl Connection {
         Ok(Self {
             stream: BufReader::with_capacity(READ_SIZE, stream),
             protocol: PROTOCOL,
-            hello: Some(Hello { protocol: PROTOCOL, token }),
+            hello: Some(Hello { protocol: PROTOCOL, token, terminal: false }),
             welcome: None,
             peer: peer.pid.as_raw_nonzero().get(),
             last_id: 0,
@@ -78,6 +78,17 @@ impl Connection {
             hello.protocol = self.protocol;
         }
         self
+    }
+
+    /// Asks to speak for the person at this process's terminal, which is up to the host.
+    pub fn at_terminal(mut self) -> Result<Self, ClientError> {
+        let Some(mut hello) = self.hello.take() else { return Ok(self) };
+        hello.terminal = true;
+        let mut bytes = Vec::new();
+        self.encode(&mut bytes, Call::Hello(hello))?;
+        self.stream.get_mut().write_all(&bytes).map_err(|error| self.lost(error))?;
+        self.read_welcome()?;
+        Ok(self)
     }
 
     /// Makes a reply that takes longer than `timeout` an error; without one, waits for ever.

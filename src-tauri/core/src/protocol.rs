@@ -195,6 +195,10 @@ pub struct Hello {
     pub protocol: u32,
     /// A task's own token; the connection then speaks for that task.
     pub token: Option<String>,
+    /// The connection wants to speak for the person at a terminal, which the host finds out by
+    /// itself.
+    #[serde(default)]
+    pub terminal: bool,
 }
 
 /// A new task.

@@ -11,6 +11,7 @@ use nod_core::rule::RuleError;
 
 use crate::forms::FormError;
 use crate::store::StoreError;
+use crate::terminals::Distrust;
 
 /// Why a call was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,8 @@ pub enum EngineError {
     WrongState { id: TaskId, state: String, hint: &'static str },
     #[error("{0}")]
     Refused(#[from] Refusal),
+    #[error("{0}")]
+    Distrusted(#[from] Distrust),
     #[error("{0}")]
     Command(#[from] CommandError),
     #[error("the folder {0} is not there: give the path of a folder")]
@@ -125,7 +128,7 @@ impl EngineError {
             | Self::NotTheLoosening
             | Self::NotInteractive(_)
             | Self::OldShim(_) => ErrorCode::Conflict,
-            Self::Refused(_) => ErrorCode::Forbidden,
+            Self::Refused(_) | Self::Distrusted(_) => ErrorCode::Forbidden,
             Self::Command(_)
             | Self::NoFolder(_)
             | Self::Progress(_)

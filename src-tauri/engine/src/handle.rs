@@ -7,6 +7,7 @@ mod diagnosis;
 mod questions;
 mod reading;
 mod submitting;
+mod terminal;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -35,6 +36,7 @@ use crate::store::{Readers, Seal};
 use crate::tokens::Tokens;
 
 pub(crate) use submitting::folder;
+pub(crate) use terminal::Caller;
 
 /// A way to ask the engine. Cheap to clone.
 #[derive(Clone)]
@@ -53,6 +55,8 @@ pub(crate) struct Inner {
     pub(crate) tasks: PathBuf,
     pub(crate) kind: HostKind,
     pub(crate) identity: Identity,
+    /// The command line that belongs to this host.
+    pub(crate) nod: PathBuf,
     pub(crate) epoch: String,
     pub(crate) host_environment: Environment,
     pub(crate) config: CurrentConfig,

@@ -519,6 +519,7 @@ fn handle(
         kind: options.kind,
         identity: options.identity,
         notification_server: options.notification_server,
+        nod: options.programs.nod.clone(),
         epoch: hex(&epoch),
         config,
         host_environment: own_environment(),

@@ -28,6 +28,7 @@ mod silence;
 mod socket;
 mod store;
 mod strays;
+mod terminals;
 mod tokens;
 
 pub use diagnostics::write_to;
@@ -40,3 +41,4 @@ pub use logs::Follow;
 pub use process::Programs;
 pub use serve::{ServeOptions, serve};
 pub use store::{StoreError, statements_run};
+pub use terminals::Distrust;

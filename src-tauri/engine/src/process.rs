@@ -3,6 +3,7 @@
 // One rule for what a ladder of the shim and a sweep of the host must not touch.
 mod alarm;
 mod asker;
+mod links;
 #[path = "../../shim/src/linux/own_programs.rs"]
 mod own_programs;
 mod unix;
@@ -23,6 +24,9 @@ pub(crate) use unix::{
 
 pub(crate) use alarm::{Alarm, Rings};
 pub(crate) use asker::program_of;
+#[cfg(test)]
+pub(crate) use links::ProgramFile;
+pub(crate) use links::{Link, chain_from, file_of, standard_terminal};
 pub(crate) use vanishing::vanished;
 pub(crate) use watching::FolderWatch;
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use nod_core::access::Actor;
+use nod_core::access::{Actor, Surface};
 use nod_core::ids::{EventNumber, TaskId};
 use nod_core::protocol::{
-    Call, CallMessage, ErrorCode, ErrorReply, HostMessage, LogPart, MESSAGE_LIMIT, Notification,
-    Reply,
+    Call, CallMessage, ErrorCode, ErrorReply, Hello, HostMessage, LogPart, MESSAGE_LIMIT,
+    Notification, Reply,
 };
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
@@ -21,8 +21,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::handle::Handle;
+use crate::handle::{Caller, Handle};
 use crate::process;
+use crate::terminals::Terminal;
 
 /// How many messages wait for a client that does not read.
 const BACKLOG: usize = 64;
@@ -105,6 +106,7 @@ async fn accept_all(listener: &UnixListener, handle: &Handle) {
 }
 
 async fn connection(stream: UnixStream, handle: Handle) {
+    let connected_ms = process::since_boot_ms();
     let peer = match stream.peer_cred() {
         Ok(peer) if peer.uid() == process::user_id() => peer,
         Ok(peer) => {
@@ -121,7 +123,9 @@ async fn connection(stream: UnixStream, handle: Handle) {
     let (read, write) = stream.into_split();
     let (out, outbox) = mpsc::channel(BACKLOG);
     let writer = tokio::spawn(write_all(write, outbox));
-    let mut connection = Connection { handle, out, short: JoinSet::new(), waiting: JoinSet::new() };
+    let caller = Caller { pid, connected_ms };
+    let (short, waiting) = (JoinSet::new(), JoinSet::new());
+    let mut connection = Connection { handle, caller, out, short, waiting };
     connection.read_all(BufReader::new(read), actor).await;
     // One that only stopped writing may still read the replies to what it sent.
     let finished = connection.finish();
@@ -145,8 +149,17 @@ async fn write_all(mut write: OwnedWriteHalf, mut outbox: mpsc::Receiver<Vec<u8>
     }
 }
 
+/// Whom a connection speaks for.
+#[derive(Debug, Clone)]
+enum Speaker {
+    Actor(Actor),
+    /// A person, through `nod` at a terminal that was found to be theirs.
+    Terminal(Terminal),
+}
+
 struct Connection {
     handle: Handle,
+    caller: Caller,
     out: mpsc::Sender<Vec<u8>>,
     /// Calls that are done as soon as the dispatcher comes to them.
     short: JoinSet<()>,
@@ -189,7 +202,7 @@ impl Connection {
     }
 
     /// Takes one message in; returns whether the connection goes on.
-    async fn take(&mut self, line: &[u8], peer: &Actor, speaker: &mut Option<Actor>) -> bool {
+    async fn take(&mut self, line: &[u8], peer: &Actor, speaker: &mut Option<Speaker>) -> bool {
         let message: CallMessage = match serde_json::from_slice(line) {
             Ok(message) => message,
             Err(error) => {
@@ -201,10 +214,10 @@ impl Connection {
         let id = message.id;
         match (message.call, speaker.as_ref()) {
             (Call::Hello(hello), None) => {
-                let greeting = self.handle.hello(peer.clone(), &hello);
+                let greeting = self.greet(peer.clone(), &hello).await;
                 let welcome = greeting.is_ok();
-                let reply = greeting.map(|(actor, reply)| {
-                    *speaker = Some(actor);
+                let reply = greeting.map(|(who, reply)| {
+                    *speaker = Some(who);
                     reply
                 });
                 send(&self.out, &HostMessage::reply(id, reply)).await;
@@ -215,15 +228,24 @@ impl Connection {
                 self.refuse(Some(id), error).await;
                 false
             }
-            (call, Some(actor)) => {
-                self.begin(id, call, actor.clone()).await;
+            (call, Some(speaker)) => {
+                self.begin(id, call, speaker.clone()).await;
                 true
             }
         }
     }
 
+    /// Returns whom the connection speaks for from its hello on.
+    async fn greet(&self, peer: Actor, hello: &Hello) -> Result<(Speaker, Reply), ErrorReply> {
+        let (actor, reply) = self.handle.hello(peer, hello)?;
+        if !hello.terminal {
+            return Ok((Speaker::Actor(actor), reply));
+        }
+        Ok((Speaker::Terminal(self.handle.terminal_of(self.caller).await?), reply))
+    }
+
     /// Carries a call out beside the others of the connection.
-    async fn begin(&mut self, id: u64, call: Call, actor: Actor) {
+    async fn begin(&mut self, id: u64, call: Call, speaker: Speaker) {
         let waits = waits(&call);
         if waits {
             while self.waiting.try_join_next().is_some() {}
@@ -238,8 +260,21 @@ impl Connection {
         while self.short.len() >= CALLS {
             self.short.join_next().await;
         }
-        let (handle, out) = (self.handle.clone(), self.out.clone());
+        let (handle, out, caller) = (self.handle.clone(), self.out.clone(), self.caller);
         let calls = if waits { &mut self.waiting } else { &mut self.short };
+        let actor = match (speaker, &call) {
+            (Speaker::Actor(actor), _) => actor,
+            (Speaker::Terminal(terminal), Call::Answer(given)) => {
+                let given = given.clone();
+                calls.spawn(async move {
+                    let result = handle.answer_at((terminal, caller), given).await;
+                    send(&out, &HostMessage::reply(id, result)).await;
+                });
+                return;
+            }
+            // The table says what else such a one may do.
+            (Speaker::Terminal(_), _) => Actor::Person { surface: Surface::Terminal },
+        };
         calls.spawn(async move {
             let result = if call == Call::Subscribe {
                 subscribe(id, &handle, &actor, &out).await

@@ -7,4 +7,9 @@ export type Hello = { protocol: number,
 /**
  * A task's own token; the connection then speaks for that task.
  */
-token: string | null, };
+token: string | null, 
+/**
+ * The connection wants to speak for the person at a terminal, which the host finds out by
+ * itself.
+ */
+terminal: boolean, };

@@ -1,0 +1,314 @@
+//! `nod approve` and `nod deny` at a terminal: a real terminal emulator with real keys, and
+//! everything that only looks like one.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use nod_client::new_operation;
+use nod_core::access::{Actor, Surface};
+use nod_core::ids::TaskId;
+use nod_core::protocol::{AuditQuery, AuditRow, Call, Reply, RuleList};
+use nod_core::request::Closure;
+use nod_core::task::StateName;
+use nod_tests::home::program;
+use nod_tests::{Desktop, Home, TestHost, until};
+
+const ON: &str = "[approvals]\nterminal = true\n";
+
+/// A host, and a display with a keyboard for terminals.
+struct Seat {
+    host: TestHost,
+    desktop: Desktop,
+    nod: String,
+}
+
+impl Seat {
+    /// Answers in a terminal are turned on and confirmed.
+    fn confirmed() -> Self {
+        let mut seat = Self::with_config(ON);
+        let shown = rules(&seat.host).loosening.unwrap().hash;
+        let confirm = Call::ConfirmLoosening { operation: new_operation().unwrap(), shown };
+        seat.host.person(&confirm).unwrap();
+        seat
+    }
+
+    fn with_config(config: &str) -> Self {
+        let host = TestHost::start_in(Home::new().with_config(config));
+        let nod = program("nod").display().to_string();
+        Self { host, desktop: Desktop::start(), nod }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.host.work().join(name)
+    }
+
+    /// Returns a command that is no child of the test's, as one of a menu is none.
+    fn apart(&self, words: &[&str]) -> Command {
+        let mut command = self.host.command("setsid");
+        command.arg("-f").args(words).env("DISPLAY", self.desktop.display_name());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
+    /// Opens a terminal emulator with a shell line in it; what it shows goes to the file `screen`.
+    fn open(&self, xterm: &str, line: &str, variables: &[(&str, &str)]) {
+        let screen = self.file("screen").display().to_string();
+        let mut command =
+            self.apart(&[xterm, "-u8", "-l", "-lf", &screen, "-e", "/bin/sh", "-c", line]);
+        command.envs(variables.iter().copied());
+        assert!(command.status().unwrap().success());
+    }
+
+    /// Waits until the terminal shows a text.
+    #[track_caller]
+    fn wait_for(&self, text: &str) {
+        until("a text on the terminal", || {
+            let screen = fs::read(self.file("screen")).ok()?;
+            String::from_utf8_lossy(&screen).contains(text).then_some(())
+        });
+    }
+
+    /// Presses keys as on the keyboard, in the terminal that is open.
+    fn press(&self, text: &str) {
+        let display = self.desktop.display_name();
+        let run = |words: &[&str]| {
+            let mut command = self.host.command("xdotool");
+            command.args(words).env("DISPLAY", display).stdout(Stdio::null());
+            assert!(command.status().unwrap().success(), "xdotool {words:?}");
+        };
+        run(&["search", "--sync", "--onlyvisible", "--class", "xterm", "windowfocus", "--sync"]);
+        run(&["type", "--delay", "20", text]);
+        run(&["key", "Return"]);
+    }
+
+    /// Returns what a line said on its errors, and the code it ended with.
+    #[track_caller]
+    fn ended(&self) -> (i32, String) {
+        let code = until("the end of nod", || {
+            fs::read_to_string(self.file("code")).ok()?.trim().parse().ok()
+        });
+        let said = fs::read_to_string(self.file("said")).unwrap();
+        for name in ["code", "said", "screen"] {
+            fs::remove_file(self.file(name)).ok();
+        }
+        (code, said)
+    }
+
+    /// Returns a shell line that runs `nod` with its errors and its code in files.
+    fn line(&self, words: &str) -> String {
+        noted(&format!("{} {words}", self.nod))
+    }
+
+    fn audit(&self, id: TaskId) -> Vec<AuditRow> {
+        let query = AuditQuery { task: Some(id), ..AuditQuery::default() };
+        let Reply::Audit(page) = self.host.call(&Call::Audit(query)) else { panic!("no audit") };
+        page.rows
+    }
+}
+
+fn noted(line: &str) -> String {
+    format!("{line} 2> said; echo $? > code.new; mv code.new code")
+}
+
+fn rules(host: &TestHost) -> RuleList {
+    let Reply::Rules(rules) = host.call(&Call::Rules) else { panic!("no rules") };
+    rules
+}
+
+#[test]
+fn a_person_at_a_terminal_approves_and_denies_what_is_shown() {
+    let seat = Seat::confirmed();
+    let id = seat.host.submit_with(&["--ask-first"], &["echo", "deployed to\u{1b}[2J prod"]);
+    let request = seat.host.wait_for_request(id);
+    seat.open("xterm", &seat.line(&format!("approve {id} --comment carefully")), &[]);
+    seat.wait_for("Type `approve`");
+    let screen = fs::read(seat.file("screen")).unwrap();
+    let screen = String::from_utf8_lossy(&screen).into_owned();
+    assert!(screen.contains("Start this task?") && screen.contains("deployed to␛[2J prod"));
+    assert!(!screen.contains("\u{1b}[2J"), "{screen}");
+    seat.press("approve");
+    assert_eq!(seat.ended(), (0, String::new()));
+    assert_eq!(seat.host.wait_for_end(id).state.name(), StateName::Succeeded);
+    let terminal = Actor::Person { surface: Surface::Terminal };
+    let Some(Closure::Answered { by, comment, .. }) = seat.host.request(id, request.id).closure
+    else {
+        panic!("no answer")
+    };
+    assert_eq!((by, comment.as_deref()), (terminal.clone(), Some("carefully")));
+    let row = seat.audit(id).remove(0);
+    let from = row.from.unwrap();
+    assert_eq!((row.actor, row.hash), (terminal, Some(request.hash)));
+    assert!(from.starts_with("/dev/pts/") && from.contains("in xterm (process "), "{from}");
+    assert!(seat.host.run(&["audit"]).out.contains("by a person in a terminal"));
+
+    let id = seat.host.submit("nod ask 'Go on?'; echo $? > asked");
+    let request = seat.host.wait_for_request(id);
+    seat.open("xterm", &seat.line(&format!("deny r{} --reason 'not today'", request.id)), &[]);
+    assert_eq!(seat.ended(), (0, String::new()));
+    seat.host.wait_for_end(id);
+    assert_eq!(fs::read_to_string(seat.file("asked")).unwrap(), "1\n");
+    let closure = seat.host.request(id, request.id).closure.unwrap();
+    assert!(closure.words().contains("a person in a terminal"), "{closure:?}");
+}
+
+#[test]
+fn something_else_than_approve_leaves_the_question_open_and_so_does_an_edit_meanwhile() {
+    let seat = Seat::confirmed();
+    let id = seat.host.submit_with(&["--ask-first"], &["true", "x"]);
+    let request = seat.host.wait_for_request(id);
+    let line = seat.line(&format!("approve {id}"));
+    seat.open("xterm", &line, &[]);
+    seat.wait_for("Type `approve`");
+    seat.press("yes please");
+    let (code, said) = seat.ended();
+    assert!(code == 1 && said.contains("nothing was answered"), "{code} {said}");
+
+    seat.open("xterm", &line, &[]);
+    seat.wait_for("Type `approve`");
+    assert_eq!(seat.host.run(&["edit", &id.to_string(), "--", "false", "y"]).code, Some(0));
+    seat.press("approve");
+    let (code, said) = seat.ended();
+    assert!(code == 1 && said.contains("closed"), "{code} {said}");
+    let open = seat.host.wait_for_request(id);
+    assert!(open.id != request.id && open.shown.argv == ["false", "y"], "{open:?}");
+}
+
+#[test]
+fn a_terminal_is_believed_only_while_the_file_says_so_and_a_person_has_confirmed_it() {
+    let mut seat = Seat::with_config("");
+    let id = seat.host.submit_with(&["--ask-first"], &["true", "x"]);
+    let request = seat.host.wait_for_request(id);
+    let line = seat.line(&format!("approve {id}"));
+    let refused = |seat: &Seat, words: &str| {
+        let (code, said) = seat.ended();
+        assert!(code == 77 && said.contains(words), "{code} {said}");
+        assert!(seat.host.request(id, request.id).is_open());
+    };
+    seat.open("xterm", &line, &[]);
+    refused(&seat, "are turned off");
+    // A program that edits the file turns nothing on.
+    fs::write(seat.host.data().join("config.toml"), ON).unwrap();
+    let loosening = until("the change", || rules(&seat.host).loosening);
+    assert_eq!(loosening.changes, ["approvals in a terminal are turned on"]);
+    seat.open("xterm", &line, &[]);
+    refused(&seat, "nobody has confirmed");
+    let operation = new_operation().unwrap();
+    let confirm = Call::ConfirmLoosening { operation, shown: loosening.hash };
+    seat.host.person(&confirm).unwrap();
+    // Turned off while a person reads: it holds at once.
+    seat.open("xterm", &line, &[]);
+    seat.wait_for("Type `approve`");
+    fs::write(seat.host.data().join("config.toml"), "").unwrap();
+    seat.press("approve");
+    refused(&seat, "are turned off");
+    until("the change", || (!rules(&seat.host).terminal_approvals).then_some(()));
+    // On again means confirmed again.
+    fs::write(seat.host.data().join("config.toml"), ON).unwrap();
+    until("the change", || rules(&seat.host).loosening);
+    seat.open("xterm", &line, &[]);
+    refused(&seat, "nobody has confirmed");
+}
+
+/// A program that speaks for itself: it says hello as a terminal, and sends an approval.
+const SEND: &str = r#"
+import json, os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+def say(id, method, params):
+    s.sendall((json.dumps({"jsonrpc": "2.0", "id": id, "method": method, "params": params}) + "\n").encode())
+say(1, "hello", {"protocol": 2, "token": None, "terminal": True})
+say(2, "answer", {"operation": os.urandom(8).hex(), "request": int(sys.argv[2]),
+                  "answer": {"type": "approve"}, "shown": sys.argv[3]})
+sys.stderr.write(s.makefile().readline())
+sys.exit(77)
+"#;
+
+#[test]
+fn what_only_looks_like_a_person_at_a_terminal_is_refused() {
+    let seat = Seat::confirmed();
+    let id = seat.host.submit_with(&["--ask-first"], &["true", "x"]);
+    let request = seat.host.wait_for_request(id);
+    let approve = format!("{} approve {id}", seat.nod);
+    let refused = |way: &str, words: &str| {
+        let (code, said) = seat.ended();
+        assert!(code == 77 && said.contains(words), "{way}: {code} {said}");
+        assert!(seat.host.request(id, request.id).is_open(), "{way}");
+    };
+    fs::write(seat.file("send.py"), SEND).unwrap();
+    let send =
+        format!("python3 send.py {} {} {}", seat.host.socket().display(), request.id, request.hash);
+    let in_terminals = [
+        (noted(&send), "not the `nod` command"),
+        (noted(&format!("env -u CLAUDECODE {approve}")), "has CLAUDECODE"),
+        (format!("script -qec \"{approve} 2> said\" /dev/null; echo 77 > code"), "script (process"),
+        (
+            format!(
+                "python3 -c 'import pty; pty.spawn([\"sh\", \"-c\", \"{approve} 2> said\"])'; echo 77 > code"
+            ),
+            "python3 (process",
+        ),
+        (noted(&format!("strace -qq -o /dev/null {approve}")), "looks into `nod`"),
+        (noted(&format!("LD_LIBRARY_PATH=/tmp {approve}")), "put its own code"),
+        (noted(&format!("{approve} < /dev/null")), "must be the terminal"),
+        (noted(&format!("{approve} > /dev/null")), "must be the terminal"),
+        (noted(&format!("setsid -w {approve}")), "must be the terminal"),
+    ];
+    for (line, words) in &in_terminals {
+        let mark = if words.contains("CLAUDECODE") { &[("CLAUDECODE", "1")][..] } else { &[] };
+        seat.open("xterm", line, mark);
+        refused(line, words);
+    }
+    // A terminal emulator that no package brought.
+    let own = seat.file("xterm").display().to_string();
+    fs::copy("/usr/bin/xterm", &own).unwrap();
+    seat.open(&own, &noted(&approve), &[]);
+    refused("its own xterm", "no terminal emulator");
+    // A terminal, and nobody at it; and none at all.
+    let line = format!("{approve} 2> said");
+    let script = format!("script -qec '{line}' /dev/null; echo 77 > code");
+    assert!(seat.apart(&["/bin/sh", "-c", &script]).status().unwrap().success());
+    refused("script", "no terminal emulator");
+    assert!(seat.apart(&["/bin/sh", "-c", &noted(&approve)]).status().unwrap().success());
+    refused("no terminal", "must be the terminal");
+    // Without a terminal of its own, through the command line as an agent has it.
+    assert_eq!(seat.host.run(&["approve", &id.to_string()]).code, Some(77));
+}
+
+#[test]
+fn a_task_is_refused_at_any_terminal_it_opens() {
+    let seat = Seat::confirmed();
+    let gated = seat.host.submit_with(&["--ask-first"], &["true", "x"]);
+    let request = seat.host.wait_for_request(gated);
+    let approve = noted(&format!("{} approve {gated}", seat.nod));
+    fs::write(seat.file("approve.sh"), &approve).unwrap();
+    let ways = [
+        "sh approve.sh",
+        "xterm -e sh approve.sh",
+        "setsid xterm -e sh approve.sh",
+        "(setsid sh -c 'xterm -e sh approve.sh' &) &",
+        "setsid -f sh -c 'setsid -f xterm -e sh approve.sh'",
+        "script -qec 'sh approve.sh' /dev/null",
+        "python3 -c 'import pty; pty.spawn([\"sh\", \"approve.sh\"])'",
+    ];
+    // Once as tasks are, and once where nothing but the shim knows that it is one.
+    let bare = format!(
+        "exec env -i PATH=\"$PATH\" NOD_HOME={} XDG_RUNTIME_DIR={} sh way.sh",
+        seat.host.data().display(),
+        seat.host.path().join("run").display()
+    );
+    for (run, words) in [("sh way.sh", "has NOD_"), (bare.as_str(), "nod-shim")] {
+        for way in ways {
+            let display = seat.desktop.display_name();
+            let wait = "while [ ! -e code ]; do sleep 0.02; done";
+            let script = format!("export DISPLAY={display}\n{way}\n{wait}\n");
+            fs::write(seat.file("way.sh"), script).unwrap();
+            let id = seat.host.submit(run);
+            seat.host.wait_for_end(id);
+            let (code, said) = seat.ended();
+            assert!(code == 77 && said.contains(words), "{way}: {code} {said}");
+            assert!(seat.host.request(gated, request.id).is_open(), "{way}");
+        }
+    }
+}
