@@ -9,7 +9,7 @@ use nod_core::protocol::{AuditQuery, AuditWhat, Call, ErrorCode, Reply, RuleList
 use nod_core::request::Answer;
 use nod_core::rule::{Rule, RuleId, Then};
 use nod_core::task::StateName;
-use nod_tests::{Home, TestHost};
+use nod_tests::{Home, TestHost, until};
 
 const ASKS: &str =
     "[[rules]]\nname = \"touching\"\nmatch = [\"touch\", \"**\"]\nthen = \"ask_first\"\n";
@@ -204,6 +204,38 @@ fn a_config_file_that_asks_for_more_holds_at_once() {
     host.restart();
     let waiting = loosening(&host).unwrap();
     assert_eq!(waiting.changes, ["approvals in a terminal are turned on"]);
+}
+
+#[test]
+fn a_config_file_that_changes_under_a_running_host_holds_where_it_asks_for_more() {
+    let mut host = TestHost::start();
+    let holds = |host: &TestHost| {
+        let Reply::Rules(rules) = host.call(&Call::Rules) else { panic!("no rules") };
+        rules.rules.len()
+    };
+    assert!(!is_asked(&host, &["touch", "ran"]));
+    write_config(&host, ASKS);
+    until("the new rule", || (holds(&host) == 1).then_some(()));
+    assert!(is_asked(&host, &["touch", "ran"]));
+    // Asked for less, it waits for the person, and nobody else can confirm it.
+    write_config(&host, "");
+    let waiting = until("the change", || loosening(&host));
+    assert!(waiting.changes[0].contains("no longer asked first: touching"), "{waiting:?}");
+    assert!(is_asked(&host, &["touch", "ran"]));
+    // A mistake changes nothing of it.
+    write_config(&host, "[[rules]\n");
+    assert_eq!(host.run(&["group", "list"]).code, Some(0));
+    assert!(is_asked(&host, &["touch", "ran"]));
+    write_config(&host, "");
+    let confirm =
+        Call::ConfirmLoosening { operation: new_operation().unwrap(), shown: waiting.hash };
+    until("the confirmation", || host.person(&confirm).ok());
+    assert!(!is_asked(&host, &["touch", "ran"]));
+    // Back as it was: asked again at once, without a word of anybody.
+    write_config(&host, ASKS);
+    until("the rule", || (holds(&host) == 1).then_some(()));
+    assert!(is_asked(&host, &["touch", "ran"]));
+    assert_eq!(loosening(&host), None);
 }
 
 #[test]
