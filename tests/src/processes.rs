@@ -46,6 +46,18 @@ pub fn parent(pid: i32) -> i32 {
     parent.expect("a process has a parent").parse().unwrap()
 }
 
+/// Returns how much memory a process has to itself, with its share of what others have too, in KiB.
+///
+/// # Panics
+/// When the process is gone.
+#[must_use]
+pub fn memory_kib(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib = line.and_then(|line| line.split_whitespace().next());
+    kib.expect("the system says it").parse().unwrap()
+}
+
 /// Ends a process at once, as `kill -9` does.
 pub fn kill_9(pid: i32) {
     // One that is gone already is what was wanted.
