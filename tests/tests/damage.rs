@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nod_core::ids::TaskId;
-use nod_core::protocol::{Call, Reply, Snapshot};
+use nod_core::ids::{TaskId, Timestamp};
+use nod_core::protocol::{Call, Reply, RuleList, Snapshot};
 use nod_core::request::Answer;
+use nod_core::rule::{Rule, Then};
 use nod_core::task::{Outcome, StateName};
 use nod_tests::{Home, TestHost, processes, until};
 use rusqlite::Connection;
@@ -218,4 +219,103 @@ fn a_garbled_log_of_the_history_is_reported_and_copied_aside() {
     assert_eq!(host.state(runs), StateName::Running);
     end(&host);
     assert_eq!(host.wait_for_end(runs).state.words(), "Failed (exit 3)");
+}
+
+/// Fills the first page of a table with garbage, in a history that nobody uses.
+fn garble(home: &Home, table: &str) {
+    let connection = checkpoint(home);
+    let sql = "SELECT pageno FROM dbstat WHERE name = ?1 AND pagetype = 'leaf' LIMIT 1";
+    let page: i64 = connection.query_row(sql, [table], |row| row.get(0)).unwrap();
+    drop(connection);
+    let mut bytes = fs::read(database(home)).unwrap();
+    let at = (usize::try_from(page).unwrap() - 1) * PAGE;
+    bytes[at..at + PAGE].fill(0x5a);
+    fs::write(database(home), &bytes).unwrap();
+}
+
+const ASKS: &str = "[[rules]]\nmatch = [\"touch\", \"**\"]\nthen = \"ask_first\"\n";
+
+fn rules(host: &TestHost) -> RuleList {
+    let Reply::Rules(rules) = host.call(&Call::Rules) else { panic!("no rules") };
+    rules
+}
+
+fn add_rule(host: &mut TestHost, then: Then, word: &str) {
+    let rule = Rule {
+        name: None,
+        argv: vec![word.into(), "x".into()],
+        then,
+        folder: None,
+        session: None,
+        kind: None,
+        expires_at: Some(Timestamp(i64::MAX)),
+    };
+    let operation = nod_client::new_operation().unwrap();
+    host.person(&Call::AddRule { operation, rule }).unwrap();
+}
+
+#[test]
+fn rules_groups_signals_waits_and_messages_survive_a_damage_elsewhere() {
+    let mut host = TestHost::start_in(Home::new().with_config(ASKS));
+    add_rule(&mut host, Then::AskFirst, "false");
+    add_rule(&mut host, Then::NeedNotAsk, "true");
+    assert_eq!(host.run(&["group", "add", "build", "--slots", "2"]).code, Some(0));
+    let waits = host.submit("nod await go > went; nod await kept > kept; nod inbox > read");
+    let is_waiting = |host: &TestHost| {
+        let connection = Connection::open(database(host)).unwrap();
+        let sql = "SELECT count(*) FROM waits WHERE key = 'go'";
+        connection.query_row(sql, [], |row| row.get(0)).is_ok_and(|n: i64| n == 1).then_some(())
+    };
+    until("the wait", || is_waiting(&host));
+    let id = waits.to_string();
+    assert_eq!(host.run(&["notify", &id, "kept", "{\"n\":1}"]).code, Some(0));
+    assert_eq!(host.run(&["feedback", &id, "a message"]).code, Some(0));
+    // The file asks for less meanwhile, which nobody has confirmed.
+    fs::write(host.data().join("config.toml"), "").unwrap();
+    until("the change", || rules(&host).loosening);
+    let before = rules(&host);
+    host.kill();
+    garble(&host, "events");
+
+    host.restart();
+    let findings = snapshot(&mut host).findings;
+    assert!(findings[0].contains("the history was damaged"), "{findings:?}");
+    assert_eq!(rules(&host), before);
+    assert!(host.run(&["group", "list"]).out.contains("build"));
+    assert_eq!(host.run(&["notify", &id, "go", "{}"]).code, Some(0));
+    assert_eq!(host.wait_for_end(waits).state.words(), "Succeeded");
+    let read = |name| fs::read_to_string(host.work().join(name)).unwrap();
+    assert!(read("kept").contains("{\"n\":1}") && read("read").contains("a message"));
+}
+
+#[test]
+fn a_lost_baseline_asks_about_everything_until_a_person_has_confirmed_the_file() {
+    for table in ["guards", "rules"] {
+        let mut host = TestHost::start_in(Home::new().with_config(ASKS));
+        add_rule(&mut host, Then::NeedNotAsk, "true");
+        assert!(host.detail(host.submit_with(&[], &["true", "x"])).requests.is_empty());
+        fs::write(host.data().join("config.toml"), "").unwrap();
+        until("the change", || rules(&host).loosening);
+        host.kill();
+        garble(&host, table);
+
+        host.restart();
+        let id = host.submit_with(&[], &["true", "x"]);
+        let request = host.wait_for_request(id);
+        let detail = request.shown.detail.unwrap();
+        assert!(
+            detail.contains("the history that said what is asked first was damaged"),
+            "{detail}"
+        );
+        // Also after the next start.
+        host.stop();
+        host.restart();
+        let waiting = rules(&host).loosening.unwrap();
+        assert!(waiting.changes[0].contains("(**)"), "{table}: {waiting:?}");
+        let operation = nod_client::new_operation().unwrap();
+        let shown = waiting.hash;
+        host.person(&Call::ConfirmLoosening { operation, shown }).unwrap();
+        let id = host.submit_with(&[], &["true", "x"]);
+        assert_eq!(host.wait_for_end(id).state.words(), "Succeeded");
+    }
 }

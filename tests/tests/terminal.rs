@@ -216,11 +216,13 @@ const SEND: &str = r#"
 import json, os, socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
-def say(id, method, params):
-    s.sendall((json.dumps({"jsonrpc": "2.0", "id": id, "method": method, "params": params}) + "\n").encode())
-say(1, "hello", {"protocol": 2, "token": None, "terminal": True})
-say(2, "answer", {"operation": os.urandom(8).hex(), "request": int(sys.argv[2]),
-                  "answer": {"type": "approve"}, "shown": sys.argv[3]})
+def line(id, method, params):
+    return json.dumps({"jsonrpc": "2.0", "id": id, "method": method, "params": params}) + "\n"
+answer = {"operation": os.urandom(8).hex(), "request": int(sys.argv[2]),
+          "answer": {"type": "approve"}, "shown": sys.argv[3]}
+# In one write: the host hangs up after the first.
+s.sendall((line(1, "hello", {"protocol": 2, "token": None, "terminal": True})
+           + line(2, "answer", answer)).encode())
 sys.stderr.write(s.makefile().readline())
 sys.exit(77)
 "#;

@@ -3,6 +3,8 @@
 //! Row by row, past what cannot be read: a page that is garbled takes the rows
 //! that were on it, and nothing else.
 
+mod baseline;
+
 use std::path::Path;
 
 use rusqlite::types::Value;
@@ -14,12 +16,19 @@ use super::{MIGRATIONS, StoreError, configure, migrations, open_reader, version}
 /// Numbers in a row that are tried one by one after one that cannot be read; then in longer steps.
 const SMALL_STEPS: i64 = 500;
 
+/// The migration with which rules came, and a row of what holds that is there from the first start.
+const RULES_SINCE: usize = 4;
+
 /// What a rescue came to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rescued {
     pub(crate) tasks: u64,
     /// Rows that were there and could not be read or understood, as far as that can be told.
     pub(crate) lost: u64,
+    /// What the old history said of rules is all there.
+    knows_rules: bool,
+    /// It may have held rules at all.
+    had_rules: bool,
 }
 
 /// Writes what can be read of `old` to `fresh`.
@@ -31,13 +40,16 @@ pub(crate) fn rescue(old: &Path, fresh: &Path) -> Result<Rescued, StoreError> {
     new.pragma_update(None, "synchronous", "OFF").map_err(opened)?;
     new.pragma_update(None, "foreign_keys", false).map_err(opened)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut rescued = Rescued::default();
+    let mut rescued = Rescued { had_rules: true, ..Rescued::default() };
     match Connection::open_with_flags(old, flags) {
         Ok(old) => copy(&old, &mut new, fresh, &mut rescued)?,
         Err(error) => tracing::warn!("nothing of the damaged history can be read: {error}"),
     }
     migrate(&mut new, fresh, MIGRATIONS.len())?;
     weed(&new, fresh, &mut rescued)?;
+    if rescued.had_rules {
+        baseline::keep(&new, rescued.knows_rules)?;
+    }
     new.pragma_update(None, "synchronous", "FULL")?;
     new.pragma_update(None, "wal_checkpoint", "TRUNCATE")?;
     Ok(rescued)
@@ -59,9 +71,13 @@ fn copy(
     let known = version(old).ok().filter(|version| (1..=MIGRATIONS.len()).contains(version));
     migrate(new, fresh, known.unwrap_or(MIGRATIONS.len()))?;
     let transaction = new.transaction()?;
+    rescued.knows_rules = known.is_some();
     for table in tables(&transaction)? {
-        rescued.lost += Table { old, new: &transaction, name: &table }.copy()?;
+        let lost = Table { old, new: &transaction, name: &table }.copy()?;
+        rescued.lost += lost;
+        rescued.knows_rules &= lost == 0 || !matches!(table.as_str(), "rules" | "guards");
     }
+    rescued.had_rules = known.is_none_or(|version| version >= RULES_SINCE);
     // A number that was given once is not given again.
     if let Ok(rows) = numbers(old) {
         for (table, last) in rows {
