@@ -109,6 +109,10 @@ impl Dispatcher {
         turn.begun.push(id);
         self.put_changed(LiveTask { row, attempt, environment: None }, "retried", turn);
         self.settle_change(id, by, turn);
+        // What comes after it and has not started waits for this try.
+        for dependent in self.live.dependents(id) {
+            self.place(dependent, turn);
+        }
         self.changed(operation, Verb::Retry, id, turn)
     }
 
