@@ -43,6 +43,8 @@ fn a_choice_and_a_text_reach_the_task_with_the_comment() {
     let request = host.wait_for_request(id);
     let choices = ["eu", "us"].map(str::to_owned).to_vec();
     assert_eq!(request.shown.wants, Wants::Choice { choices, default: Some("us".into()) });
+    assert_eq!(host.task(id).words(), "Needs input");
+    assert!(host.run(&["list"]).out.contains("Needs input"));
     let strange = host.try_answer(&request, Answer::Choice { choice: "moon".into() });
     assert!(strange.unwrap_err().message.contains("one of its choices"));
     let approve = host.try_answer(&request, Answer::Approve).unwrap_err();
@@ -256,4 +258,27 @@ fn an_answer_given_to_another_question_under_the_same_operation_is_refused() {
     let closure = host.answer(&two, Answer::Deny { reason: None });
     assert!(matches!(closure, Closure::Answered { .. }));
     host.wait_for_end(id);
+}
+
+#[test]
+fn a_task_that_waits_for_an_approval_among_others_needs_approval() {
+    let mut host = TestHost::start();
+    let id = host.submit("nod ask 'Which?' --text & nod ask 'Go?' & wait; nod ask 'Why?' --text");
+    let open = |host: &TestHost| -> Vec<_> {
+        host.detail(id).requests.into_iter().filter(|request| request.is_open()).collect()
+    };
+    until("both questions", || (open(&host).len() == 2).then_some(()));
+    assert_eq!(host.task(id).words(), "Needs approval");
+    let (approval, text): (Vec<_>, Vec<_>) =
+        open(&host).into_iter().partition(|request| request.shown.wants == Wants::Approval);
+    host.answer(&approval[0], Answer::Approve);
+    assert_eq!(host.task(id).words(), "Needs input");
+    host.answer(&text[0], Answer::Text { text: "this".into() });
+    // It lies beside the state, and outlives a host.
+    until("the last question", || (open(&host).len() == 1).then_some(()));
+    host.kill();
+    host.restart();
+    assert_eq!(host.task(id).words(), "Needs input");
+    host.answer(&open(&host)[0], Answer::Text { text: "so".into() });
+    assert_eq!(host.wait_for_end(id).words(), "Succeeded");
 }

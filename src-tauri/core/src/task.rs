@@ -65,6 +65,7 @@ impl Task {
                 "Paused".to_owned()
             }
             TaskState::Running if condition.prompt.is_some() => "Needs input".to_owned(),
+            TaskState::Waiting { .. } if condition.wants_input => "Needs input".to_owned(),
             TaskState::Queued { .. }
             | TaskState::Starting
             | TaskState::Running
@@ -96,6 +97,8 @@ pub struct Condition {
     /// Its output has no room on the disk; the task waits until it has. Known while it is so, and
     /// not stored.
     pub disk_full: bool,
+    /// None of the questions that it waits for is an approval.
+    pub wants_input: bool,
     /// The line that it printed last and that looks like a question, where it has been silent since.
     pub prompt: Option<String>,
     /// What the task said of its own outcome; stays after the end.

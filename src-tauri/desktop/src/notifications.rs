@@ -10,7 +10,7 @@ use std::thread;
 
 use nod_core::ids::{RequestId, TaskId};
 use nod_core::protocol::EventChange;
-use nod_core::request::Request;
+use nod_core::request::{Request, Wants};
 use nod_core::task::{Outcome, Task, TaskState};
 use nod_core::text::{controls, reorders};
 use nod_engine::Subscription;
@@ -144,8 +144,12 @@ impl Stalls {
 }
 
 fn of_request(request: &Request) -> Notice {
+    let needs = match request.shown.wants {
+        Wants::Approval => "approval",
+        Wants::Choice { .. } | Wants::Text { .. } | Wants::Form { .. } => "input",
+    };
     Notice {
-        title: line(&format!("Needs approval: {}", request.shown.task_name), TITLE_LIMIT),
+        title: line(&format!("Needs {needs}: {}", request.shown.task_name), TITLE_LIMIT),
         body: line(&request.shown.question, BODY_LIMIT),
     }
 }

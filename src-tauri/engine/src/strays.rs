@@ -15,6 +15,7 @@ use nod_core::shim::{CLAIM_FILE, SPEC_FILE, Spec};
 use nod_core::task::{PLAIN_KIND, Task, TaskState};
 
 use crate::clock;
+use crate::process;
 use crate::store::{
     AttemptRow, Commit, EventRow, Reader, Readers, Seal, Store, StoreError, TaskRow,
 };
@@ -48,12 +49,15 @@ impl Strays<'_> {
         let reader = readers.lend()?;
         let mut commit = Commit { durable: true, ..Commit::default() };
         let mut findings = vec![];
-        let mut event = reader.last_numbers()?.2;
+        let (last, _, mut event) = reader.last_numbers()?;
         let newest = if self.anywhere { None } else { reader.newest_folder()? };
         let since = newest.and_then(|folder| Some(folder.split_once('/')?.0.to_owned()));
         let known = reader.last_attempts()?;
         for stray in self.find(since.as_deref()) {
             if known.get(&stray.id).is_some_and(|known| *known >= stray.attempt) {
+                continue;
+            }
+            if self.was_removed(&stray, last, &reader)? {
                 continue;
             }
             if let Some(finding) = self.take(&stray, &reader, &mut commit, &mut event)? {
@@ -87,6 +91,20 @@ impl Strays<'_> {
             }
         }
         found.into_values().collect()
+    }
+
+    /// Returns whether the folder is what a task left that was taken out of the history.
+    ///
+    /// A log of the history that was cut off takes the newest numbers with it, so a number that was
+    /// given and has no row was removed; but where rows are lost, or its shim runs, it was not.
+    fn was_removed(
+        &self,
+        stray: &Stray,
+        last: TaskId,
+        reader: &Reader,
+    ) -> Result<bool, StoreError> {
+        let is_given = !self.anywhere && stray.id <= last && reader.task(stray.id)?.is_none();
+        Ok(is_given && process::connect_shim(&stray.path).is_err())
     }
 
     /// Adds what a folder tells of its task to the commit.

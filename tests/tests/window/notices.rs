@@ -26,6 +26,9 @@ fn a_history_that_was_rescued_is_told_at_the_top_until_it_is_put_away() {
     let banner = by_name("findings");
     window.wait_for_text(&banner, "The history was damaged");
     assert_eq!(window.attribute(&banner, "role").as_deref(), Some("alert"));
+    // What was asked first is lost too, so the person is asked about that.
+    window.wait_for(&by_name("loosening-card"));
+    window.click(&by_name("nav-tasks"));
     window.wait_for(&row(id));
     desktop.picture("findings");
     // It stays in every view, and goes when it is dismissed.

@@ -2,7 +2,14 @@ import { describe, expect, it } from 'vitest';
 import type { Outcome, QueueReason, TaskState } from '../engine/types';
 import { barOf } from './bar';
 import { canCancel } from './cancelling';
-import { commandWords, queueWords, stateExplanation, stateName, stateWords } from './words';
+import {
+  commandWords,
+  queueWords,
+  stateExplanation,
+  stateName,
+  stateWords,
+  taskWords,
+} from './words';
 
 const person = { type: 'person', surface: 'window' } as const;
 const ended = (outcome: Outcome): TaskState => ({ name: 'ended', outcome });
@@ -64,6 +71,15 @@ describe('the words of a state', () => {
     }
     const until = new Date(2031, 0, 2, 18, 30).getTime();
     expect(queueWords({ type: 'delay', until })).toContain('2031');
+  });
+
+  it('tell an input that is needed from an approval', () => {
+    const waiting: TaskState = { name: 'waiting', open: [1] };
+    const condition = { paused: false, disk_full: false, prompt: null };
+    const words = (wants_input: boolean) =>
+      taskWords({ state: waiting, condition: { ...condition, wants_input } });
+    expect(words(true)).toBe('Needs input');
+    expect(words(false)).toBe('Needs approval');
   });
 
   it('say why, where there is more to say', () => {

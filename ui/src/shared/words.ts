@@ -49,6 +49,7 @@ type Standing = Pick<Task, 'state' | 'condition'>;
 export function taskWords({ state, condition }: Standing): string {
   if (isAlive(state) && condition.paused) return 'Paused';
   if (state.name === 'running' && condition.prompt !== null) return 'Needs input';
+  if (state.name === 'waiting' && condition.wants_input) return 'Needs input';
   return stateWords(state);
 }
 

@@ -20,13 +20,15 @@ pub(super) fn settle(condition: &mut Condition, state: &TaskState) {
             // The first signal lets it go on.
             condition.paused = false;
             condition.prompt = None;
+            condition.wants_input = false;
         }
         TaskState::Ended { .. } => {
             *condition = Condition { said: condition.said.take(), ..Condition::default() };
         }
         // What an earlier try said is not what the next one comes to.
         TaskState::Queued { .. } => condition.said = None,
-        TaskState::Starting | TaskState::Running | TaskState::Waiting { .. } => {}
+        TaskState::Starting | TaskState::Running => condition.wants_input = false,
+        TaskState::Waiting { .. } => {}
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use nod_core::access::{Actor, Refusal};
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{Ask, AuditRow, AuditWhat, EventChange, GiveAnswer, Reply};
-use nod_core::request::{Answer, Closure, Given, OnTimeout, Origin, Request, Shown};
+use nod_core::request::{Answer, Closure, Given, OnTimeout, Origin, Request, Shown, Wants};
 use nod_core::task::Denial;
 use nod_core::transition::Input;
 
@@ -103,11 +103,27 @@ impl Dispatcher {
             closure: None,
         };
         if let Some(id) = task {
+            self.note_wants(id, Some(&request.shown.wants));
             self.advance(id, Input::Asked { request: number }, turn)?;
         }
         self.open_request(RequestRow { request, operation: Some(ask.operation.clone()) }, turn);
         turn.operation(&mut self.live, ask.operation, OperationResult::Asked { request: number });
         Ok(Said::OnClosing(number))
+    }
+
+    /// Notes whether all that a task waits for, and one question more, is no approval.
+    fn note_wants(&mut self, id: TaskId, more: Option<&Wants>) {
+        let open = self.live.open_requests_of(Some(id)).filter(|request| request.is_open());
+        let open = open.map(|request| &request.shown.wants);
+        let approvals: Vec<bool> =
+            open.chain(more).map(|wants| *wants == Wants::Approval).collect();
+        let wants_input = !approvals.is_empty() && !approvals.contains(&true);
+        let Some(live) = self.live.task(id) else { return };
+        if live.task().condition.wants_input != wants_input {
+            let mut live = live.clone();
+            live.row.task.condition.wants_input = wants_input;
+            self.live.put_task(live);
+        }
     }
 
     /// Returns the task that asks; nothing for a program that is none.
@@ -272,6 +288,7 @@ impl Dispatcher {
         let (Some(task), Some(input)) = (request.task, follows(request.origin, id, closure)) else {
             return;
         };
+        self.note_wants(task, None);
         if let Err(rejected) = self.advance(task, input, turn) {
             // The task is ending, which is what closed the question.
             tracing::debug!(request = id.0, "a closed question moves nothing: {rejected}");

@@ -52,7 +52,8 @@ fn every_process_halts_and_goes_on_however_it_detached() {
     all_count(&running);
     host.send(&ToShim::Pause);
     hear_paused(&mut host, true);
-    assert_eq!(states(&running), ["T"; 3]);
+    // A signal that was sent stops a process once it is out of the kernel.
+    wait_until("all halt", || states(&running) == ["T"; 3]);
     let halted = counts(&running);
     assert!(running.connect().status().paused);
     assert_eq!(counts(&running), halted);

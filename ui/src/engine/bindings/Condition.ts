@@ -15,6 +15,10 @@ paused: boolean,
  */
 disk_full: boolean, 
 /**
+ * None of the questions that it waits for is an approval.
+ */
+wants_input: boolean, 
+/**
  * The line that it printed last and that looks like a question, where it has been silent since.
  */
 prompt: string | null, 

@@ -88,7 +88,12 @@ describe('the detail of a task', () => {
   });
 
   it('says that the disk is full, and what the task seems to ask', async () => {
-    const condition = { paused: false, disk_full: true, prompt: 'Overwrite? (y/n)' };
+    const condition = {
+      paused: false,
+      disk_full: true,
+      wants_input: false,
+      prompt: 'Overwrite? (y/n)',
+    };
     await openTask(1, { tasks: [aTask(1, { condition })], requests: [] });
     expect(window.get('detail-state').textContent.trim()).toBe('Needs input');
     expect(window.get('detail-why').textContent).toContain('The disk is full');
