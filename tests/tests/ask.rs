@@ -265,7 +265,7 @@ fn a_task_that_waits_for_an_approval_among_others_needs_approval() {
     let mut host = TestHost::start();
     let id = host.submit("nod ask 'Which?' --text & nod ask 'Go?' & wait; nod ask 'Why?' --text");
     let open = |host: &TestHost| -> Vec<_> {
-        host.detail(id).requests.into_iter().filter(|request| request.is_open()).collect()
+        host.detail(id).requests.into_iter().filter(Request::is_open).collect()
     };
     until("both questions", || (open(&host).len() == 2).then_some(()));
     assert_eq!(host.task(id).words(), "Needs approval");
