@@ -66,6 +66,13 @@ fn a_history_of_every_released_version_opens_with_all_that_it_holds() {
         }
         let mut host = TestHost::start_in(home);
         assert_eq!(snapshot(&mut host).findings, [] as [String; 0]);
+        // What it was before its tables changed is kept beside it.
+        let copy = Connection::open(host.data().join("nod.schema-1.db")).unwrap();
+        let version = copy.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+        assert_eq!(version.unwrap(), 1);
+        let tasks = copy.query_row("SELECT count(*) FROM tasks", [], |row| row.get::<_, i64>(0));
+        assert_eq!(tasks.unwrap(), 7);
+        drop(copy);
         let words: Vec<_> = host.tasks().iter().rev().map(|task| task.state.words()).collect();
         let expected = [
             "Succeeded",

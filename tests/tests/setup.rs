@@ -174,6 +174,23 @@ fn asked(machine: &Machine, typed: &str) -> Ran {
 }
 
 #[test]
+fn root_installs_what_is_missing_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let said = folder.path().join("apt-get-was-asked-for");
+    let machine = Machine::without(&[])
+        .with("id", "echo 0")
+        .with("apt-get", &format!("echo \"$@\" >> {}", said.display()));
+    let ran = Ran::from(machine.bare_command("bash").args(SETUP).output().unwrap());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("installing xvfb"), "{ran:?}");
+    let said = fs::read_to_string(said).unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], "update");
+    assert!(lines[1].starts_with("install -y") && lines[1].contains(" xvfb "), "{lines:?}");
+}
+
+#[test]
 fn a_person_at_a_terminal_is_asked_before_anything_is_installed() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();

@@ -27,7 +27,7 @@ const LITTLE_ROOM: u64 = 256 << 20;
 /// Looks everything over, and mends what it may where `repair` is set.
 #[must_use]
 pub fn examine(paths: &Paths, repair: bool) -> Vec<Check> {
-    let mut doctor = Doctor { paths, repair, free: None, checks: vec![] };
+    let mut doctor = Doctor { paths, repair, is_free: false, lock: None, checks: vec![] };
     if !paths.data.exists() {
         doctor.good("data", format!("{} is not there yet", paths.data.display()));
         return doctor.checks;
@@ -45,8 +45,10 @@ pub fn examine(paths: &Paths, repair: bool) -> Vec<Check> {
 struct Doctor<'a> {
     paths: &'a Paths,
     repair: bool,
-    /// The lock, where no host has it: none begins while this mends.
-    free: Option<fs::File>,
+    /// No host has the lock.
+    is_free: bool,
+    /// Held while something may be mended, so that no host begins meanwhile.
+    lock: Option<fs::File>,
     checks: Vec<Check>,
 }
 
@@ -54,7 +56,8 @@ impl Doctor<'_> {
     fn lock(&mut self) {
         match process::lock(&self.paths.host_lock()) {
             Ok(Some(lock)) => {
-                self.free = Some(lock);
+                self.is_free = true;
+                self.lock = Some(lock).filter(|_| self.repair);
                 self.good("lock", "no host has it".to_owned());
             }
             Ok(None) => self.good("lock", "the running host has it".to_owned()),
@@ -125,7 +128,7 @@ impl Doctor<'_> {
             }
             Err(error) => {
                 self.mend("history", error.to_string(), |doctor| {
-                    if doctor.free.is_none() {
+                    if !doctor.is_free {
                         return Err(io::Error::other("stop the host first (`nod stop`)"));
                     }
                     doctor.rescue().map_err(io::Error::other)
@@ -165,7 +168,7 @@ impl Doctor<'_> {
         let lost: Vec<_> = live.iter().filter_map(runs).map(|id| id.to_string()).collect();
         if lost.is_empty() {
             self.good("tasks", format!("{} unfinished, each as it should be", live.len()));
-        } else if self.free.is_some() {
+        } else if self.is_free {
             let what = "have no shim any more; the next host settles them (`nod list` starts it)";
             self.bad("tasks", format!("{} {what}", lost.join(", ")));
         } else {
@@ -211,7 +214,7 @@ impl Doctor<'_> {
         if !unknown.is_empty() {
             let what = format!("processes {} run tasks that the history lost", pids(&unknown));
             self.mend("shims", what, |doctor| {
-                if doctor.free.is_none() {
+                if !doctor.is_free {
                     return Err(io::Error::other("stop the host first (`nod stop`)"));
                 }
                 doctor.rescue().map_err(io::Error::other)
