@@ -23,6 +23,7 @@ mod steady;
 mod submitting;
 mod talk;
 mod turn;
+mod unstored;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ use nod_core::progress::Progress;
 use nod_core::protocol::{Event, EventChange, Reply};
 use nod_core::request::{APPROVAL_KEY, Closure};
 use nod_core::shim::LOG_FILE;
-use nod_core::task::{Outcome, StateName, StopCause, Task, TaskState};
+use nod_core::task::{Outcome, StateName, Task, TaskState};
 use nod_core::transition::{Effect, Input, transition};
 
 pub(crate) use live::{Live, LiveTask, Numbers};
@@ -242,33 +243,6 @@ impl Dispatcher {
                 self.forget_unstored_talk();
                 self.again = heard;
                 refuse(turn, error);
-            }
-        }
-    }
-
-    /// Tells shims to end what was cancelled in a turn that could not be stored.
-    ///
-    /// The one thing that is done before it is stored: what fills the disk may
-    /// be the very task that is to end. A host that dies meanwhile leaves a shim
-    /// that says it was asked to.
-    fn stop_unstored(&mut self, turn: &Turn) {
-        let stops = turn.effects.iter().filter(|(_, _, effect)| *effect == Effect::Stop);
-        for (id, attempt, effect) in stops {
-            let state = self.live.task(*id).map(|live| &live.task().state);
-            if let Some(TaskState::Stopping { cause: StopCause::Cancelled { by }, .. }) = state
-                && self.unstored_cancels.insert(*id, by.clone()).is_none()
-            {
-                self.effects.carry_out(*id, *attempt, effect);
-            }
-        }
-    }
-
-    /// Decides anew on the cancels that could not be stored.
-    fn cancel_again(&mut self, turn: &mut Turn) {
-        for (id, by) in self.unstored_cancels.clone() {
-            turn.durable = true;
-            if let Err(rejected) = self.advance(id, Input::CancelRequested { by }, turn) {
-                tracing::debug!(task = id.0, "a cancel comes to nothing: {rejected}");
             }
         }
     }

@@ -155,7 +155,7 @@ impl Strays<'_> {
             id: stray.id,
             kind: PLAIN_KIND.to_owned(),
             label: None,
-            command: CommandLine::Argv { argv: spec.argv },
+            command: command(spec.argv),
             cwd: spec.cwd,
             output: spec.output,
             session: None,
@@ -184,6 +184,16 @@ impl Strays<'_> {
     }
 }
 
+/// Returns the command whose words these are: a line for the shell is shown as that line.
+fn command(argv: Vec<String>) -> CommandLine {
+    match argv.as_slice() {
+        [shell, flag, line] if shell == "/bin/sh" && flag == "-c" => {
+            CommandLine::Shell { line: line.clone() }
+        }
+        _ => CommandLine::Argv { argv },
+    }
+}
+
 /// Returns the task and the attempt that a folder's name stands for.
 pub(crate) fn numbers(name: &str) -> Option<(TaskId, AttemptNumber)> {
     let (id, attempt) = name.split_once('-')?;
@@ -193,6 +203,16 @@ pub(crate) fn numbers(name: &str) -> Option<(TaskId, AttemptNumber)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_is_known_by_its_words() {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        for shown in [words(&["/bin/sh", "-c", "echo kept"]), words(&["make", "all"])] {
+            let shown: Vec<String> = shown;
+            assert_eq!(command(shown.clone()).argv(), shown);
+        }
+        assert_eq!(command(words(&["/bin/sh", "-c", "echo kept"])).display(), "echo kept");
+    }
 
     #[test]
     fn a_folder_is_named_by_its_task_and_attempt() {
