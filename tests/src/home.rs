@@ -1,7 +1,7 @@
 //! A data directory of its own for a test, and the `nod` command in it.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,7 @@ pub fn program(name: &str) -> PathBuf {
 /// A data directory, removed with every process in it when the test ends.
 pub struct Home {
     folder: TempDir,
+    variables: Vec<(&'static str, OsString)>,
 }
 
 /// What a command did.
@@ -63,7 +64,14 @@ impl Home {
             fs::create_dir(&path).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
         }
-        Self { folder }
+        Self { folder, variables: vec![] }
+    }
+
+    /// Gives everything that runs here one more variable in its environment.
+    #[must_use]
+    pub fn with_variable(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name, value.into()));
+        self
     }
 
     /// Writes the config file.
@@ -105,6 +113,7 @@ impl Home {
             .env("HOME", self.path().join("home"))
             .env("NOD_HOME", self.data())
             .env("XDG_RUNTIME_DIR", self.path().join("run"))
+            .envs(self.variables.iter().cloned())
             .current_dir(self.work());
         for name in ["CARGO_HOME", "RUSTUP_HOME", "NOD_LOG"] {
             if let Some(value) = env::var_os(name) {

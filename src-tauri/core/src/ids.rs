@@ -50,6 +50,12 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(milliseconds).unwrap_or(i64::MAX)))
     }
 
+    /// Returns the moment that this one is where the clock was set by so much.
+    #[must_use]
+    pub fn moved(self, milliseconds: i64) -> Self {
+        Self(self.0.saturating_add(milliseconds))
+    }
+
     /// Returns how many milliseconds have passed since `earlier`; 0 when the clock went back.
     #[must_use]
     pub fn since(self, earlier: Self) -> u64 {

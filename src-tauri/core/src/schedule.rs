@@ -32,6 +32,9 @@ pub struct Schedule {
     pub after: Vec<Dependency>,
     /// It does not start sooner.
     pub not_before: Option<Timestamp>,
+    /// Whether that came of a length of time, as a delay is one, and not of a time of day: it
+    /// moves along where somebody sets the clock.
+    pub relative: bool,
     pub retry: Option<Retry>,
     /// How much it takes of each named resource.
     pub uses: BTreeMap<String, u32>,
@@ -65,6 +68,7 @@ impl Default for Schedule {
             priority: 0,
             after: vec![],
             not_before: None,
+            relative: false,
             retry: None,
             uses: BTreeMap::new(),
             key: None,
@@ -90,6 +94,26 @@ impl Retry {
 }
 
 impl Schedule {
+    /// Holds the task back for so long from `now` on; a later time of day still counts.
+    pub fn delay(&mut self, now: Timestamp, delay_ms: u64) {
+        let until = now.plus(delay_ms);
+        if self.not_before.is_none_or(|at| at < until) {
+            (self.not_before, self.relative) = (Some(until), true);
+        }
+    }
+
+    /// Holds the task back until that time of day, or no more.
+    pub fn hold_until(&mut self, at: Option<Timestamp>) {
+        (self.not_before, self.relative) = (at, false);
+    }
+
+    /// Moves what is left of a delay along with a clock that was set; returns whether there is one.
+    pub fn follow_clock(&mut self, jump_ms: i64) -> bool {
+        let Some(at) = self.not_before.filter(|_| self.relative) else { return false };
+        self.not_before = Some(at.moved(jump_ms));
+        true
+    }
+
     /// Returns what holds a task back that has no question open, apart from room in its queue.
     ///
     /// `unfinished` are those of the tasks it comes after that have not ended.

@@ -229,7 +229,9 @@ impl Dispatcher {
             Ok(()) => {
                 self.stuck = false;
                 self.unstored_cancels.clear();
-                self.steady.settled();
+                if commit.clock.is_some() {
+                    self.steady.settled();
+                }
                 self.live.keep();
                 self.act(turn, events);
             }

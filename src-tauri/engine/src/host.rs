@@ -21,7 +21,9 @@ use tokio::task::AbortHandle;
 
 use crate::clock;
 use crate::config::{ConfigError, CurrentConfig};
-use crate::dispatcher::{Dispatcher, Message, Settings, Talking, Waiters, hex, reminders_of};
+use crate::dispatcher::{
+    Dispatcher, Message, Settings, Steady, Talking, Waiters, hex, reminders_of,
+};
 use crate::effects::{Effects, Worker};
 use crate::events::{Events, Subscription};
 use crate::guards::{Board, RuleBook};
@@ -347,7 +349,11 @@ fn dispatcher(
         bin: paths.bin(),
         tasks,
     };
-    let talk = parts.readers.lend()?.talk()?;
+    let (talk, clock_row) = {
+        let reader = parts.readers.lend()?;
+        (reader.talk()?, reader.clock()?)
+    };
+    let steady = Steady::since(clock_row, &settings.boot_id);
     let (effects, workers) = Effects::begin(&worker).map_err(StartError::Threads)?;
     let mut dispatcher = Dispatcher {
         orphans: Dispatcher::orphans_of(&live, COMING_BACK_MS),
@@ -369,7 +375,7 @@ fn dispatcher(
         waiters: Waiters::default(),
         again: vec![],
         unstored_cancels: Default::default(),
-        steady: Default::default(),
+        steady,
     };
     dispatcher.apply_limits();
     Ok((dispatcher, first, workers))

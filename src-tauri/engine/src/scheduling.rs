@@ -114,6 +114,7 @@ fn schedule(scheduling: &Scheduling, kind: Option<&Kind>, config: &Config) -> Sc
         priority: scheduling.priority.or_else(|| Some(kind?.priority)).unwrap_or(0),
         after: scheduling.after.clone(),
         not_before: scheduling.not_before,
+        relative: false,
         retry: if scheduling.retry.is_some() { given } else { kind.and_then(usual) },
         uses,
         key: scheduling.key.clone(),
@@ -123,7 +124,7 @@ fn schedule(scheduling: &Scheduling, kind: Option<&Kind>, config: &Config) -> Sc
 /// Returns the schedule of a task that is like an earlier one, without what was that one's alone.
 pub(crate) fn again(schedule: Schedule) -> Schedule {
     let retry = schedule.retry.map(|retry| Retry::new(retry.retries, retry.backoff_ms));
-    Schedule { after: vec![], not_before: None, key: None, retry, ..schedule }
+    Schedule { after: vec![], not_before: None, relative: false, key: None, retry, ..schedule }
 }
 
 /// Returns an edit whose parts can be carried out.

@@ -26,7 +26,9 @@ use rusqlite_migration::{M, Migrations};
 pub(crate) use care::{DAMAGED, Opened, REPORT, close, examine, open, suspect};
 pub(crate) use read::{Reader, Readers};
 use rescue::Rescued;
-pub(crate) use rows::{AttemptRow, GroupRow, LiveRow, OperationResult, RequestRow, TaskRow};
+pub(crate) use rows::{
+    AttemptRow, ClockRow, GroupRow, LiveRow, OperationResult, RequestRow, TaskRow,
+};
 pub(crate) use rules::RuleChange;
 pub(crate) use seal::{Seal, SealedEnvironment};
 pub(crate) use talk::{NoticeRow, SignalRow, Talk, TalkChange, WaitRow};
@@ -41,6 +43,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/0005.sql"),
     include_str!("store/0006.sql"),
     include_str!("store/0007.sql"),
+    include_str!("store/0008.sql"),
 ];
 
 /// How long a statement waits for another connection's lock.

@@ -102,7 +102,7 @@ impl Dispatcher {
         self.check_schedule(&task.schedule)?;
         task.state = TaskState::Queued { reason: QueueReason::Slot };
         (task.started_at, task.ended_at, task.progress) = (None, None, None);
-        task.schedule.not_before = None;
+        task.schedule.hold_until(None);
         let retry = task.schedule.retry;
         task.schedule.retry = retry.map(|retry| Retry::new(retry.retries, retry.backoff_ms));
         turn.reopened.push(id);
@@ -299,9 +299,13 @@ fn apply(task: &mut Task, edit: Edit, turn: &Turn) {
         schedule.retry = Some(retry);
     }
     match (edit.not_before, edit.delay_ms) {
-        (_, Some(0)) => schedule.not_before = None,
-        (_, Some(delay)) => schedule.not_before = Some(turn.now.plus(delay)),
-        (Some(at), None) => schedule.not_before = Some(at),
+        (_, Some(delay)) => {
+            schedule.hold_until(None);
+            if delay > 0 {
+                schedule.delay(turn.now, delay);
+            }
+        }
+        (at @ Some(_), None) => schedule.hold_until(at),
         (None, None) => {}
     }
 }

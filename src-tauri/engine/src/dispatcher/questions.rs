@@ -49,6 +49,12 @@ impl Pace {
     pub(super) fn forget(&mut self, task: TaskId) {
         self.until.remove(&Some(task));
     }
+
+    pub(super) fn follow_clock(&mut self, jump: i64) {
+        for until in self.until.values_mut() {
+            *until = until.moved(jump);
+        }
+    }
 }
 
 /// When a person is to be reminded of which question.

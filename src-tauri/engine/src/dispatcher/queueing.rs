@@ -68,7 +68,7 @@ impl Dispatcher {
         }
     }
 
-    fn requeue(&mut self, id: TaskId, reason: QueueReason, turn: &mut Turn) {
+    pub(super) fn requeue(&mut self, id: TaskId, reason: QueueReason, turn: &mut Turn) {
         let state = self.live.task(id).map(|live| &live.task().state);
         if state.is_some_and(|state| *state != TaskState::Queued { reason: reason.clone() }) {
             self.follow(id, Input::Requeued { reason }, turn);
@@ -136,7 +136,8 @@ impl Dispatcher {
         if let Some((left, _)) = retry {
             task.schedule.retry = Some(left);
         }
-        task.schedule.not_before = Some(again.at);
+        task.schedule.hold_until(None);
+        task.schedule.delay(turn.now, pause);
         (task.started_at, task.progress) = (None, None);
         task.condition = Default::default();
         turn.earlier.extend(live.attempt.clone());

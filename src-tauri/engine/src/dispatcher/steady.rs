@@ -1,14 +1,17 @@
 //! Keeping time while somebody sets the clock.
 //!
 //! What a person has an hour for, they have an hour for: where the wall clock
-//! jumps, the end of every open question moves along. Measured against
+//! jumps, the end of every open question, of every wait and of every delay
+//! moves along; what waits for a time of day does not. Measured against
 //! CLOCK_BOOTTIME, which nobody sets and which goes on in a suspend.
 
-use nod_core::ids::{RequestId, Timestamp};
+use nod_core::ids::{RequestId, TaskId, Timestamp};
 use nod_core::protocol::EventChange;
+use nod_core::task::{QueueReason, StateName, TaskState};
 
-use super::Dispatcher;
 use super::turn::Turn;
+use super::{Dispatcher, LiveTask};
+use crate::store::ClockRow;
 use crate::{clock, process};
 
 /// Less than this, in milliseconds, is no jump but the clock being kept right.
@@ -21,57 +24,126 @@ pub(crate) struct Steady {
     boot_ms: u64,
     /// How far the clock has jumped without that being stored.
     jumped_ms: i64,
+    /// Nothing is stored of how the clocks stand to each other since it changed.
+    is_unstored: bool,
 }
 
-impl Default for Steady {
-    fn default() -> Self {
-        Self { wall: clock::now(), boot_ms: process::since_boot_ms(), jumped_ms: 0 }
-    }
+/// How far the wall clock has jumped, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Jump {
+    /// Since the last look.
+    fresh: i64,
+    /// Since all that follows was stored.
+    unstored: i64,
 }
 
 impl Steady {
-    /// Returns how far the wall clock has jumped since what was settled last.
-    fn look(&mut self, wall: Timestamp, boot_ms: u64) -> i64 {
+    /// Goes on from where the last host was in this boot of the machine.
+    pub(crate) fn since(stored: Option<ClockRow>, boot_id: &str) -> Self {
+        Self::at(clock::now(), process::since_boot_ms(), stored, boot_id)
+    }
+
+    fn at(wall: Timestamp, boot_ms: u64, stored: Option<ClockRow>, boot_id: &str) -> Self {
+        let Some(row) = stored.filter(|row| row.boot_id == boot_id) else {
+            return Self { wall, boot_ms, jumped_ms: 0, is_unstored: true };
+        };
+        let before = Timestamp(row.offset_ms);
+        let mut steady = Self { wall: before, boot_ms: 0, jumped_ms: 0, is_unstored: false };
+        // What is only in memory begins now, and has nothing to follow.
+        steady.look(wall, boot_ms);
+        steady
+    }
+
+    /// Returns how far the wall clock has jumped.
+    fn look(&mut self, wall: Timestamp, boot_ms: u64) -> Jump {
         let expected = self.wall.plus(boot_ms.saturating_sub(self.boot_ms));
         let jump = wall.0.saturating_sub(expected.0);
         (self.wall, self.boot_ms) = (wall, boot_ms);
-        if jump.unsigned_abs() >= JUMP_MS {
-            self.jumped_ms = self.jumped_ms.saturating_add(jump);
-        }
-        self.jumped_ms
+        let fresh = if jump.unsigned_abs() >= JUMP_MS { jump } else { 0 };
+        self.jumped_ms = self.jumped_ms.saturating_add(fresh);
+        self.is_unstored |= fresh != 0;
+        Jump { fresh, unstored: self.jumped_ms }
     }
 
-    /// Notes that all that had to move has moved.
+    /// Returns what is to be stored of how the clocks stand to each other.
+    fn unstored(&self, boot_id: &str) -> Option<ClockRow> {
+        let since_boot = i64::try_from(self.boot_ms).unwrap_or(i64::MAX);
+        let offset_ms = self.wall.0.saturating_sub(since_boot);
+        self.is_unstored.then(|| ClockRow { boot_id: boot_id.to_owned(), offset_ms })
+    }
+
+    /// Notes that all that had to move has moved, and that it is stored.
     pub(super) fn settled(&mut self) {
-        self.jumped_ms = 0;
+        (self.jumped_ms, self.is_unstored) = (0, false);
     }
 }
 
 impl Dispatcher {
-    /// Moves the ends of open questions along with a clock that was set.
+    /// Moves all that counts a length of time along with a clock that was set.
     pub(super) fn follow_the_clock(&mut self, turn: &mut Turn) {
-        let jump = self.steady.look(turn.now, process::since_boot_ms());
-        if jump == 0 {
+        let Jump { fresh, unstored } = self.steady.look(turn.now, process::since_boot_ms());
+        if fresh != 0 {
+            tracing::warn!("the clock was set by {fresh} ms: what counts down keeps its time");
+            self.move_unstored(fresh);
+        }
+        turn.clock = self.steady.unstored(&self.settings.boot_id);
+        if unstored == 0 {
             return;
         }
-        let timed: Vec<RequestId> = self.live.timed_requests().collect();
-        if timed.is_empty() {
-            return self.steady.settled();
-        }
-        tracing::warn!(
-            "the clock was set by {jump} ms: open questions keep the time they have left"
-        );
         turn.durable = true;
+        self.move_questions(unstored, turn);
+        self.move_waits(unstored, turn);
+        self.move_delays(unstored, turn);
+    }
+
+    /// Moves what is kept in memory only: once a jump, whether the turn can be stored or not.
+    fn move_unstored(&mut self, jump: i64) {
+        for at in self.orphans.values_mut() {
+            *at = at.moved(jump);
+        }
+        let reminders = std::mem::take(&mut self.reminders);
+        self.reminders = reminders.into_iter().map(|(at, id)| (at.moved(jump), id)).collect();
+        self.pace.follow_clock(jump);
+        self.talking.follow_clock(jump);
+    }
+
+    fn move_questions(&mut self, jump: i64, turn: &mut Turn) {
+        let timed: Vec<RequestId> = self.live.timed_requests().collect();
         for id in timed {
             let Some(mut row) = self.live.request(id).cloned() else { continue };
-            let moved = |at: Timestamp| Timestamp(at.0.saturating_add(jump));
-            row.request.expires_at = row.request.expires_at.map(moved);
+            row.request.expires_at = row.request.expires_at.map(|at| at.moved(jump));
             let (task, request) = (row.request.task, Box::new(row.request.clone()));
             self.live.put_request(row);
-            let what = ("clock_set", Some(format!("by {} s", jump / 1_000)));
-            turn.event(&mut self.live, task, what, EventChange::Request { request });
+            turn.event(&mut self.live, task, set_by(jump), EventChange::Request { request });
         }
     }
+
+    fn move_delays(&mut self, jump: i64, turn: &mut Turn) {
+        let counting = |live: &&LiveTask| {
+            let schedule = &live.task().schedule;
+            live.task().state.name() == StateName::Queued
+                && schedule.relative
+                && schedule.not_before.is_some()
+        };
+        let delayed: Vec<TaskId> =
+            self.live.tasks().filter(counting).map(|live| live.task().id).collect();
+        for id in delayed {
+            let Some(mut live) = self.live.task(id).cloned() else { continue };
+            live.row.task.schedule.follow_clock(jump);
+            let task = live.task().clone();
+            self.live.put_task(live);
+            if let TaskState::Queued { reason: QueueReason::Delay { until } } = task.state {
+                self.requeue(id, QueueReason::Delay { until: until.moved(jump) }, turn);
+            }
+            let task = Box::new(self.live.task(id).map_or(task, |live| live.task().clone()));
+            turn.event(&mut self.live, id, set_by(jump), EventChange::Task { task });
+        }
+    }
+}
+
+/// Returns the line in the history of what has moved.
+fn set_by(jump: i64) -> (&'static str, Option<String>) {
+    ("clock_set", Some(format!("by {} s", jump / 1_000)))
 }
 
 #[cfg(test)]
@@ -80,13 +152,29 @@ mod tests {
 
     #[test]
     fn only_a_clock_that_was_set_has_jumped() {
-        let mut steady = Steady { wall: Timestamp(1_000_000), boot_ms: 500, jumped_ms: 0 };
+        let mut steady = Steady::at(Timestamp(1_000_000), 500, None, "boot");
+        let jump = |fresh, unstored| Jump { fresh, unstored };
         // An hour passes, in a suspend or not, and the clock is kept right by a second.
-        assert_eq!(steady.look(Timestamp(4_601_000), 3_600_500), 0);
-        assert_eq!(steady.look(Timestamp(11_801_000), 3_600_500), 7_200_000);
+        assert_eq!(steady.look(Timestamp(4_601_000), 3_600_500), jump(0, 0));
+        assert_eq!(steady.look(Timestamp(11_801_000), 3_600_500), jump(7_200_000, 7_200_000));
         // Until that is settled it is not forgotten.
-        assert_eq!(steady.look(Timestamp(11_801_010), 3_600_510), 7_200_000);
+        assert_eq!(steady.look(Timestamp(11_801_010), 3_600_510), jump(0, 7_200_000));
         steady.settled();
-        assert_eq!(steady.look(Timestamp(1_801_020), 3_600_520), -10_000_000);
+        assert_eq!(steady.look(Timestamp(1_801_020), 3_600_520), jump(-10_000_000, -10_000_000));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_while_no_host_ran_has_jumped_in_the_same_boot() {
+        let first = Steady::at(Timestamp(1_000_000), 500, None, "boot");
+        let stored = first.unstored("boot");
+        assert_eq!(stored, Some(ClockRow { boot_id: "boot".into(), offset_ms: 999_500 }));
+        let jumped = |wall, boot_ms, boot| {
+            let steady = Steady::at(Timestamp(wall), boot_ms, stored.clone(), boot);
+            (steady.jumped_ms, steady.unstored(boot).is_some())
+        };
+        assert_eq!(jumped(1_060_000, 60_500, "boot"), (0, false));
+        assert_eq!(jumped(4_660_000, 60_500, "boot"), (3_600_000, true));
+        assert_eq!(jumped(60_000, 60_500, "boot"), (-1_000_000, true));
+        assert_eq!(jumped(4_660_000, 400, "another boot"), (0, true));
     }
 }

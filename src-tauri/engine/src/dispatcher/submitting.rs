@@ -145,8 +145,7 @@ impl Dispatcher {
         let session = parent.and_then(|parent| parent.task().session.clone()).or(new.session);
         let mut schedule = new.schedule;
         if let Some(delay) = new.delay_ms {
-            let until = turn.now.plus(delay);
-            schedule.not_before = Some(schedule.not_before.map_or(until, |at| at.max(until)));
+            schedule.delay(turn.now, delay);
         }
         let task = Task {
             id,

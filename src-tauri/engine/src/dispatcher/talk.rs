@@ -105,6 +105,13 @@ impl Talking {
         Some(row)
     }
 
+    /// Moves the time that lost waiters have to come back along with a clock that was set.
+    pub(super) fn follow_clock(&mut self, jump: i64) {
+        for (_, at) in self.orphans.values_mut() {
+            *at = at.moved(jump);
+        }
+    }
+
     fn is_waited_for(&self, operation: &OperationId) -> bool {
         let waiting = self.waiting.get(operation);
         waiting.is_some_and(|waiting| waiting.iter().any(|reply| !reply.is_closed()))
@@ -406,6 +413,20 @@ impl Dispatcher {
         turn.operation(&mut self.live, operation.clone(), result);
         turn.woken.push((operation.clone(), end));
         turn.durable = true;
+    }
+
+    /// Moves the ends of waits along with a clock that was set.
+    pub(super) fn move_waits(&mut self, jump: i64, turn: &mut Turn) {
+        let ends = std::mem::take(&mut self.talking.ends);
+        for (_, operation, task) in &ends {
+            let of = self.talking.tasks.get_mut(task);
+            let Some(mut row) = of.and_then(|of| of.waits.remove(operation)) else { continue };
+            let moved = |at: Option<Timestamp>| at.map(|at| at.moved(jump));
+            (row.expires_at, row.resume_at) = (moved(row.expires_at), moved(row.resume_at));
+            turn.talk(TalkChange::WaitsNoMore(row.operation.clone()));
+            turn.talk(TalkChange::Waits(row.clone()));
+            self.talking.put_wait(row);
+        }
     }
 
     /// Ends what ends by itself, and forgets the waits that nobody came back for.

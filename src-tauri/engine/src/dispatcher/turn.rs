@@ -16,7 +16,8 @@ use crate::effects::Start;
 use crate::error::EngineError;
 use crate::guards::RuleBook;
 use crate::store::{
-    AttemptRow, Commit, EventRow, OperationResult, RuleChange, SealedEnvironment, TalkChange,
+    AttemptRow, ClockRow, Commit, EventRow, OperationResult, RuleChange, SealedEnvironment,
+    TalkChange,
 };
 
 /// The decisions of a turn, in the order in which they were taken.
@@ -46,6 +47,8 @@ pub(crate) struct Turn {
     operations: Vec<(OperationId, Timestamp, OperationResult)>,
     audit: Vec<AuditRow>,
     talk: Vec<TalkChange>,
+    /// How the clock stands, where that is not stored yet.
+    pub(crate) clock: Option<ClockRow>,
     /// Who waits for a signal from now on, who is woken, and who never will be.
     pub(crate) waiting: Vec<(OperationId, ReplyTo)>,
     pub(crate) woken: Vec<(OperationId, WaitEnd)>,
@@ -85,6 +88,7 @@ impl Turn {
             operations: Vec::new(),
             audit: Vec::new(),
             talk: Vec::new(),
+            clock: None,
             waiting: Vec::new(),
             woken: Vec::new(),
             deaf: Vec::new(),
@@ -157,6 +161,7 @@ impl Turn {
             audit: std::mem::take(&mut self.audit),
             rules: std::mem::take(&mut self.rule_changes),
             talk: std::mem::take(&mut self.talk),
+            clock: self.clock.take(),
             tails: self.searchable(),
             requests: live.touched_requests().cloned().collect(),
             attempts: std::mem::take(&mut self.earlier),
@@ -206,6 +211,7 @@ impl Turn {
             && self.rule_changes.is_empty()
             && live.touched_groups().is_none()
             && self.talk.is_empty()
+            && self.clock.is_none()
             && live.touched_tasks().next().is_none()
     }
 }

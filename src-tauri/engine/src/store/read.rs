@@ -15,7 +15,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 use serde::de::DeserializeOwned;
 
-use super::rows::{AttemptRow, GroupRow, LiveRow, OperationResult, RequestRow, TaskRow};
+use super::rows::{AttemptRow, ClockRow, GroupRow, LiveRow, OperationResult, RequestRow, TaskRow};
 use super::seal::SealedEnvironment;
 use super::{StoreError, open_reader};
 
@@ -241,6 +241,14 @@ impl Reader {
                 detail: row.get(4)?,
             })
         })
+    }
+
+    /// Returns how the clock stood when a host looked last.
+    pub(crate) fn clock(&self) -> Result<Option<ClockRow>, StoreError> {
+        let row = self.one("SELECT boot_id, offset_ms FROM clock WHERE id = 1", |row| {
+            Ok(ClockRow { boot_id: row.get(0)?, offset_ms: row.get(1)? })
+        });
+        Ok(row.optional()?)
     }
 
     /// Returns what was said of groups beside the config file.

@@ -156,3 +156,11 @@ impl AttemptRow {
         }
     }
 }
+
+/// How the wall clock stands to the time since a boot of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClockRow {
+    pub boot_id: String,
+    /// When that boot was, as the wall clock would have it.
+    pub offset_ms: i64,
+}

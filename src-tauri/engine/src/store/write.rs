@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::audit;
 use super::remove::remove_task;
-use super::rows::{AttemptRow, GroupRow, OperationResult, RequestRow, TaskRow};
+use super::rows::{AttemptRow, ClockRow, GroupRow, OperationResult, RequestRow, TaskRow};
 use super::rules::{self, RuleChange};
 use super::seal::SealedEnvironment;
 use super::talk::{self, TalkChange};
@@ -40,6 +40,7 @@ pub(crate) struct Commit {
     pub audit: Vec<AuditRow>,
     pub rules: Vec<RuleChange>,
     pub talk: Vec<TalkChange>,
+    pub clock: Option<ClockRow>,
     /// The end of the output of tasks that ended.
     pub tails: Vec<(TaskId, String)>,
     /// Survives a power cut once it is written. What a restart repairs by itself need not.
@@ -199,6 +200,12 @@ fn event_task(row: &EventRow) -> i64 {
 fn write_rare(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {
     for row in &commit.edited {
         edit_task(transaction, row)?;
+    }
+    if let Some(clock) = &commit.clock {
+        transaction.execute(
+            "INSERT OR REPLACE INTO clock (id, boot_id, offset_ms) VALUES (1, ?1, ?2)",
+            params![clock.boot_id, clock.offset_ms],
+        )?;
     }
     if let Some(groups) = &commit.groups {
         put_groups(transaction, groups)?;

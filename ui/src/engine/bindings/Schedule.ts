@@ -22,7 +22,12 @@ after: Array<Dependency>,
 /**
  * It does not start sooner.
  */
-not_before: Timestamp | null, retry: Retry | null, 
+not_before: Timestamp | null, 
+/**
+ * Whether that came of a length of time, as a delay is one, and not of a time of day: it
+ * moves along where somebody sets the clock.
+ */
+relative: boolean, retry: Retry | null, 
 /**
  * How much it takes of each named resource.
  */

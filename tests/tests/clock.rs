@@ -1,0 +1,157 @@
+//! Somebody sets the clock of the machine under a host, its tasks and those who wait.
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nod_core::ids::{TaskId, Timestamp};
+use nod_core::protocol::{Call, Reply};
+use nod_core::request::Answer;
+use nod_core::task::{Outcome, StateName};
+use nod_tests::{Home, TestHost, until};
+
+const HALF_AN_HOUR: i64 = 1_800_000;
+
+/// A wall clock that can be set; everything in the same home goes by it.
+struct Clock {
+    file: PathBuf,
+    /// How far it is ahead, in seconds.
+    ahead: i64,
+}
+
+impl Clock {
+    fn of(home: Home) -> (Home, Self) {
+        let file = home.path().join("clock");
+        let mut clock = Self { file, ahead: 0 };
+        clock.set(0);
+        let home = home
+            .with_variable("LD_PRELOAD", faketime())
+            .with_variable("FAKETIME_TIMESTAMP_FILE", &clock.file)
+            .with_variable("FAKETIME_NO_CACHE", "1")
+            .with_variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        (home, clock)
+    }
+
+    fn set(&mut self, ahead: i64) {
+        let new = self.file.with_extension("new");
+        fs::write(&new, format!("{ahead:+}\n")).unwrap();
+        fs::rename(&new, &self.file).unwrap();
+        self.ahead = ahead;
+    }
+
+    fn now(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        i64::try_from(since.as_millis()).unwrap() + self.ahead * 1_000
+    }
+}
+
+/// Finds the library that stands between a program and the clock.
+fn faketime() -> PathBuf {
+    let libraries = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
+    let mut found = libraries.map(|path| path.join("faketime/libfaketimeMT.so.1"));
+    found.find(|path| path.exists()).expect("`make test` installs libfaketime")
+}
+
+/// Lets the host look at its clock, as it does whenever something happens.
+fn poke(host: &TestHost) {
+    assert!(host.wait_for_end(host.submit("true")).state.outcome().is_some());
+}
+
+fn read(folder: &Path, name: &str) -> String {
+    fs::read_to_string(folder.join(name)).unwrap_or_default()
+}
+
+fn waits(host: &TestHost) -> Vec<i64> {
+    let database = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
+    let mut statement = database.prepare("SELECT expires_at FROM waits").unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+/// Whether what ends at `at` has its half an hour yet, less the time that a test takes.
+#[track_caller]
+fn assert_has_its_time(clock: &Clock, at: i64) {
+    let left = at - clock.now();
+    assert!((HALF_AN_HOUR / 2..=HALF_AN_HOUR + 2_000).contains(&left), "{left} ms are left");
+}
+
+#[test]
+fn what_counts_down_keeps_its_time_and_what_waits_for_a_time_of_day_does_not() {
+    let (home, mut clock) = Clock::of(Home::new());
+    let mut host = TestHost::start_in(home);
+    let asks = host.submit("nod ask 'Go?' --timeout 30m > answer; echo $? > asked");
+    let waiter = host.submit("nod await k --timeout 30m > signal; echo $? > waited");
+    let delayed = host.submit_with(&["--delay", "30m"], &["true"]);
+    let bounded = host.submit_with(&["--timeout", "30m"], &["sleep", "1000"]);
+    let mut at_a_time = host.shell_submit("true");
+    at_a_time.scheduling.not_before = Some(Timestamp(clock.now() + 3 * HALF_AN_HOUR));
+    let Reply::Submitted { id: timed, .. } = host.call(&Call::Submit(Box::new(at_a_time))) else {
+        panic!("it is taken in");
+    };
+    let request = host.wait_for_request(asks);
+    until("a wait", || (waits(&host).len() == 1).then_some(()));
+    host.wait_for_state(bounded, StateName::Running);
+    poke(&host);
+    assert_eq!(host.state(timed), StateName::Queued);
+
+    let check = |host: &TestHost, clock: &Clock| {
+        let open = host.request(asks, request.id);
+        assert!(open.is_open(), "{open:?}");
+        assert_has_its_time(clock, open.expires_at.unwrap().0);
+        assert_has_its_time(clock, waits(host)[0]);
+        let task = host.task(delayed);
+        assert_eq!(task.state.name(), StateName::Queued);
+        assert_has_its_time(clock, task.schedule.not_before.unwrap().0);
+        assert_eq!(host.state(bounded), StateName::Running);
+        assert_eq!(host.state(waiter), StateName::Running);
+    };
+    // Two hours on; then a day back.
+    clock.set(7_200);
+    poke(&host);
+    check(&host, &clock);
+    assert_eq!(host.wait_for_end(timed).state.outcome(), Some(&Outcome::Succeeded));
+    clock.set(-86_400);
+    poke(&host);
+    check(&host, &clock);
+    // Three days on while no host runs.
+    host.kill();
+    clock.set(172_800);
+    host.restart();
+    check(&host, &clock);
+
+    host.answer(&host.request(asks, request.id), Answer::Approve);
+    assert_eq!(host.run(&["notify", &waiter.to_string(), "k", "7"]).code, Some(0));
+    for id in [asks, waiter] {
+        assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
+    }
+    assert_eq!(read(&host.work(), "asked"), "0\n");
+    assert_eq!(
+        (read(&host.work(), "waited"), read(&host.work(), "signal")),
+        ("0\n".into(), "7\n".into())
+    );
+    let seen: Vec<_> = host.detail(asks).events.into_iter().map(|event| event.what).collect();
+    assert_eq!(seen.iter().filter(|what| *what == "clock_set").count(), 3, "{seen:?}");
+}
+
+#[test]
+fn what_counts_down_ends_in_its_time_though_the_clock_went_back() {
+    let (home, mut clock) = Clock::of(Home::new());
+    let host = TestHost::start_in(home);
+    let ids: Vec<TaskId> = [
+        host.submit_with(&["--timeout", "2s"], &["sleep", "77"]),
+        host.submit("nod await k --timeout 2s 2> /dev/null; echo $? > waited"),
+        host.submit("nod ask 'Go?' --timeout 2s 2> /dev/null; echo $? > asked"),
+        host.submit_with(&["--delay", "2s"], &["true"]),
+    ]
+    .into();
+    host.wait_for_request(ids[2]);
+    until("a wait", || (waits(&host).len() == 1).then_some(()));
+    clock.set(-86_400);
+    let outcomes: Vec<_> = ids.iter().map(|id| host.wait_for_end(*id).state.words()).collect();
+    assert_eq!(outcomes, ["Timed out", "Succeeded", "Succeeded", "Succeeded"]);
+    assert_eq!(
+        (read(&host.work(), "waited"), read(&host.work(), "asked")),
+        ("124\n".into(), "124\n".into())
+    );
+}
