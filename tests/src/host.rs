@@ -37,6 +37,13 @@ impl TestHost {
         host
     }
 
+    /// Starts a host in `home` where what has just been shown cannot be agreed to yet, as in what
+    /// is shipped.
+    #[must_use]
+    pub fn start_armed(home: Home) -> Self {
+        Self::start_as(home, &serde_json::json!({ "armed": true }))
+    }
+
     /// Starts a host where none is.
     ///
     /// # Panics
@@ -46,25 +53,25 @@ impl TestHost {
         self.restart_as(None);
     }
 
-    /// Starts a host in `home` that stands in for an older one, as `nod-test-host` says.
+    /// Starts a host in `home` that is another one than usual, as `nod-test-host` says.
     #[must_use]
-    pub fn start_as(home: Home, older: &serde_json::Value) -> Self {
+    pub fn start_as(home: Home, other: &serde_json::Value) -> Self {
         let mut host = Self { running: None, home };
-        host.restart_as(Some(older));
+        host.restart_as(Some(other));
         host
     }
 
-    /// Starts a host where none is, which may stand in for an older one.
+    /// Starts a host where none is, which may be another one than usual.
     ///
     /// # Panics
     /// When it does not start.
     #[track_caller]
-    pub fn restart_as(&mut self, older: Option<&serde_json::Value>) {
+    pub fn restart_as(&mut self, other: Option<&serde_json::Value>) {
         assert!(self.running.is_none(), "the host runs already");
         let mut child = self
             .home
             .command(program("nod-test-host"))
-            .args(older.map(ToString::to_string))
+            .args(other.map(ToString::to_string))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -1,11 +1,16 @@
 //! Asking a person, from a running task and before one starts.
 
+use std::time::{Duration, Instant};
+
+use nod_client::new_operation;
 use nod_core::environment::Change;
 use nod_core::protocol::{Call, ErrorCode, GiveAnswer, Reply};
-use nod_core::request::{Answer, Closure, Origin};
+use nod_core::request::{ARMING_MS, Answer, Closure, Origin};
 use nod_core::task::{Denial, Outcome, StateName};
 use nod_tests::wait::until_equal;
-use nod_tests::{TestHost, until};
+use nod_tests::{Home, TestHost, until};
+
+const LOOSE: &str = "[approvals]\nterminal = true\n";
 
 fn deny(reason: &str) -> Answer {
     Answer::Deny { reason: Some(reason.to_owned()) }
@@ -41,6 +46,67 @@ fn a_denial_makes_ask_exit_with_one_and_say_the_reason() {
     let read = |name| std::fs::read_to_string(host.work().join(name)).unwrap();
     assert_eq!(read("code"), "1\n");
     assert!(read("reason").contains("not on a Friday"));
+}
+
+/// Shows the open questions to the person; returns how long it took at the most until now.
+fn look(host: &mut TestHost) -> Instant {
+    let began = Instant::now();
+    assert!(matches!(host.person(&Call::Snapshot), Ok(Reply::Snapshot(_))));
+    began
+}
+
+#[test]
+fn a_question_that_has_just_been_shown_is_denied_and_not_approved() {
+    let mut host = TestHost::start_armed(Home::new());
+    let arming = Duration::from_millis(ARMING_MS);
+    let (id, request) = loop {
+        let id = host.submit("nod ask 'Deploy?'");
+        let request = host.wait_for_request(id);
+        let unseen = host.try_answer(&request, Answer::Approve).unwrap_err();
+        assert_eq!(unseen.code, ErrorCode::TooEarly);
+        assert!(unseen.message.contains("not shown"), "{unseen}");
+        let began = look(&mut host);
+        let early = host.try_answer(&request, Answer::Approve);
+        // On a machine that stood still meanwhile it is not too early.
+        if began.elapsed() < arming {
+            let early = early.unwrap_err();
+            assert_eq!(early.code, ErrorCode::TooEarly);
+            assert!(early.message.starts_with("too early: shown 0."), "{early}");
+            break (id, request);
+        }
+    };
+    assert!(host.request(id, request.id).is_open());
+    assert_eq!(host.state(id), StateName::Waiting);
+    // Looking again does not begin anew.
+    until("the answer to be taken", || {
+        look(&mut host);
+        host.try_answer(&request, Answer::Approve).ok()
+    });
+    host.wait_for_end(id);
+    // An answer that was taken stays the answer: a second one is told so, however soon.
+    let second = host.try_answer(&request, Answer::Approve).unwrap_err();
+    assert_eq!(second.code, ErrorCode::Conflict);
+
+    let denied = host.submit("nod ask 'Deploy?'");
+    let request = host.wait_for_request(denied);
+    host.answer(&request, deny("no"));
+    assert_eq!(host.wait_for_end(denied).state.name(), StateName::Failed);
+}
+
+#[test]
+fn a_looser_configuration_that_has_just_been_shown_is_not_confirmed() {
+    let mut host = TestHost::start_armed(Home::new().with_config(LOOSE));
+    let Reply::Rules(rules) = host.call(&Call::Rules) else { panic!("no rules") };
+    let shown = rules.loosening.unwrap().hash;
+    let confirm = |host: &mut TestHost| {
+        let (operation, shown) = (new_operation().unwrap(), shown.clone());
+        host.person(&Call::ConfirmLoosening { operation, shown })
+    };
+    assert_eq!(confirm(&mut host).unwrap_err().code, ErrorCode::TooEarly);
+    until("the change to be confirmed", || {
+        look(&mut host);
+        confirm(&mut host).ok()
+    });
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use nod_client::new_operation;
 use nod_core::access::{Actor, Surface};
 use nod_core::ids::TaskId;
-use nod_core::protocol::{AuditQuery, AuditRow, Call, Reply, RuleList};
+use nod_core::protocol::{AuditQuery, AuditRow, Call, ErrorCode, Reply, RuleList};
 use nod_core::request::Closure;
 use nod_core::task::StateName;
 use nod_tests::home::program;
@@ -28,14 +28,27 @@ impl Seat {
     /// Answers in a terminal are turned on and confirmed.
     fn confirmed() -> Self {
         let mut seat = Self::with_config(ON);
-        let shown = rules(&seat.host).loosening.unwrap().hash;
-        let confirm = Call::ConfirmLoosening { operation: new_operation().unwrap(), shown };
-        seat.host.person(&confirm).unwrap();
+        seat.confirm();
         seat
     }
 
+    /// Confirms what waits, once the person has had it in sight for long enough.
+    fn confirm(&mut self) {
+        let Ok(Reply::Rules(rules)) = self.host.person(&Call::Rules) else { panic!("no rules") };
+        let shown = rules.loosening.unwrap().hash;
+        until("the change to be confirmed", || {
+            let (operation, shown) = (new_operation().unwrap(), shown.clone());
+            let confirmed = self.host.person(&Call::ConfirmLoosening { operation, shown });
+            match confirmed {
+                Ok(_) => Some(()),
+                Err(error) if error.code == ErrorCode::TooEarly => None,
+                Err(error) => panic!("{error}"),
+            }
+        });
+    }
+
     fn with_config(config: &str) -> Self {
-        let host = TestHost::start_in(Home::new().with_config(config));
+        let host = TestHost::start_armed(Home::new().with_config(config));
         let nod = program("nod").display().to_string();
         Self { host, desktop: Desktop::start(), nod }
     }
@@ -154,6 +167,26 @@ fn a_person_at_a_terminal_approves_and_denies_what_is_shown() {
 }
 
 #[test]
+fn keys_that_were_typed_before_the_question_was_shown_do_not_approve_it() {
+    let seat = Seat::confirmed();
+    let id = seat.host.submit_with(&["--ask-first"], &["true", "x"]);
+    let request = seat.host.wait_for_request(id);
+    let wait = "echo typing; while [ ! -e go ]; do sleep 0.02; done";
+    seat.open("xterm", &format!("{wait}; {}", seat.line(&format!("approve {id}"))), &[]);
+    seat.wait_for("typing");
+    seat.press("approve");
+    // The terminal has them, and shows them.
+    seat.wait_for("approve");
+    fs::write(seat.file("go"), "").unwrap();
+    seat.wait_for("Type `approve`");
+    assert!(seat.host.request(id, request.id).is_open());
+    seat.press("n");
+    let (code, said) = seat.ended();
+    assert!(code == 1 && said.contains("nothing was answered"), "{code} {said}");
+    assert!(seat.host.request(id, request.id).is_open());
+}
+
+#[test]
 fn something_else_than_approve_leaves_the_question_open_and_so_does_an_edit_meanwhile() {
     let seat = Seat::confirmed();
     let id = seat.host.submit_with(&["--ask-first"], &["true", "x"]);
@@ -194,9 +227,7 @@ fn a_terminal_is_believed_only_while_the_file_says_so_and_a_person_has_confirmed
     assert_eq!(loosening.changes, ["approvals in a terminal are turned on"]);
     seat.open("xterm", &line, &[]);
     refused(&seat, "nobody has confirmed");
-    let operation = new_operation().unwrap();
-    let confirm = Call::ConfirmLoosening { operation, shown: loosening.hash };
-    seat.host.person(&confirm).unwrap();
+    seat.confirm();
     // Turned off while a person reads: it holds at once.
     seat.open("xterm", &line, &[]);
     seat.wait_for("Type `approve`");

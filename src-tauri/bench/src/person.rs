@@ -8,7 +8,7 @@ use nod_client::new_operation;
 use nod_core::access::{Actor, Surface};
 use nod_core::protocol::{Call, EventChange, GiveAnswer, HostKind};
 use nod_core::request::{Answer, Request};
-use nod_engine::{Handle, Host, HostOptions, Programs};
+use nod_engine::{Arming, Handle, Host, HostOptions, Programs};
 
 use crate::output;
 use crate::stamp::Moment;
@@ -27,6 +27,7 @@ pub(crate) fn answer_everything() -> anyhow::Result<()> {
         show_window: None,
         identity: Default::default(),
         notification_server: None,
+        arming: Arming::off(),
     })?;
     let mut events = host.take_events().expect("a new host has its events");
     output::say("ready");

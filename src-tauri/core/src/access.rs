@@ -224,6 +224,8 @@ enum For {
     TaskItself,
     /// The person in the window, and the programs of the same user. No task: it would reach others.
     PersonAndPrograms,
+    /// The same, and a person in a terminal: what is answered there is looked at there.
+    PeopleAndPrograms,
     /// A person, in the window or in a terminal that is known to be theirs.
     Person,
     /// The person in the window, and nobody else.
@@ -243,8 +245,6 @@ fn row(verb: Verb) -> For {
         | Verb::IsCancelled => For::TaskItself,
         Verb::RunAgain
         | Verb::List
-        | Verb::Show
-        | Verb::Snapshot
         | Verb::Subscribe
         | Verb::ReadLog
         | Verb::FollowLog
@@ -271,6 +271,7 @@ fn row(verb: Verb) -> For {
         | Verb::Diagnose
         | Verb::ShowWindow
         | Verb::StopHost => For::PersonAndPrograms,
+        Verb::Show | Verb::Snapshot => For::PeopleAndPrograms,
         Verb::Answer => For::Person,
         Verb::AddRule | Verb::RevokeRule | Verb::ConfirmLoosening => For::Window,
     }
@@ -289,7 +290,11 @@ pub fn allowed(actor: &Actor, verb: Verb, target: Option<TaskId>) -> Result<(), 
 
 fn in_window(verb: Verb) -> Result<(), Refusal> {
     match row(verb) {
-        For::Everyone | For::PersonAndPrograms | For::Person | For::Window => Ok(()),
+        For::Everyone
+        | For::PersonAndPrograms
+        | For::PeopleAndPrograms
+        | For::Person
+        | For::Window => Ok(()),
         For::Askers | For::TaskItself => Err(Refusal::NotForPeople(verb)),
     }
 }
@@ -297,7 +302,7 @@ fn in_window(verb: Verb) -> Result<(), Refusal> {
 /// A terminal is believed for as little as possible.
 fn in_terminal(verb: Verb) -> Result<(), Refusal> {
     match row(verb) {
-        For::Person => Ok(()),
+        For::Person | For::PeopleAndPrograms => Ok(()),
         For::Everyone | For::PersonAndPrograms | For::Askers | For::TaskItself | For::Window => {
             Err(Refusal::OnlyInWindow(verb))
         }
@@ -306,7 +311,7 @@ fn in_terminal(verb: Verb) -> Result<(), Refusal> {
 
 fn program(verb: Verb) -> Result<(), Refusal> {
     match row(verb) {
-        For::Everyone | For::Askers | For::PersonAndPrograms => Ok(()),
+        For::Everyone | For::Askers | For::PersonAndPrograms | For::PeopleAndPrograms => Ok(()),
         For::TaskItself => Err(Refusal::OnlyForTasks(verb)),
         For::Person => Err(Refusal::AnswerIsForPeople),
         For::Window => Err(Refusal::OnlyInWindow(verb)),
@@ -321,7 +326,7 @@ fn task(id: TaskId, verb: Verb, target: Option<TaskId>) -> Result<(), Refusal> {
             Some(_) | None => Ok(()),
         },
         For::Person => Err(Refusal::AnswerIsForPeople),
-        For::PersonAndPrograms => Err(Refusal::NotForTasks(verb)),
+        For::PersonAndPrograms | For::PeopleAndPrograms => Err(Refusal::NotForTasks(verb)),
         For::Window => Err(Refusal::OnlyInWindow(verb)),
     }
 }
@@ -355,6 +360,7 @@ mod tests {
         let table = |verb| match verb {
             Verb::Hello | Verb::Submit | Verb::SubmitMany => [true, false, true, true, true],
             Verb::Answer => [true, true, false, false, false],
+            Verb::Show | Verb::Snapshot => [true, true, true, false, false],
             Verb::AddRule | Verb::RevokeRule | Verb::ConfirmLoosening => {
                 [true, false, false, false, false]
             }
@@ -367,8 +373,6 @@ mod tests {
             Verb::Ask | Verb::Withdraw => [false, false, true, true, false],
             Verb::RunAgain
             | Verb::List
-            | Verb::Show
-            | Verb::Snapshot
             | Verb::Subscribe
             | Verb::ReadLog
             | Verb::FollowLog

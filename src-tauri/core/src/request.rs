@@ -15,6 +15,10 @@ pub use crate::question::{
 /// The key of the signal that an approval is.
 pub const APPROVAL_KEY: &str = "approval";
 
+/// How long something is in sight before a person can agree to it, in milliseconds: a click or a
+/// key that was already on its way does nothing.
+pub const ARMING_MS: u64 = 500;
+
 /// A question to a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Request {
@@ -116,6 +120,27 @@ pub enum AnswerError {
     OfAnotherSort { request: RequestId, wants: Box<Wants> },
     #[error("the comment is too long: {COMMENT_LIMIT} bytes at most")]
     LongComment,
+}
+
+/// Why nobody can have read what they agree to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Early {
+    #[error(
+        "too early: shown {}.{} s ago; look at it, then answer again",
+        shown_ms / 1_000, shown_ms % 1_000 / 100
+    )]
+    JustShown { shown_ms: u64 },
+    #[error("too early: this was not shown where the answer comes from; look at it, then answer")]
+    NotShown,
+}
+
+/// Returns whether what has been in sight for `shown_ms` can be agreed to.
+pub fn check_sight(shown_ms: Option<u64>, arming_ms: u64) -> Result<(), Early> {
+    match shown_ms {
+        Some(shown_ms) if shown_ms >= arming_ms => Ok(()),
+        Some(shown_ms) => Err(Early::JustShown { shown_ms }),
+        None => Err(Early::NotShown),
+    }
 }
 
 /// A person's answer to what was shown, as it reaches the rules.
@@ -287,6 +312,19 @@ mod tests {
             let refused = request().answered(given(Answer::Approve, &hash), Timestamp(150));
             assert_eq!(refused, Err(AnswerError::Changed(RequestId(3))));
         }
+    }
+
+    #[test]
+    fn what_was_not_in_sight_for_a_moment_is_not_agreed_to() {
+        let early = |shown_ms| check_sight(shown_ms, 500).map_err(|early| early.to_string());
+        let refused = |words: &str| Err(words.to_owned());
+        let just = |ago| format!("too early: shown {ago} s ago; look at it, then answer again");
+        assert_eq!(early(Some(0)), refused(&just("0.0")));
+        assert_eq!(early(Some(499)), refused(&just("0.4")));
+        assert_eq!(early(Some(500)), Ok(()));
+        assert_eq!(early(Some(u64::MAX)), Ok(()));
+        assert!(early(None).unwrap_err().contains("not shown"));
+        assert_eq!(check_sight(Some(0), 0), Ok(()));
     }
 
     #[test]

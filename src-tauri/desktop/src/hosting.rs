@@ -61,6 +61,7 @@ fn options(paths: &Paths, app: &RunningApp) -> anyhow::Result<HostOptions> {
         show_window: Some(Box::new(move || show(&app))),
         identity: Default::default(),
         notification_server: Some(Box::new(crate::notifications::server)),
+        arming: Default::default(),
     })
 }
 

@@ -41,7 +41,7 @@ use nod_core::transition::{Effect, Input, transition};
 
 pub(crate) use live::{Live, LiveTask, Numbers};
 pub(crate) use message::{
-    Change, Incoming, Message, NewEnvironment, NewTask, Program, ReplyTo, Said,
+    Answering, Change, Incoming, Message, NewEnvironment, NewTask, Program, ReplyTo, Said,
 };
 pub(crate) use questions::{Pace, Reminders, reminders_of};
 pub(crate) use talk::Talking;
@@ -54,6 +54,7 @@ use crate::events::Events;
 use crate::guards::Board;
 use crate::logs::Outputs;
 use crate::process::Alarm;
+use crate::sight::Arming;
 use crate::store::{Commit, Readers, Store, StoreError};
 use crate::tokens::Tokens;
 use progress::ProgressBoard;
@@ -107,6 +108,7 @@ pub(crate) struct Settings {
     pub(crate) umask: u32,
     /// What the shims that are started are told to speak.
     pub(crate) shim_protocol: u32,
+    pub(crate) arming: Arming,
 }
 
 /// Callers that are told later.

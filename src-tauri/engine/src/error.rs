@@ -6,7 +6,7 @@ use nod_core::ids::{EventNumber, RequestId, TaskId};
 use nod_core::progress::ProgressError;
 use nod_core::protocol::{ErrorCode, ErrorReply, TalkError};
 use nod_core::question::{FieldError, QuestionError};
-use nod_core::request::AnswerError;
+use nod_core::request::{AnswerError, Early};
 use nod_core::rule::RuleError;
 
 use crate::forms::FormError;
@@ -34,6 +34,8 @@ pub enum EngineError {
     Progress(#[from] ProgressError),
     #[error("{0}")]
     Answer(#[from] AnswerError),
+    #[error("{0}")]
+    Early(#[from] Early),
     #[error("{what} is too long: {limit} bytes at most")]
     TooLong { what: &'static str, limit: usize },
     #[error("the operation id {0} was used for something else")]
@@ -122,6 +124,7 @@ impl EngineError {
                 ErrorCode::Conflict
             }
             Self::OtherSession { .. } => ErrorCode::Forbidden,
+            Self::Early(_) => ErrorCode::TooEarly,
             Self::WrongState { .. } | Self::Answer(_) | Self::NoOutput(_) => ErrorCode::Conflict,
             Self::NoWindow
             | Self::NotHeadless

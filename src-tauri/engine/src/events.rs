@@ -4,6 +4,7 @@
 //! the dispatcher.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use nod_core::ids::EventNumber;
 use nod_core::protocol::{Event, EventChange, WatchedEvent};
@@ -11,6 +12,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::error::EngineError;
+use crate::sight::Sight;
 use crate::store::{Readers, StoreError};
 
 /// How many events a subscriber may be behind.
@@ -26,6 +28,8 @@ pub(crate) struct Events {
 pub struct Subscription {
     receiver: broadcast::Receiver<Arc<Event>>,
     last: Option<Arc<Event>>,
+    /// Where people answer what these events show.
+    sight: Option<Arc<Sight>>,
 }
 
 impl Events {
@@ -42,7 +46,7 @@ impl Events {
 
     #[must_use]
     pub(crate) fn subscribe(&self) -> Subscription {
-        Subscription { receiver: self.sender.subscribe(), last: None }
+        Subscription { receiver: self.sender.subscribe(), last: None, sight: None }
     }
 }
 
@@ -90,11 +94,19 @@ impl Default for Events {
 }
 
 impl Subscription {
+    /// Notes what the events show to `sight`.
+    pub(crate) fn in_sight_of(self, sight: Arc<Sight>) -> Self {
+        Self { sight: Some(sight), ..self }
+    }
+
     /// Returns the next event; nothing once the host has ended.
     pub async fn next(&mut self) -> Option<Arc<Event>> {
         match self.receiver.recv().await {
             Ok(event) => {
                 self.last = Some(Arc::clone(&event));
+                if let Some(sight) = &self.sight {
+                    sight.hear(&event.change, Instant::now());
+                }
                 Some(event)
             }
             Err(RecvError::Lagged(_)) => Some(Arc::new(self.lagged())),

@@ -11,9 +11,10 @@ mod terminal;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
-use nod_core::access::{Actor, Verb, allowed};
+use nod_core::access::{Actor, Surface, Verb, allowed};
 use nod_core::environment::Environment;
 use nod_core::ids::{EventNumber, OperationId, TaskId};
 use nod_core::progress::Progress;
@@ -32,11 +33,15 @@ use crate::guards::Board;
 use crate::host::{Identity, NotificationServer};
 use crate::logs::{Follow, Outputs};
 use crate::process::FolderWatch;
+use crate::sight::Sight;
 use crate::store::{Readers, Seal};
 use crate::tokens::Tokens;
 
 pub(crate) use submitting::folder;
 pub(crate) use terminal::Caller;
+
+/// The one place in which a host is answered without more of where it comes from.
+const WINDOW: Actor = Actor::Person { surface: Surface::Window };
 
 /// A way to ask the engine. Cheap to clone.
 #[derive(Clone)]
@@ -68,6 +73,8 @@ pub(crate) struct Inner {
     pub(crate) notification_server: Option<NotificationServer>,
     /// What a person should know about the state that the history was in.
     pub(crate) findings: Vec<String>,
+    /// What is in sight of the window.
+    pub(crate) window: Arc<Sight>,
     /// Becomes true when somebody asked the host to end.
     pub(crate) stop: watch::Sender<bool>,
 }
@@ -94,7 +101,12 @@ impl Handle {
 
     /// Carries out a call of `actor`. Needs a tokio runtime around it.
     pub async fn call(&self, actor: &Actor, call: Call) -> Result<Reply, ErrorReply> {
-        self.carry_out(actor, call).await.map_err(ErrorReply::from)
+        let began = Instant::now();
+        let reply = self.carry_out(actor, call).await?;
+        if *actor == WINDOW {
+            self.inner.window.show(&reply, began);
+        }
+        Ok(reply)
     }
 
     /// Returns who a connection speaks for, and the host's greeting.
@@ -147,7 +159,10 @@ impl Handle {
     pub fn subscribe(&self, actor: &Actor) -> Result<(Reply, Subscription), ErrorReply> {
         allowed(actor, Verb::Subscribe, None).map_err(EngineError::from)?;
         // Subscribed before the number is read: what comes between is sent, and known as old.
-        let subscription = self.inner.events.subscribe();
+        let mut subscription = self.inner.events.subscribe();
+        if *actor == WINDOW {
+            subscription = subscription.in_sight_of(Arc::clone(&self.inner.window));
+        }
         let seq = self.read(|reader| Ok(reader.last_numbers()?.2))?;
         Ok((Reply::Subscribed { epoch: self.inner.epoch.clone(), seq }, subscription))
     }

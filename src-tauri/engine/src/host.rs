@@ -7,7 +7,7 @@ use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ use crate::process::{self, Alarm, Programs, Rings};
 use crate::recovery::Recovery;
 use crate::retention::Pruner;
 use crate::shims::Shims;
+use crate::sight::{Arming, Sight};
 use crate::socket;
 use crate::store::{self, Opened, Readers, Seal, Store, StoreError};
 use crate::strays::Strays;
@@ -56,6 +57,7 @@ pub struct HostOptions {
     pub identity: Identity,
     /// Asks what shows notifications; a headless host has none.
     pub notification_server: Option<NotificationServer>,
+    pub arming: Arming,
 }
 
 /// Returns the name of what shows notifications, or why nothing does.
@@ -160,9 +162,10 @@ impl Host {
         let parts = parts(&paths, &config, &runtime, &inbox)?;
         // Made before anything is decided: what ended while no host ran is part of it.
         let events = parts.events.subscribe();
-        let shim_protocol = options.identity.shim_protocol;
+        let (shim_protocol, arming) = (options.identity.shim_protocol, options.arming);
         let programs = &options.programs;
-        let place = Place { paths: &paths, programs, socket: &socket, umask, shim_protocol };
+        let place =
+            Place { paths: &paths, programs, socket: &socket, umask, shim_protocol, arming };
         let (dispatcher, first, mut workers) = dispatcher(&place, &config, &parts, store)?;
         let rings = {
             let _context = runtime.enter();
@@ -314,6 +317,7 @@ struct Place<'a> {
     /// The mask of permissions that this process had, and tasks have.
     umask: u32,
     shim_protocol: u32,
+    arming: Arming,
 }
 
 fn dispatcher(
@@ -322,13 +326,14 @@ fn dispatcher(
     parts: &Parts,
     store: Store,
 ) -> Result<(Dispatcher, Vec<Message>, Workers), StartError> {
-    let Place { paths, programs, socket, umask, shim_protocol } = *place;
+    let Place { paths, programs, socket, umask, shim_protocol, arming } = *place;
     let settings = Settings {
         config: config.current().config,
         boot_id: process::boot_id(),
         open_files: process::raise_open_files(),
         umask,
         shim_protocol,
+        arming,
     };
     let tasks = paths.tasks();
     let recovery = Recovery {
@@ -432,6 +437,7 @@ fn handle(
         account_environment: process::account_environment(),
         show_window: options.show_window,
         findings,
+        window: Arc::new(Sight::default()),
         stop,
     })
 }

@@ -45,6 +45,7 @@ fn start(options: ServeOptions) -> Result<Host, StartError> {
         show_window: None,
         identity: Default::default(),
         notification_server: None,
+        arming: Default::default(),
     })?;
     // Nobody listens here: a window that comes later asks for a snapshot.
     drop(host.take_events());

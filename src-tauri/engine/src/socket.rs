@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -23,7 +23,10 @@ use tokio::task::JoinSet;
 
 use crate::handle::{Caller, Handle};
 use crate::process;
+use crate::sight::Sight;
 use crate::terminals::Terminal;
+
+const TERMINAL: Actor = Actor::Person { surface: Surface::Terminal };
 
 /// How many messages wait for a client that does not read.
 const BACKLOG: usize = 64;
@@ -125,7 +128,8 @@ async fn connection(stream: UnixStream, handle: Handle) {
     let writer = tokio::spawn(write_all(write, outbox));
     let caller = Caller { pid, connected_ms };
     let (short, waiting) = (JoinSet::new(), JoinSet::new());
-    let mut connection = Connection { handle, caller, out, short, waiting };
+    let sight = Arc::default();
+    let mut connection = Connection { handle, caller, out, sight, short, waiting };
     connection.read_all(BufReader::new(read), actor).await;
     // One that only stopped writing may still read the replies to what it sent.
     let finished = connection.finish();
@@ -161,6 +165,8 @@ struct Connection {
     handle: Handle,
     caller: Caller,
     out: mpsc::Sender<Vec<u8>>,
+    /// What it was shown, where it speaks for a person.
+    sight: Arc<Sight>,
     /// Calls that are done as soon as the dispatcher comes to them.
     short: JoinSet<()>,
     /// Calls that last until something happens.
@@ -265,15 +271,26 @@ impl Connection {
         let actor = match (speaker, &call) {
             (Speaker::Actor(actor), _) => actor,
             (Speaker::Terminal(terminal), Call::Answer(given)) => {
-                let given = given.clone();
+                let (given, sight) = (given.clone(), Arc::clone(&self.sight));
                 calls.spawn(async move {
-                    let result = handle.answer_at((terminal, caller), given).await;
+                    let result = handle.answer_at((terminal, caller), &sight, given).await;
                     send(&out, &HostMessage::reply(id, result)).await;
                 });
                 return;
             }
             // The table says what else such a one may do.
-            (Speaker::Terminal(_), _) => Actor::Person { surface: Surface::Terminal },
+            (Speaker::Terminal(_), _) => {
+                let (actor, sight) = (TERMINAL, Arc::clone(&self.sight));
+                calls.spawn(async move {
+                    let began = Instant::now();
+                    let result = handle.call(&actor, call).await;
+                    if let Ok(reply) = &result {
+                        sight.show(reply, began);
+                    }
+                    send(&out, &HostMessage::reply(id, result)).await;
+                });
+                return;
+            }
         };
         calls.spawn(async move {
             let result = if call == Call::Subscribe {

@@ -3,7 +3,8 @@
 //! One call of the protocol a line in, one reply a line out. Nothing of a
 //! shipped program can do this. With a JSON object as its argument it stands in
 //! for an older host: of that `version`, that `protocol`, with a shim of that
-//! `shim_protocol` in that folder of `programs`.
+//! `shim_protocol` in that folder of `programs`. Where that says `armed`, what
+//! has just been shown cannot be agreed to, as in what is shipped.
 #![expect(clippy::print_stdout, reason = "the replies go to the test through the pipe")]
 
 use std::io::{self, BufRead as _};
@@ -13,7 +14,7 @@ use std::thread;
 use anyhow::Context as _;
 use nod_core::access::{Actor, Surface};
 use nod_core::protocol::{Call, HostKind};
-use nod_engine::{Host, HostOptions, Identity, Programs};
+use nod_engine::{Arming, Host, HostOptions, Identity, Programs};
 
 const PERSON: Actor = Actor::Person { surface: Surface::Window };
 
@@ -27,10 +28,11 @@ enum Next {
 fn main() -> anyhow::Result<()> {
     let paths = nod_client::find_paths()?;
     nod_engine::write_to(&paths);
-    let (programs, identity) = who(std::env::args().nth(1))?;
+    let (programs, identity, arming) = who(std::env::args().nth(1))?;
     let kind = HostKind::Headless;
     let (show_window, notification_server) = (None, None);
-    let options = HostOptions { paths, programs, kind, show_window, identity, notification_server };
+    let options =
+        HostOptions { paths, programs, kind, show_window, identity, notification_server, arming };
     let mut host = Host::start(options)?;
     drop(host.take_events());
     println!("ready");
@@ -48,9 +50,9 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn who(stand_in: Option<String>) -> anyhow::Result<(Programs, Identity)> {
+fn who(stand_in: Option<String>) -> anyhow::Result<(Programs, Identity, Arming)> {
     let (mut programs, mut identity) = (Programs::beside_this()?, Identity::default());
-    let Some(json) = stand_in else { return Ok((programs, identity)) };
+    let Some(json) = stand_in else { return Ok((programs, identity, Arming::off())) };
     let older: serde_json::Value = serde_json::from_str(&json)?;
     let number = |name: &str| older[name].as_u64().and_then(|number| u32::try_from(number).ok());
     identity.version = older["version"].as_str().unwrap_or(&identity.version).to_owned();
@@ -59,7 +61,8 @@ fn who(stand_in: Option<String>) -> anyhow::Result<(Programs, Identity)> {
     if let Some(shim) = older["shim"].as_str() {
         programs.shim = shim.into();
     }
-    Ok((programs, identity))
+    let arming = if older["armed"] == true { Arming::default() } else { Arming::off() };
+    Ok((programs, identity, arming))
 }
 
 fn what_comes(host: &Host) -> mpsc::Receiver<Next> {

@@ -17,6 +17,39 @@ const CLICK_EARLY: &str = "
       button.dispatchEvent(new MouseEvent('click', { bubbles: true }));
     }).observe(document.body, { childList: true, subtree: true });";
 
+/// Answers without the card, the moment there is a question.
+const ANSWER_EARLY: &str = "
+    window.early = null;
+    const rpc = (call) => window.__TAURI_INTERNALS__.invoke('rpc', { call });
+    const look = async () => {
+      const snapshot = await rpc({ method: 'snapshot' });
+      const request = snapshot.requests[0];
+      if (request === undefined) return setTimeout(look);
+      const params = { operation: crypto.randomUUID(), request: request.id, shown: request.hash,
+                       answer: { type: 'approve' }, comment: null };
+      const early = rpc({ method: 'answer', params });
+      window.early = await early.then(() => ({ code: 'taken' }), (error) => error);
+    };
+    look();";
+
+#[test]
+fn the_engine_refuses_what_the_card_has_not_shown_for_long_enough() {
+    let desktop = Desktop::start();
+    let window = desktop.open();
+    window.click(&by_name("nav-inbox"));
+    assert!(window.script(ANSWER_EARLY, &[]).is_null());
+    let id = desktop.submit("nod ask 'Deploy?' > answer");
+    let request = desktop.wait_for_request(id);
+    window.wait_until("an early answer", || !window.script("return window.early", &[]).is_null());
+    let early = window.script("return window.early", &[]);
+    assert_eq!(early["code"], "too_early", "{early}");
+    assert!(early["message"].as_str().is_some_and(|text| text.starts_with("too early: shown 0.")));
+    assert!(desktop.request(id, request.id).is_open());
+    // The person presses again, on the card.
+    window.click(&within(&card(&request), "approve"));
+    assert_eq!(desktop.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
+}
+
 fn wait_for_approve(window: &Window, card: &str) {
     window.wait_for(&format!("{}:enabled", within(card, "approve")));
 }

@@ -72,6 +72,7 @@ fn host(place: &Place) -> anyhow::Result<Host> {
         show_window: None,
         identity: Default::default(),
         notification_server: None,
+        arming: Default::default(),
     })?)
 }
 

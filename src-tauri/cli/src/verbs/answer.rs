@@ -80,22 +80,22 @@ pub(crate) fn deny(arguments: OfDeny) -> Result<u8, Failure> {
 
 /// Returns a connection that the host believes, and the question as it is now.
 fn prepare(target: Target) -> Result<(Connection, Request), Failure> {
-    let host = Host::find()?;
-    let request = find(&host, target)?;
-    let door = host.door();
-    let connection = Connection::open(&door.socket, None).and_then(Connection::at_terminal)?;
+    let door = Host::find()?.door();
+    // Looked at on the connection that answers: the host takes no answer to what was not shown there.
+    let mut connection = Connection::open(&door.socket, None).and_then(Connection::at_terminal)?;
+    let request = find(&mut connection, target)?;
     Ok((connection, request))
 }
 
-fn find(host: &Host, target: Target) -> Result<Request, Failure> {
+fn find(connection: &mut Connection, target: Target) -> Result<Request, Failure> {
     let requests = match target {
         Target::Task(id) => {
-            let reply = host.call(&Call::Show { id })?;
+            let reply = connection.call(&Call::Show { id })?;
             let Reply::Task(detail) = reply else { return Err(Failure::unexpected(&reply)) };
             detail.requests
         }
         Target::Request(_) => {
-            let reply = host.call(&Call::Snapshot)?;
+            let reply = connection.call(&Call::Snapshot)?;
             let Reply::Snapshot(snapshot) = reply else { return Err(Failure::unexpected(&reply)) };
             snapshot.requests
         }

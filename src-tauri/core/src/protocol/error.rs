@@ -29,6 +29,8 @@ pub enum ErrorCode {
     NotFound,
     /// Too late, or in another state.
     Conflict,
+    /// Nobody can have read yet what is agreed to: look at it, then try again.
+    TooEarly,
     Forbidden,
     /// An answer does not fit its question; its fields are named.
     Invalid,

@@ -95,6 +95,7 @@ impl HostMessage {
             | ErrorCode::Forbidden
             | ErrorCode::Invalid
             | ErrorCode::Busy
+            | ErrorCode::TooEarly
             | ErrorCode::Storage
             | ErrorCode::Stopping => -32000,
         };

@@ -34,7 +34,7 @@ impl Dispatcher {
             Change::Progress(progress) => self.report(&actor, progress),
             Change::Ask(ask, program) => self.ask(&actor, *ask, program, turn),
             Change::Withdraw(operation) => self.withdraw(&actor, &operation, turn),
-            Change::Answer(answer, from) => self.answer(actor, *answer, from, turn),
+            Change::Answer(answering) => self.answer(actor, *answering, turn),
             Change::Wait(id) => self.wait(id),
             Change::Await(wait) => return self.await_signal(&actor, wait, reply, turn),
             Change::Inbox(read) => return self.inbox(&actor, &read, reply, turn),
@@ -46,8 +46,8 @@ impl Dispatcher {
             Change::Rules => Ok(self.rule_list()),
             Change::AddRule(operation, rule) => self.add_rule(actor, operation, *rule, turn),
             Change::RevokeRule(operation, id) => self.revoke_rule(actor, operation, id, turn),
-            Change::ConfirmLoosening(operation, shown) => {
-                self.confirm_loosening(actor, operation, &shown, turn)
+            Change::ConfirmLoosening(operation, shown, shown_ms) => {
+                self.confirm_loosening(actor, operation, (&shown, shown_ms), turn)
             }
             Change::CancelMany { operation, which } => {
                 self.cancel_many(&actor, operation, &which, turn)

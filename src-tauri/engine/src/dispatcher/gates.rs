@@ -101,7 +101,7 @@ impl Dispatcher {
         &mut self,
         by: Actor,
         operation: OperationId,
-        shown: &str,
+        (shown, shown_ms): (&str, Option<u64>),
         turn: &mut Turn,
     ) -> Result<Said, EngineError> {
         if self.is_done(&operation)? {
@@ -112,6 +112,7 @@ impl Dispatcher {
         else {
             return Err(EngineError::NotTheLoosening);
         };
+        self.settings.arming.check(shown_ms)?;
         book.held = book.wanted.clone();
         turn.rule(RuleChange::Held(book.held.clone()));
         turn.audit(AuditRow {

@@ -82,8 +82,7 @@ pub(crate) enum Change {
     /// With the program that asks, where it is no task.
     Ask(Box<Ask>, Option<Program>),
     Withdraw(OperationId),
-    /// With more of where it comes from than its surface.
-    Answer(Box<GiveAnswer>, Option<String>),
+    Answer(Box<Answering>),
     Wait(TaskId),
     Await(Await),
     Notify(Notify),
@@ -95,8 +94,8 @@ pub(crate) enum Change {
     Rules,
     AddRule(OperationId, Box<Rule>),
     RevokeRule(OperationId, RuleId),
-    /// With the hash of what the person saw.
-    ConfirmLoosening(OperationId, String),
+    /// With the hash of what the person saw, and for how many milliseconds they have.
+    ConfirmLoosening(OperationId, String, Option<u64>),
     CancelMany {
         operation: OperationId,
         which: Which,
@@ -122,6 +121,16 @@ pub(crate) enum Change {
         name: String,
         change: GroupChange,
     },
+}
+
+/// A person's answer on its way to be decided on.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    pub(crate) given: GiveAnswer,
+    /// More of where it comes from than its surface.
+    pub(crate) from: Option<String>,
+    /// For how many milliseconds the question has been in sight there; nothing when it never was.
+    pub(crate) shown_ms: Option<u64>,
 }
 
 /// A program of the same user that is no task, as it is shown to a person.

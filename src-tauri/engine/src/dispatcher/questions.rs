@@ -11,7 +11,7 @@ use nod_core::transition::Input;
 
 use super::calls::Said;
 use super::live::{Live, LiveTask};
-use super::message::Program;
+use super::message::{Answering, Program};
 use super::turn::Turn;
 use super::{Dispatcher, hex};
 use crate::error::EngineError;
@@ -244,10 +244,10 @@ impl Dispatcher {
     pub(super) fn answer(
         &mut self,
         by: Actor,
-        given: GiveAnswer,
-        from: Option<String>,
+        answering: Answering,
         turn: &mut Turn,
     ) -> Result<Said, EngineError> {
+        let Answering { given, from, shown_ms } = answering;
         let id = given.request;
         if let Some(OperationResult::Answered { request }) = self.operation(&given.operation)? {
             if request != id {
@@ -258,7 +258,11 @@ impl Dispatcher {
         }
         let request = self.any_request(id)?;
         let GiveAnswer { operation, answer, comment, shown, .. } = given;
+        let denies = matches!(answer, Answer::Deny { .. });
         let closure = request.answered(Given { answer, comment, shown, by }, turn.now)?;
+        if !denies {
+            self.settings.arming.check(shown_ms)?;
+        }
         turn.audit(AuditRow { from, ..decision(&request, &closure) });
         self.close_request(id, closure.clone(), turn);
         turn.operation(&mut self.live, operation, OperationResult::Answered { request: id });

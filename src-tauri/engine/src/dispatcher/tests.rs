@@ -58,6 +58,7 @@ impl Table {
             open_files: None,
             umask: 0o022,
             shim_protocol: SHIM_PROTOCOL,
+            arming: Arming::off(),
         };
         let mut table = Self {
             seal: Seal::load(&folder.path().join("seal.key")).unwrap(),
@@ -204,7 +205,8 @@ impl Table {
             comment: None,
             shown: request.hash.clone(),
         };
-        self.call(&PERSON, Change::Answer(Box::new(given), None))
+        let answering = Answering { given, from: None, shown_ms: None };
+        self.call(&PERSON, Change::Answer(Box::new(answering)))
     }
 
     /// Leaves the database no room for another page, or makes room again.

@@ -6,8 +6,9 @@ use nod_core::request::{Answer, OnTimeout, Wants};
 use nod_core::rule::{Command, Rule};
 
 use super::Handle;
-use crate::dispatcher::{Change, Program};
+use crate::dispatcher::{Answering, Change, Program};
 use crate::error::EngineError;
+use crate::sight::Seen;
 use crate::{clock, forms, process};
 
 /// How many of the newest tasks the preview of a rule looks at, in which pages, and shows.
@@ -34,8 +35,10 @@ impl Handle {
     pub(super) async fn decide(&self, actor: &Actor, call: Call) -> Result<Reply, EngineError> {
         let change = match call {
             Call::Answer(given) => {
+                let seen = Seen::Request(given.request, given.shown.clone());
+                let shown_ms = self.inner.window.shown_ms(&seen);
                 let given = self.blocking(move |handle| handle.whole_answer(given)).await?;
-                Change::Answer(Box::new(given), None)
+                Change::Answer(Box::new(Answering { given, from: None, shown_ms }))
             }
             Call::Notify(notify) => Change::Notify(notify),
             Call::Feedback(feedback) => Change::Feedback(feedback),
@@ -47,7 +50,8 @@ impl Handle {
             Call::AddRule { operation, rule } => Change::AddRule(operation, Box::new(rule)),
             Call::RevokeRule { operation, id } => Change::RevokeRule(operation, id),
             Call::ConfirmLoosening { operation, shown } => {
-                Change::ConfirmLoosening(operation, shown)
+                let shown_ms = self.inner.window.shown_ms(&Seen::Loosening(shown.clone()));
+                Change::ConfirmLoosening(operation, shown, shown_ms)
             }
             Call::Audit(query) => {
                 return self.blocking(move |handle| handle.audit(&query)).await;

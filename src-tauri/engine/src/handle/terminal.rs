@@ -4,8 +4,9 @@ use nod_core::access::{Actor, Surface, Verb, allowed};
 use nod_core::protocol::{ErrorReply, GiveAnswer, Reply};
 
 use super::Handle;
-use crate::dispatcher::Change;
+use crate::dispatcher::{Answering, Change};
 use crate::error::EngineError;
+use crate::sight::{Seen, Sight};
 use crate::terminals::{Distrust, Terminal, find};
 
 /// Who is at the other end of a connection, as the system says.
@@ -34,10 +35,12 @@ impl Handle {
     pub(crate) async fn answer_at(
         &self,
         (terminal, caller): (Terminal, Caller),
+        sight: &Sight,
         given: GiveAnswer,
     ) -> Result<Reply, ErrorReply> {
         let actor = Actor::Person { surface: Surface::Terminal };
         allowed(&actor, Verb::Answer, None).map_err(EngineError::from)?;
+        let shown_ms = sight.shown_ms(&Seen::Request(given.request, given.shown.clone()));
         // What held when it said hello may hold no longer.
         let looked = self.blocking(move |handle| {
             handle.check_terminals_are_on()?;
@@ -45,8 +48,8 @@ impl Handle {
             Ok((terminal, handle.whole_answer(given)?))
         });
         let (terminal, given) = looked.await?;
-        let change = Change::Answer(Box::new(given), Some(terminal.words));
-        Ok(self.change(&actor, change).await?)
+        let answering = Answering { given, from: Some(terminal.words), shown_ms };
+        Ok(self.change(&actor, Change::Answer(Box::new(answering))).await?)
     }
 
     /// Both must say so: the file as it is now, and what the person has confirmed of it.

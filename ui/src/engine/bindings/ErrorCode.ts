@@ -3,4 +3,4 @@
 /**
  * The part of an error that a client may branch on.
  */
-export type ErrorCode = "bad_request" | "version" | "not_found" | "conflict" | "forbidden" | "invalid" | "busy" | "storage" | "stopping" | "internal";
+export type ErrorCode = "bad_request" | "version" | "not_found" | "conflict" | "too_early" | "forbidden" | "invalid" | "busy" | "storage" | "stopping" | "internal";

@@ -176,14 +176,19 @@ describe('a request card', () => {
 
   it('shows what the engine refused, and can be answered again', async () => {
     window = await openView('inbox', asking());
-    window.host.refusals.set('answer', new EngineError('conflict', 'request 3 changed'));
+    window.host.refusals.set('answer', new EngineError('too_early', 'too early: shown 0.2 s ago'));
     await window.find('request-card');
     await arm();
     window.get('approve').click();
     await vi.advanceTimersByTimeAsync(10);
     const alert = window.get('request-card').querySelector('[role=alert]');
-    expect(alert?.textContent).toBe('Request 3 changed');
+    expect(alert?.textContent).toBe('Too early: shown 0.2 s ago');
     expect(isDisabled('approve')).toBe(false);
+    window.host.refusals.delete('answer');
+    window.get('approve').click();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(window.get('request-card').dataset.open).toBe('false');
+    expect(answers()[0]?.operation).not.toBe(answers()[1]?.operation);
   });
 
   it('counts down by the clock of the host', async () => {

@@ -1,0 +1,195 @@
+//! Since when what a person is asked has been in sight of the place that answers it.
+//!
+//! The window arms its buttons by itself; here the engine does not take its
+//! word for it. What counts is when the engine handed a question over, by a
+//! clock that nobody sets.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use nod_core::guard::Loosening;
+use nod_core::ids::RequestId;
+use nod_core::protocol::{EventChange, Reply};
+use nod_core::request::{ARMING_MS, Early, Request, check_sight};
+
+/// How long something must have been in sight before a person can agree to it. Neither
+/// configuration nor environment changes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arming {
+    milliseconds: Option<u64>,
+}
+
+impl Default for Arming {
+    fn default() -> Self {
+        Self { milliseconds: Some(ARMING_MS) }
+    }
+}
+
+impl Arming {
+    /// Lets everything be agreed to at once, shown or not: for programs that stand in for a person,
+    /// of which none is shipped.
+    #[must_use]
+    pub fn off() -> Self {
+        Self { milliseconds: None }
+    }
+
+    /// Returns whether what has been in sight for `shown_ms` can be agreed to.
+    pub(crate) fn check(self, shown_ms: Option<u64>) -> Result<(), Early> {
+        self.milliseconds.map_or(Ok(()), |arming_ms| check_sight(shown_ms, arming_ms))
+    }
+}
+
+/// What can be agreed to, named by exactly what is shown of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Seen {
+    Request(RequestId, String),
+    Loosening(String),
+}
+
+/// What one place shows, and since when.
+#[derive(Debug, Default)]
+pub(crate) struct Sight {
+    since: Mutex<HashMap<Seen, Instant>>,
+}
+
+impl Sight {
+    /// Notes what a reply shows, whose call began at `began`.
+    pub(crate) fn show(&self, reply: &Reply, began: Instant) {
+        let now = Instant::now();
+        let mut since = self.since();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others show nothing to agree to")]
+        match reply {
+            Reply::Task(detail) => add(&mut since, requests(&detail.requests), now),
+            Reply::Rules(list) => add(&mut since, loosening(list.loosening.as_ref()), now),
+            Reply::Snapshot(snapshot) => {
+                let all = requests(&snapshot.requests);
+                let all: Vec<_> = all.chain(loosening(snapshot.loosening.as_ref())).collect();
+                // Everything that is open is there: what was shown before and is not, is over.
+                since.retain(|seen, at| *at >= began || all.contains(seen));
+                add(&mut since, all, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes what an event shows.
+    pub(crate) fn hear(&self, change: &EventChange, now: Instant) {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others show nothing to agree to")]
+        match change {
+            EventChange::Request { request } if request.is_open() => {
+                add(&mut self.since(), [seen(request)], now);
+            }
+            EventChange::Request { request } => drop(self.since().remove(&seen(request))),
+            EventChange::Rules { loosening: waits } => {
+                let mut since = self.since();
+                let waits: Vec<_> = loosening(waits.as_ref()).collect();
+                since.retain(|seen, _| !matches!(seen, Seen::Loosening(_)) || waits.contains(seen));
+                add(&mut since, waits, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns for how many milliseconds something has been in sight; nothing when it never was.
+    pub(crate) fn shown_ms(&self, what: &Seen) -> Option<u64> {
+        let since = self.since().get(what).copied()?;
+        Some(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn since(&self) -> MutexGuard<'_, HashMap<Seen, Instant>> {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn add(since: &mut HashMap<Seen, Instant>, what: impl IntoIterator<Item = Seen>, now: Instant) {
+    for seen in what {
+        since.entry(seen).or_insert(now);
+    }
+}
+
+fn seen(request: &Request) -> Seen {
+    Seen::Request(request.id, request.hash.clone())
+}
+
+fn requests(requests: &[Request]) -> impl Iterator<Item = Seen> {
+    requests.iter().filter(|request| request.is_open()).map(seen)
+}
+
+fn loosening(waits: Option<&Loosening>) -> impl Iterator<Item = Seen> {
+    waits.map(|loosening| Seen::Loosening(loosening.hash.clone())).into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use nod_core::ids::{AttemptNumber, Timestamp};
+    use nod_core::request::{Closure, OnTimeout, Origin, Shown};
+
+    use super::*;
+
+    fn request(id: i64) -> Request {
+        let shown = Shown {
+            task_name: "deploy".into(),
+            question: "Deploy?".into(),
+            detail: None,
+            diff: None,
+            wants: Default::default(),
+            argv: vec![],
+            cwd: "/".into(),
+            environment: vec![],
+        };
+        Request {
+            id: RequestId(id),
+            task: None,
+            attempt: AttemptNumber::FIRST,
+            origin: Origin::Program,
+            asked_by: None,
+            hash: shown.hash(""),
+            shown,
+            created_at: Timestamp(0),
+            expires_at: None,
+            on_timeout: OnTimeout::Deny,
+            remind_ms: None,
+            closure: None,
+        }
+    }
+
+    fn opened(request: &Request) -> EventChange {
+        EventChange::Request { request: Box::new(request.clone()) }
+    }
+
+    #[test]
+    fn a_question_is_in_sight_from_its_first_showing_to_its_end() {
+        let (sight, mut asked) = (Sight::default(), request(3));
+        assert_eq!(sight.shown_ms(&seen(&asked)), None);
+        let now = Instant::now();
+        sight.hear(&opened(&asked), now - Duration::from_secs(60));
+        // A reminder shows nothing new.
+        sight.hear(&opened(&asked), now);
+        assert!(sight.shown_ms(&seen(&asked)).unwrap() >= 60_000);
+        // The same words of another request were not in sight, nor others of the same.
+        assert_eq!(sight.shown_ms(&seen(&request(4))), None);
+        let other = Seen::Request(RequestId(3), "other".into());
+        assert_eq!(sight.shown_ms(&other), None);
+        asked.closure = Some(Closure::Expired { at: Timestamp(1) });
+        sight.hear(&opened(&asked), now);
+        assert_eq!(sight.shown_ms(&seen(&asked)), None);
+    }
+
+    #[test]
+    fn what_a_confirmed_change_was_is_in_sight_no_more() {
+        let waits = |hash: &str| {
+            let loosening = Loosening { hash: hash.into(), changes: vec![] };
+            EventChange::Rules { loosening: Some(loosening) }
+        };
+        let (sight, now) = (Sight::default(), Instant::now());
+        sight.hear(&waits("a"), now - Duration::from_secs(60));
+        sight.hear(&waits("b"), now);
+        assert_eq!(sight.shown_ms(&Seen::Loosening("a".into())), None);
+        assert!(sight.shown_ms(&Seen::Loosening("b".into())).is_some());
+        sight.hear(&EventChange::Rules { loosening: None }, now);
+        assert!(sight.since().is_empty());
+    }
+}
