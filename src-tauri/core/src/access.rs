@@ -59,6 +59,7 @@ pub enum Verb {
     Watch,
     Progress,
     Ask,
+    AwaitAnswer,
     Withdraw,
     Answer,
     Audit,
@@ -80,7 +81,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::Hello,
         Self::Submit,
         Self::SubmitMany,
@@ -108,6 +109,7 @@ impl Verb {
         Self::Watch,
         Self::Progress,
         Self::Ask,
+        Self::AwaitAnswer,
         Self::Withdraw,
         Self::Answer,
         Self::Audit,
@@ -158,6 +160,7 @@ impl Verb {
             Self::Watch => "watch",
             Self::Progress => "progress",
             Self::Ask => "ask",
+            Self::AwaitAnswer => "await_answer",
             Self::Withdraw => "withdraw",
             Self::Answer => "answer",
             Self::Audit => "audit",
@@ -236,7 +239,7 @@ enum For {
 fn row(verb: Verb) -> For {
     match verb {
         Verb::Hello | Verb::Submit | Verb::SubmitMany => For::Everyone,
-        Verb::Ask | Verb::Withdraw => For::Askers,
+        Verb::Ask | Verb::AwaitAnswer | Verb::Withdraw => For::Askers,
         Verb::Progress
         | Verb::Await
         | Verb::Inbox
@@ -370,7 +373,7 @@ mod tests {
             | Verb::Tell
             | Verb::SayOutcome
             | Verb::IsCancelled => [false, false, false, true, false],
-            Verb::Ask | Verb::Withdraw => [false, false, true, true, false],
+            Verb::Ask | Verb::AwaitAnswer | Verb::Withdraw => [false, false, true, true, false],
             Verb::RunAgain
             | Verb::List
             | Verb::Subscribe

@@ -9,12 +9,14 @@
 //! The calls are named `Call` and `Reply` rather than request and response,
 //! because a request is what a person answers.
 
+mod asking;
 mod error;
 mod reply;
 mod scheduling;
 mod talk;
 mod wire;
 
+pub use asking::{Ask, AwaitAnswer, Resume};
 pub use error::{ErrorCode, ErrorReply};
 pub use reply::{
     Attempt, AuditPage, AuditRow, AuditWhat, Check, Event, EventChange, Health, HostKind, KeptRule,
@@ -35,12 +37,9 @@ use crate::access::Verb;
 use crate::command::CommandLine;
 use crate::environment::Environment;
 use crate::ids::{AttemptNumber, EventNumber, OperationId, RequestId, SessionId, TaskId};
-use crate::question::{
-    Answer, DETAIL_LIMIT, DIFF_LIMIT, OnTimeout, QUESTION_LIMIT, QuestionError, Wants, fits,
-};
+use crate::question::Answer;
 use crate::rule::{Rule, RuleId};
 use crate::task::{OutputMode, RunOptions, StateName};
-use crate::text::is_visible;
 
 /// The version of everything on this page. A host speaks the one before it as well.
 ///
@@ -143,8 +142,10 @@ pub enum Call {
         since: Option<EventNumber>,
     },
     Progress(ReportProgress),
-    /// Returns when the question is closed.
+    /// Returns when the question is closed, or when it is time to go on without an answer.
     Ask(Ask),
+    /// Waits for the answer to a question that was asked before.
+    AwaitAnswer(AwaitAnswer),
     /// Closes the question that was asked by the operation.
     Withdraw {
         operation: OperationId,
@@ -298,26 +299,6 @@ pub struct ReportProgress {
     pub phase: Option<String>,
 }
 
-/// A question of the calling task, or of a program that is no task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
-pub struct Ask {
-    pub operation: OperationId,
-    pub question: String,
-    pub detail: Option<String>,
-    /// Changes to files, as `diff -u` writes them.
-    #[serde(default)]
-    pub diff: Option<String>,
-    #[serde(default)]
-    pub wants: Wants,
-    /// How long a person has, in milliseconds from the first time it was asked.
-    pub timeout_ms: Option<u64>,
-    #[serde(default)]
-    pub on_timeout: OnTimeout,
-    /// How often the person is reminded, in milliseconds.
-    #[serde(default)]
-    pub remind_ms: Option<u64>,
-}
-
 /// Which rows of the audit, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
 pub struct AuditQuery {
@@ -342,47 +323,6 @@ pub struct GiveAnswer {
     pub comment: Option<String>,
     /// The hash of what the person saw.
     pub shown: String,
-}
-
-impl Ask {
-    /// Returns a plain question for an approval, without a time limit.
-    #[must_use]
-    pub fn approval(operation: OperationId, question: impl Into<String>) -> Self {
-        Self {
-            operation,
-            question: question.into(),
-            detail: None,
-            diff: None,
-            wants: Wants::Approval,
-            timeout_ms: None,
-            on_timeout: OnTimeout::Deny,
-            remind_ms: None,
-        }
-    }
-
-    /// Returns whether this can be put to a person, as far as that is known without its schema.
-    pub fn check(&self) -> Result<(), QuestionError> {
-        if !is_visible(&self.question) {
-            return Err(QuestionError::Empty);
-        }
-        fits("the question", &self.question, QUESTION_LIMIT)?;
-        fits("the detail", self.detail.as_deref().unwrap_or_default(), DETAIL_LIMIT)?;
-        fits("the diff", self.diff.as_deref().unwrap_or_default(), DIFF_LIMIT)?;
-        self.wants.check()?;
-        if self.remind_ms.is_some_and(|every| every < 1_000) {
-            return Err(QuestionError::RemindsTooOften);
-        }
-        if self.on_timeout == OnTimeout::Deny {
-            return Ok(());
-        }
-        if self.wants == Wants::Approval {
-            return Err(QuestionError::ApprovalByDefault);
-        }
-        if self.timeout_ms.is_none() {
-            return Err(QuestionError::NoTimeout);
-        }
-        self.wants.default_answer().map(|_answer| ()).ok_or(QuestionError::NoDefault)
-    }
 }
 
 impl Call {
@@ -417,6 +357,7 @@ impl Call {
             Self::Watch { .. } => Verb::Watch,
             Self::Progress(_) => Verb::Progress,
             Self::Ask(_) => Verb::Ask,
+            Self::AwaitAnswer(_) => Verb::AwaitAnswer,
             Self::Withdraw { .. } => Verb::Withdraw,
             Self::Answer(_) => Verb::Answer,
             Self::Audit(_) => Verb::Audit,
@@ -435,50 +376,6 @@ impl Call {
             Self::Diagnose => Verb::Diagnose,
             Self::ShowWindow => Verb::ShowWindow,
             Self::StopHost => Verb::StopHost,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Slip = fn(&mut Ask);
-
-    #[test]
-    fn only_what_can_be_shown_whole_and_answered_is_asked() {
-        let ask = |change: Slip| {
-            let mut ask = Ask::approval(OperationId("o".into()), "Deploy?");
-            change(&mut ask);
-            ask.check().map_err(|error| error.to_string())
-        };
-        let cases: [(Slip, &str); 8] = [
-            (|ask| ask.question = "\u{202e}".into(), "empty"),
-            (|ask| ask.question = "x".repeat(QUESTION_LIMIT + 1), "the question is too long"),
-            (|ask| ask.detail = Some("x".repeat(DETAIL_LIMIT + 1)), "the detail is too long"),
-            (|ask| ask.diff = Some("x".repeat(DIFF_LIMIT + 1)), "the diff is too long"),
-            (|ask| ask.on_timeout = OnTimeout::Default, "only a person says yes"),
-            (|ask| ask.remind_ms = Some(999), "once a second"),
-            (
-                |ask| {
-                    ask.wants = Wants::Text { default: Some("x".into()) };
-                    ask.on_timeout = OnTimeout::Default;
-                },
-                "give a timeout",
-            ),
-            (
-                |ask| {
-                    ask.wants = Wants::Text { default: None };
-                    ask.on_timeout = OnTimeout::Default;
-                    ask.timeout_ms = Some(1);
-                },
-                "there is no default",
-            ),
-        ];
-        assert_eq!(ask(|_| {}), Ok(()));
-        for (change, expected) in cases {
-            let error = ask(change).unwrap_err();
-            assert!(error.contains(expected), "{error}");
         }
     }
 }

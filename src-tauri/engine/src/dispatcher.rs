@@ -24,6 +24,7 @@ mod submitting;
 mod talk;
 mod turn;
 mod unstored;
+mod waiters;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub(crate) use message::{
 };
 pub(crate) use questions::{Pace, Reminders, reminders_of};
 pub(crate) use talk::Talking;
+pub(crate) use waiters::Waiters;
 
 use crate::clock;
 use crate::config::Config;
@@ -111,29 +113,6 @@ pub(crate) struct Settings {
     pub(crate) arming: Arming,
 }
 
-/// Callers that are told later.
-#[derive(Debug, Default)]
-pub(crate) struct Waiters {
-    ends: HashMap<TaskId, Vec<ReplyTo>>,
-    /// Who waits for a signal, by its key and the request it answers.
-    signals: HashMap<(&'static str, RequestId), Vec<ReplyTo>>,
-}
-
-impl Waiters {
-    /// Returns whether somebody still waits for the answer to a question.
-    fn has_asker(&self, request: RequestId) -> bool {
-        let waiting = self.signals.get(&(APPROVAL_KEY, request));
-        waiting.is_some_and(|waiting| waiting.iter().any(|reply| !reply.is_closed()))
-    }
-
-    /// Wakes everyone who waits for the signal.
-    fn notify(&mut self, key: &'static str, request: RequestId, closure: &Closure) {
-        for reply in self.signals.remove(&(key, request)).unwrap_or_default() {
-            answer(reply, Ok(Reply::Closed { request, closure: closure.clone() }));
-        }
-    }
-}
-
 impl Dispatcher {
     /// Takes turns until a stop is asked for.
     pub(crate) fn run(mut self, inbox: &Receiver<Message>) {
@@ -179,7 +158,8 @@ impl Dispatcher {
         let reminder = self.reminders.first().map(|(at, _)| *at);
         let delay = self.live.first_delay().map(|(at, _)| at);
         let due =
-            [expiry, orphan, reminder, delay, self.talking.next()].into_iter().flatten().min();
+            [expiry, orphan, reminder, delay, self.talking.next(), self.waiters.next_resume()];
+        let due = due.into_iter().flatten().min();
         let due = due.map(|at| Duration::from_millis(at.since(now)));
         let progress = self.board.next().map(|at| at.saturating_duration_since(Instant::now()));
         [due, progress].into_iter().flatten().min()
@@ -215,6 +195,7 @@ impl Dispatcher {
         self.expire(&mut turn);
         self.remind(&mut turn);
         self.end_due_waits(&mut turn);
+        self.resume_askers(&mut turn);
         self.withdraw_orphans(&mut turn);
         self.settle_ends(&mut turn);
         self.end_delays(&mut turn);
@@ -267,9 +248,9 @@ impl Dispatcher {
             self.tokens.revoke(id);
             self.board.forget(id);
         }
-        for (request, reply) in turn.askers {
+        for (request, asker) in turn.askers {
             self.orphans.remove(&request);
-            self.waiters.signals.entry((APPROVAL_KEY, request)).or_default().push(reply);
+            self.waiters.wait(request, asker);
         }
         for (reply, said) in turn.replies {
             answer(reply, said);
@@ -277,6 +258,9 @@ impl Dispatcher {
         for (request, closure) in &turn.closed {
             self.orphans.remove(request);
             self.waiters.notify(APPROVAL_KEY, *request, closure);
+        }
+        for request in turn.resumed {
+            self.waiters.resume(request, turn.now);
         }
         for start in turn.starts {
             self.outputs.begin(start.spec.task, Some(start.folder.join(LOG_FILE)));
@@ -468,8 +452,8 @@ fn refuse(turn: Turn, error: StoreError) {
     for reply in waiting.chain(readers) {
         answer(reply, Err(EngineError::NotStored(Arc::clone(&error))));
     }
-    for (_, reply) in turn.askers {
-        answer(reply, Err(EngineError::NotStored(Arc::clone(&error))));
+    for (_, asker) in turn.askers {
+        answer(asker.reply, Err(EngineError::NotStored(Arc::clone(&error))));
     }
 }
 

@@ -233,6 +233,7 @@ impl Handle {
             }
             Call::Progress(report) => self.report(actor, &report).await,
             Call::Ask(ask) => self.ask(actor, ask).await,
+            Call::AwaitAnswer(wait) => change(Change::AwaitAnswer(wait)).await,
             Call::Withdraw { operation } => change(Change::Withdraw(operation)).await,
             Call::Await(wait) => self.await_signal(actor, wait).await,
             Call::Diagnose => self.blocking(|handle| Ok(handle.diagnose())).await,
@@ -371,6 +372,7 @@ fn target(call: &Call) -> Option<TaskId> {
         | Call::Watch { .. }
         | Call::Progress(_)
         | Call::Ask(_)
+        | Call::AwaitAnswer(_)
         | Call::Withdraw { .. }
         | Call::Answer(_)
         | Call::Audit(_)

@@ -179,6 +179,7 @@ fn waits(call: &Call) -> bool {
         call,
         Call::Wait { .. }
             | Call::Ask(_)
+            | Call::AwaitAnswer(_)
             | Call::Await(_)
             | Call::Inbox(_)
             | Call::Subscribe

@@ -229,6 +229,7 @@ export class FakeHost implements Transport {
       case 'wait':
       case 'progress':
       case 'ask':
+      case 'await_answer':
       case 'await':
       case 'notify':
       case 'feedback':

@@ -2,32 +2,47 @@
 
 mod closing;
 mod question;
+mod waiting;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
-use nod_client::{ClientError, Door, Next, persist};
-use nod_core::protocol::{Ask, Call, Reply};
+use nod_client::ClientError;
+use nod_core::ids::{RequestId, Timestamp};
+use nod_core::protocol::{AwaitAnswer, Reply};
 use nod_core::question::OnTimeout;
 
 use crate::failure::Failure;
 use crate::host::Host;
-use crate::{duration, exit, output};
-
-/// How much later than the question's own end a host may say that it has come.
-const GRACE: Duration = Duration::from_secs(5);
+use crate::{duration, exit, moment, output};
+use waiting::{For, Waiting};
 
 /// Ask a person, and wait for the answer
 ///
 /// Without more it asks for an approval; with choices, --text or --schema for
 /// more than that. Prints the answer as JSON. Exits with 0 when approved or
 /// answered, 1 when denied, 124 when nobody answered in time, 69 when there
-/// was no host in that time, 75 when the question was closed without an answer.
+/// was no host in that time, 75 when the question was closed without an answer,
+/// or when it is time to go on without one: the question then stays open, and
+/// `nod ask --request N` waits for its answer.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// What is asked, in one sentence
-    question: String,
+    #[arg(required_unless_present = "request")]
+    question: Option<String>,
+    /// Wait for the answer to this question, which was asked before
+    #[arg(long, value_name = "N", value_parser = request, conflicts_with_all = [
+        "question", "detail_file", "diff_file", "choice", "text", "schema", "default", "timeout",
+        "on_timeout", "remind",
+    ])]
+    request: Option<RequestId>,
+    /// Go on without an answer after this long; the question stays open
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    resume_after: Option<Duration>,
+    /// Go on without an answer at this time of day, such as 18:30; the question stays open
+    #[arg(long, value_name = "TIME", value_parser = moment::parse, conflicts_with = "resume_after")]
+    resume_at: Option<Timestamp>,
     /// A text file that is shown with the question; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     detail_file: Option<PathBuf>,
@@ -75,44 +90,25 @@ impl From<Silence> for OnTimeout {
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
-    // A time too far away to be counted is no deadline.
-    let deadline = arguments.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let ask = question::of(arguments)?;
+    let waiting = Waiting::of(&arguments);
+    let what = match arguments.request {
+        Some(request) => For::AnswerAgain(AwaitAnswer { request, resume: None }),
+        None => For::Answer(Box::new(question::of(arguments)?)),
+    };
     let door = Host::find()?.door_to_ask()?;
-    match put(&door, &ask, deadline) {
+    match waiting.wait(&door, &what) {
         Ok(Some(Reply::Closed { closure, .. })) => closing::tell(&closure),
+        Ok(Some(Reply::StillOpen { request })) => closing::tell_open(request),
         Ok(Some(reply)) => Err(Failure::unexpected(&reply)),
         Ok(None) => closing::tell(&closing::expired()),
         Err(error) => not_asked(error),
     }
 }
 
-/// Asks until there is a reply; nothing when the time passed with a host that was reached silent.
-///
-/// Each try has the time that is left then. The host that takes the question
-/// first fixes its end, and a later one goes by that.
-fn put(door: &Door, ask: &Ask, deadline: Option<Instant>) -> Result<Option<Reply>, ClientError> {
-    let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    let mut reached = false;
-    let reply = persist(
-        door,
-        deadline,
-        |connection| {
-            reached = true;
-            let left = left();
-            connection.set_timeout(left.map(|left| left + GRACE))?;
-            // Without a deadline it is what was asked for: none, or one beyond counting.
-            let timeout_ms = left.map(duration::in_milliseconds).or(ask.timeout_ms);
-            connection.call(&Call::Ask(Ask { timeout_ms, ..ask.clone() }))
-        },
-        |_| Ok::<_, ClientError>(Next::Later),
-    );
-    match reply {
-        Ok(reply) => Ok(Some(reply)),
-        Err(ClientError::Silent { .. }) => Ok(None),
-        Err(error) if reached && error.is_passing() => Ok(None),
-        Err(error) => Err(error),
-    }
+/// Returns the question that is named by its number, as in `3` or `r3`.
+fn request(text: &str) -> Result<RequestId, &'static str> {
+    let number = text.strip_prefix('r').unwrap_or(text).parse().ok().filter(|number| *number > 0);
+    number.map(RequestId).ok_or("a request is named by its number, as in `3` or `r3`")
 }
 
 /// Returns the code of a question that no person saw: never that of a denial.
@@ -127,12 +123,7 @@ fn not_asked(error: ClientError) -> Result<u8, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead as _, BufReader};
-    use std::os::unix::net::UnixListener;
-    use std::thread;
-
-    use nod_client::new_operation;
-    use nod_core::protocol::{CallMessage, ErrorCode, ErrorReply};
+    use nod_core::protocol::{ErrorCode, ErrorReply};
 
     use super::*;
 
@@ -142,42 +133,11 @@ mod tests {
         assert_eq!(not_asked(error).unwrap(), exit::NO_ANSWER);
     }
 
-    fn question(timeout: Duration) -> Ask {
-        let timeout_ms = Some(duration::in_milliseconds(timeout));
-        let operation = new_operation().unwrap();
-        Ask { timeout_ms, ..Ask::approval(operation, "Deploy?") }
-    }
-
     #[test]
-    fn a_host_that_comes_late_is_given_the_time_that_is_left() {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("host.sock");
-        let door = Door { socket: socket.clone(), token: None };
-        let timeout = Duration::from_millis(1500);
-        let late = Duration::from_millis(500);
-        // It takes the question, and dies with it for good.
-        let host = thread::spawn(move || {
-            thread::sleep(late);
-            let listener = UnixListener::bind(&socket).unwrap();
-            let (stream, _) = listener.accept().unwrap();
-            let line = BufReader::new(stream).lines().nth(1).unwrap().unwrap();
-            std::fs::remove_file(socket).unwrap();
-            serde_json::from_str::<CallMessage>(&line).unwrap().call
-        });
-        let ask = question(timeout);
-        let reply = put(&door, &ask, Some(Instant::now() + timeout)).unwrap();
-        assert_eq!(reply, None, "the host was reached, so the question has expired");
-        let Call::Ask(given) = host.join().unwrap() else { panic!("no question") };
-        assert_eq!(given.operation, ask.operation);
-        let left = given.timeout_ms.unwrap();
-        assert!(left <= duration::in_milliseconds(timeout - late), "{left} ms");
-    }
-
-    #[test]
-    fn without_any_host_a_question_has_not_expired() {
-        let door = Door { socket: "/nowhere/host.sock".into(), token: None };
-        let timeout = Duration::from_millis(50);
-        let error = put(&door, &question(timeout), Some(Instant::now() + timeout)).unwrap_err();
-        assert_eq!(Failure::from(error).exit_code(), exit::NO_HOST);
+    fn a_request_is_named_by_its_number() {
+        assert_eq!((request("3"), request("r3")), (Ok(RequestId(3)), Ok(RequestId(3))));
+        for wrong in ["", "r", "0", "-1", "x3"] {
+            assert!(request(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -70,6 +70,10 @@ pub enum Reply {
         request: RequestId,
         closure: Closure,
     },
+    /// It is time to go on without an answer; the question stays open.
+    StillOpen {
+        request: RequestId,
+    },
     Audit(AuditPage),
     Awaited {
         end: WaitEnd,

@@ -7,8 +7,9 @@ use nod_core::protocol::Reply;
 use nod_core::transition::Input;
 
 use super::Dispatcher;
-use super::message::{Change, Incoming, ReplyTo};
+use super::message::{Change, Incoming};
 use super::turn::Turn;
+use super::waiters::{Asker, Due};
 use crate::error::EngineError;
 use crate::store::OperationResult;
 
@@ -22,6 +23,7 @@ pub(super) enum Said {
 impl Dispatcher {
     pub(super) fn decide_call(&mut self, incoming: Incoming, turn: &mut Turn) {
         let Incoming { actor, change, reply } = incoming;
+        let mut resume = None;
         let said = match change {
             Change::Submit(new) => self
                 .submit(&actor, *new, turn)
@@ -32,7 +34,14 @@ impl Dispatcher {
             Change::Input(typed) => self.type_in(&actor, typed, turn),
             Change::Resize { id, columns, rows } => self.resize(id, columns, rows, turn),
             Change::Progress(progress) => self.report(&actor, progress),
-            Change::Ask(ask, program) => self.ask(&actor, *ask, program, turn),
+            Change::Ask(ask, program) => {
+                resume = ask.resume;
+                self.ask(&actor, *ask, program, turn)
+            }
+            Change::AwaitAnswer(wait) => {
+                resume = wait.resume;
+                self.await_answer(&actor, wait.request)
+            }
             Change::Withdraw(operation) => self.withdraw(&actor, &operation, turn),
             Change::Answer(answering) => self.answer(actor, *answering, turn),
             Change::Wait(id) => self.wait(id),
@@ -65,15 +74,16 @@ impl Dispatcher {
                 self.change_group(operation, name, change, turn)
             }
         };
-        self.say(said, reply, turn);
+        let resume = resume.map(|resume| Due::of(resume, turn.now));
+        self.say(said, Asker { reply, resume }, turn);
     }
 
-    fn say(&mut self, said: Result<Said, EngineError>, reply: ReplyTo, turn: &mut Turn) {
+    fn say(&mut self, said: Result<Said, EngineError>, asker: Asker, turn: &mut Turn) {
         match said {
-            Ok(Said::Now(now)) => turn.replies.push((reply, Ok(now))),
-            Ok(Said::OnClosing(request)) => turn.askers.push((request, reply)),
-            Ok(Said::OnEnd(id)) => self.waiters.ends.entry(id).or_default().push(reply),
-            Err(error) => turn.replies.push((reply, Err(error))),
+            Ok(Said::Now(now)) => turn.replies.push((asker.reply, Ok(now))),
+            Ok(Said::OnClosing(request)) => self.say_on_closing(request, asker, turn),
+            Ok(Said::OnEnd(id)) => self.waiters.ends.entry(id).or_default().push(asker.reply),
+            Err(error) => turn.replies.push((asker.reply, Err(error))),
         }
     }
 

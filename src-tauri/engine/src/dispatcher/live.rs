@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use nod_core::environment::Environment;
 use nod_core::ids::{AttemptNumber, EventNumber, OperationId, RequestId, TaskId, Timestamp};
-use nod_core::request::{Origin, Request};
+use nod_core::request::Request;
 use nod_core::schedule::{Limits, Queue};
 use nod_core::task::{QueueReason, Task};
 
@@ -230,11 +230,15 @@ impl Live {
         self.expiries.first().copied()
     }
 
-    /// Returns the open questions that running tasks and other programs asked.
+    /// Returns whether a question stays open only while somebody waits for its answer.
+    pub(crate) fn is_held(&self, id: RequestId) -> bool {
+        self.request(id).is_some_and(|row| row.operation.is_some())
+    }
+
+    /// Returns the open questions for whose answers somebody waits.
     pub(crate) fn asked(&self) -> impl Iterator<Item = RequestId> {
-        self.open_requests()
-            .filter(|request| request.origin != Origin::Gate)
-            .map(|request| request.id)
+        let held = |row: &&RequestRow| row.request.is_open() && row.operation.is_some();
+        self.requests.values().filter(held).map(|row| row.request.id)
     }
 
     pub(crate) fn open_requests(&self) -> impl Iterator<Item = &Request> {

@@ -8,8 +8,8 @@ use nod_core::environment::{Environment, EnvironmentChange};
 use nod_core::ids::{AttemptNumber, OperationId, SessionId, TaskId, Timestamp};
 use nod_core::progress::Progress;
 use nod_core::protocol::{
-    Ask, Await, Edit, Feedback, GiveAnswer, GroupChange, Notify, ReadInbox, Reply, SayOutcome,
-    Tell, TypeIn, Which,
+    Ask, Await, AwaitAnswer, Edit, Feedback, GiveAnswer, GroupChange, Notify, ReadInbox, Reply,
+    SayOutcome, Tell, TypeIn, Which,
 };
 use nod_core::rule::{Rule, RuleId};
 use nod_core::schedule::Schedule;
@@ -81,6 +81,7 @@ pub(crate) enum Change {
     Progress(Progress),
     /// With the program that asks, where it is no task.
     Ask(Box<Ask>, Option<Program>),
+    AwaitAnswer(AwaitAnswer),
     Withdraw(OperationId),
     Answer(Box<Answering>),
     Wait(TaskId),

@@ -133,7 +133,7 @@ impl Dispatcher {
     }
 
     /// Returns the task that asks; nothing for a program that is none.
-    fn asking_task(&self, actor: &Actor) -> Result<Option<TaskId>, EngineError> {
+    pub(super) fn asking_task(&self, actor: &Actor) -> Result<Option<TaskId>, EngineError> {
         match actor {
             Actor::Peer { .. } => Ok(None),
             Actor::Task { .. } | Actor::Person { .. } | Actor::Host => {
@@ -219,7 +219,8 @@ impl Dispatcher {
     /// Notes that one who asked is gone. It may be back in a moment, on another connection.
     pub(super) fn asker_gone(&mut self, operation: &OperationId, turn: &Turn) {
         match self.operation(operation) {
-            Ok(Some(OperationResult::Asked { request })) => {
+            // Who let go of its question does not take it along.
+            Ok(Some(OperationResult::Asked { request })) if self.live.is_held(request) => {
                 self.orphans.entry(request).or_insert(turn.now.plus(ASKER_GRACE_MS));
             }
             Ok(_) => {}
@@ -231,7 +232,8 @@ impl Dispatcher {
     /// Withdraws the questions that nobody has waited for long enough.
     pub(super) fn withdraw_orphans(&mut self, turn: &mut Turn) {
         let waiters = &self.waiters;
-        self.orphans.retain(|request, _| !waiters.has_asker(*request));
+        let held = |request| self.live.is_held(request) && !waiters.has_asker(request);
+        self.orphans.retain(|request, _| held(*request));
         let due = |(request, at): (&RequestId, &Timestamp)| (*at <= turn.now).then_some(*request);
         let due: Vec<_> = self.orphans.iter().filter_map(due).collect();
         for request in due {
@@ -334,7 +336,7 @@ impl Dispatcher {
     }
 
     /// Returns a question, open or closed.
-    fn any_request(&self, id: RequestId) -> Result<Request, EngineError> {
+    pub(super) fn any_request(&self, id: RequestId) -> Result<Request, EngineError> {
         match self.live.request(id) {
             Some(row) => Ok(row.request.clone()),
             None => self.stored_request(id),
@@ -351,9 +353,12 @@ impl Dispatcher {
 }
 
 /// Refuses one who goes by the name of another's question.
-fn check_asker(request: &Request, asker: Option<TaskId>) -> Result<(), EngineError> {
+pub(super) fn check_asker(request: &Request, asker: Option<TaskId>) -> Result<(), EngineError> {
     match (request.task, asker) {
         (theirs, own) if theirs == own => Ok(()),
+        (Some(_), None) => {
+            Err(EngineError::Bad("a task asked this: it alone waits for the answer"))
+        }
         (Some(other), _) => Err(EngineError::Refused(Refusal::AnotherTask(other))),
         (None, _) => Err(EngineError::Bad("another program asked this")),
     }

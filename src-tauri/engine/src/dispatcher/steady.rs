@@ -105,6 +105,7 @@ impl Dispatcher {
         self.reminders = reminders.into_iter().map(|(at, id)| (at.moved(jump), id)).collect();
         self.pace.follow_clock(jump);
         self.talking.follow_clock(jump);
+        self.waiters.follow_clock(jump);
     }
 
     fn move_questions(&mut self, jump: i64, turn: &mut Turn) {

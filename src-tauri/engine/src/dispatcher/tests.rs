@@ -15,6 +15,7 @@ use crate::store::Seal;
 
 mod clock_set;
 mod model;
+mod resuming;
 
 const PERSON: Actor = Actor::Person { surface: Surface::Window };
 

@@ -12,6 +12,7 @@ use nod_core::transition::Effect;
 
 use super::live::Live;
 use super::message::ReplyTo;
+use super::waiters::Asker;
 use crate::effects::Start;
 use crate::error::EngineError;
 use crate::guards::RuleBook;
@@ -26,7 +27,9 @@ pub(crate) struct Turn {
     events: Vec<(EventRow, EventChange)>,
     pub(crate) replies: Vec<(ReplyTo, Result<Reply, EngineError>)>,
     /// Callers that wait for a question to be closed.
-    pub(crate) askers: Vec<(RequestId, ReplyTo)>,
+    pub(crate) askers: Vec<(RequestId, Asker)>,
+    /// Questions for whose answer somebody waits no longer.
+    pub(crate) resumed: BTreeSet<RequestId>,
     pub(crate) effects: Vec<(TaskId, AttemptNumber, Effect)>,
     pub(crate) starts: Vec<Start>,
     /// What shims are told beside the effects.
@@ -74,6 +77,7 @@ impl Turn {
             events: Vec::new(),
             replies: Vec::new(),
             askers: Vec::new(),
+            resumed: BTreeSet::new(),
             effects: Vec::new(),
             starts: Vec::new(),
             orders: Vec::new(),
@@ -213,6 +217,7 @@ impl Turn {
             && self.talk.is_empty()
             && self.clock.is_none()
             && live.touched_tasks().next().is_none()
+            && live.touched_requests().next().is_none()
     }
 }
 

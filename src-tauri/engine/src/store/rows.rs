@@ -45,7 +45,7 @@ pub(crate) struct AttemptRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestRow {
     pub request: Request,
-    /// A gate has none.
+    /// What the answer is waited for under: a gate has none, nor has a question that was let go.
     pub operation: Option<OperationId>,
 }
 

@@ -360,7 +360,7 @@ fn put_request(transaction: &Transaction<'_>, row: &RequestRow) -> Result<(), St
                  created_at, expires_at, closure, asked_by, on_timeout, remind_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
              ON CONFLICT (id) DO UPDATE SET closure = excluded.closure,
-                 expires_at = excluded.expires_at",
+                 operation = excluded.operation, expires_at = excluded.expires_at",
         )?
         .execute(params![
             request.id.0,

@@ -2,6 +2,7 @@
 import type { Ask } from "./Ask";
 import type { AuditQuery } from "./AuditQuery";
 import type { Await } from "./Await";
+import type { AwaitAnswer } from "./AwaitAnswer";
 import type { Edit } from "./Edit";
 import type { EventNumber } from "./EventNumber";
 import type { Feedback } from "./Feedback";
@@ -36,7 +37,7 @@ session: SessionId | null, } } | { "method": "deadline", "params": { operation: 
 /**
  * From now on when it is missing.
  */
-since: EventNumber | null, } } | { "method": "progress", "params": ReportProgress } | { "method": "ask", "params": Ask } | { "method": "withdraw", "params": { operation: OperationId, } } | { "method": "answer", "params": GiveAnswer } | { "method": "audit", "params": AuditQuery } | { "method": "await", "params": Await } | { "method": "notify", "params": Notify } | { "method": "feedback", "params": Feedback } | { "method": "inbox", "params": ReadInbox } | { "method": "tell", "params": Tell } | { "method": "say_outcome", "params": SayOutcome } | { "method": "is_cancelled" } | { "method": "rules" } | { "method": "preview_rule", "params": { rule: Rule, } } | { "method": "add_rule", "params": { operation: OperationId, rule: Rule, } } | { "method": "revoke_rule", "params": { operation: OperationId, id: RuleId, } } | { "method": "confirm_loosening", "params": { operation: OperationId, 
+since: EventNumber | null, } } | { "method": "progress", "params": ReportProgress } | { "method": "ask", "params": Ask } | { "method": "await_answer", "params": AwaitAnswer } | { "method": "withdraw", "params": { operation: OperationId, } } | { "method": "answer", "params": GiveAnswer } | { "method": "audit", "params": AuditQuery } | { "method": "await", "params": Await } | { "method": "notify", "params": Notify } | { "method": "feedback", "params": Feedback } | { "method": "inbox", "params": ReadInbox } | { "method": "tell", "params": Tell } | { "method": "say_outcome", "params": SayOutcome } | { "method": "is_cancelled" } | { "method": "rules" } | { "method": "preview_rule", "params": { rule: Rule, } } | { "method": "add_rule", "params": { operation: OperationId, rule: Rule, } } | { "method": "revoke_rule", "params": { operation: OperationId, id: RuleId, } } | { "method": "confirm_loosening", "params": { operation: OperationId, 
 /**
  * The hash of what the person saw.
  */

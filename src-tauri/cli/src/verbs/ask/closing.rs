@@ -1,5 +1,6 @@
 //! How a question was closed, as the one who asked is told.
 
+use nod_core::ids::RequestId;
 use nod_core::request::{Answer, Closure};
 use serde_json::{Value, json};
 
@@ -19,6 +20,16 @@ pub(super) fn tell(closure: &Closure) -> Result<u8, Failure> {
     }
     output::json(&json)?;
     Ok(code)
+}
+
+/// Prints which question stays open though its answer is waited for no longer, and returns the code
+/// of that.
+pub(super) fn tell_open(request: RequestId) -> Result<u8, Failure> {
+    output::note(&format!(
+        "request {request} is still open: `nod ask --request {request}` waits for its answer"
+    ));
+    output::json(&json!({ "answer": "open", "request": request }))?;
+    Ok(exit::NO_ANSWER)
 }
 
 fn note(closure: &Closure) -> Option<String> {

@@ -22,11 +22,12 @@ pub(super) fn of(arguments: Arguments) -> Result<Ask, Failure> {
         operation: new_operation()?,
         detail: read(arguments.detail_file.as_deref(), "the detail", DETAIL_LIMIT)?,
         diff: read(arguments.diff_file.as_deref(), "the diff", DIFF_LIMIT)?,
-        question: arguments.question,
+        question: arguments.question.unwrap_or_default(),
         wants,
         timeout_ms: arguments.timeout.map(duration::in_milliseconds),
         on_timeout: arguments.on_timeout.into(),
         remind_ms: arguments.remind.map(duration::in_milliseconds),
+        resume: None,
     };
     ask.check()?;
     Ok(ask)

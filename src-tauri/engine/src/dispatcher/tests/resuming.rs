@@ -1,0 +1,62 @@
+//! Askers that go on without an answer.
+
+use nod_core::protocol::Resume;
+
+use super::*;
+
+fn ask(table: &mut Table, id: TaskId, resume: Resume) -> oneshot::Receiver<Said> {
+    let operation = table.operation();
+    let ask = Ask { resume: Some(resume), ..Ask::approval(operation, "Deploy?") };
+    table.begin(&Actor::Task { id }, Change::Ask(Box::new(ask), None))
+}
+
+#[test]
+fn a_question_that_was_let_go_is_withdrawn_for_nobody() {
+    let mut table = Table::with_slots(1);
+    let id = table.submit();
+    table.run(id);
+    let mut said = ask(&mut table, id, Resume::After { milliseconds: 0 });
+    let request = table.open_request();
+    assert!(
+        matches!(said.try_recv(), Ok(Ok(Reply::StillOpen { request: id })) if id == request.id)
+    );
+    // Neither by this host, nor by the next one.
+    assert!(Dispatcher::orphans_of(&table.dispatcher.live, 0).is_empty());
+    table.dispatcher.orphans.insert(request.id, Timestamp(0));
+    table.dispatcher.turn(vec![]);
+    assert_eq!(table.open_request().id, request.id);
+    let row = table.dispatcher.readers.lend().unwrap().open_requests().unwrap().remove(0);
+    assert_eq!(row.operation, None);
+    // Another asker of the same is one more who waits for it.
+    let (operation, mut waiting) = table.ask(id, None);
+    table.dispatcher.turn(vec![Message::AskerGone(operation)]);
+    assert!(table.dispatcher.orphans.is_empty());
+    table.approve(&request).unwrap();
+    assert!(matches!(waiting.try_recv(), Ok(Ok(Reply::Closed { .. }))));
+}
+
+#[test]
+fn a_question_that_is_still_waited_for_goes_with_its_asker() {
+    let mut table = Table::with_slots(1);
+    let id = table.submit();
+    table.run(id);
+    let mut said = ask(&mut table, id, Resume::After { milliseconds: 3_600_000 });
+    assert!(said.try_recv().is_err());
+    assert_eq!(Dispatcher::orphans_of(&table.dispatcher.live, 0).len(), 1);
+    assert!(table.dispatcher.waiters.next_resume().is_some());
+}
+
+#[test]
+fn a_clock_that_is_set_moves_what_counts_and_not_a_time_of_day() {
+    let mut table = Table::with_slots(1);
+    let id = table.submit();
+    table.run(id);
+    let hour = 3_600_000;
+    let after = ask(&mut table, id, Resume::After { milliseconds: hour });
+    let next = table.dispatcher.waiters.next_resume().unwrap();
+    let day = Timestamp(next.0 + 1);
+    let at = ask(&mut table, id, Resume::At { at: day });
+    table.dispatcher.waiters.follow_clock(2);
+    assert_eq!(table.dispatcher.waiters.next_resume(), Some(day));
+    drop((after, at));
+}

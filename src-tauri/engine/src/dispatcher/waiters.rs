@@ -1,0 +1,146 @@
+//! Callers that are told later: of a task's end, or of the answer to a question.
+//!
+//! One who waits for an answer may go on without it at a time of its own. Its
+//! question is then nobody's any more: it stays open until it is answered, its
+//! own time is up, or its task ends.
+
+use std::collections::{BTreeSet, HashMap};
+
+use nod_core::access::Actor;
+use nod_core::ids::{RequestId, TaskId, Timestamp};
+use nod_core::protocol::{Reply, Resume};
+use nod_core::request::{APPROVAL_KEY, Closure, Origin};
+
+use super::calls::Said;
+use super::message::ReplyTo;
+use super::turn::Turn;
+use super::{Dispatcher, answer, questions};
+use crate::error::EngineError;
+
+/// Callers that are told later.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters {
+    pub(super) ends: HashMap<TaskId, Vec<ReplyTo>>,
+    /// Who waits for a signal, by its key and the request it answers.
+    signals: HashMap<(&'static str, RequestId), Vec<Asker>>,
+    /// When somebody goes on without an answer. May name what is answered already.
+    resumes: BTreeSet<(Timestamp, RequestId)>,
+}
+
+/// One who waits for an answer.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    pub(super) reply: ReplyTo,
+    pub(super) resume: Option<Due>,
+}
+
+/// When one who waits goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(super) at: Timestamp,
+    /// It is so long from the asking, whatever the clock is set to.
+    counts: bool,
+}
+
+impl Due {
+    pub(super) fn of(resume: Resume, now: Timestamp) -> Self {
+        match resume {
+            Resume::After { milliseconds } => Self { at: now.plus(milliseconds), counts: true },
+            Resume::At { at } => Self { at, counts: false },
+        }
+    }
+}
+
+impl Waiters {
+    /// Returns whether somebody still waits for the answer to a question.
+    pub(super) fn has_asker(&self, request: RequestId) -> bool {
+        let waiting = self.signals.get(&(APPROVAL_KEY, request));
+        waiting.is_some_and(|waiting| waiting.iter().any(|asker| !asker.reply.is_closed()))
+    }
+
+    pub(super) fn wait(&mut self, request: RequestId, asker: Asker) {
+        self.resumes.extend(asker.resume.map(|due| (due.at, request)));
+        self.signals.entry((APPROVAL_KEY, request)).or_default().push(asker);
+    }
+
+    /// Wakes everyone who waits for the signal.
+    pub(super) fn notify(&mut self, key: &'static str, request: RequestId, closure: &Closure) {
+        for asker in self.signals.remove(&(key, request)).unwrap_or_default() {
+            answer(asker.reply, Ok(Reply::Closed { request, closure: closure.clone() }));
+        }
+    }
+
+    /// Returns when somebody goes on without an answer.
+    pub(super) fn next_resume(&self) -> Option<Timestamp> {
+        self.resumes.first().map(|(at, _)| *at)
+    }
+
+    /// Has those go on whose time has come.
+    pub(super) fn resume(&mut self, request: RequestId, now: Timestamp) {
+        self.resumes.retain(|(at, id)| *id != request || *at > now);
+        let Some(waiting) = self.signals.get_mut(&(APPROVAL_KEY, request)) else { return };
+        let is_due = |asker: &mut Asker| asker.resume.is_some_and(|due| due.at <= now);
+        let due: Vec<_> = waiting.extract_if(.., is_due).collect();
+        for asker in due {
+            answer(asker.reply, Ok(Reply::StillOpen { request }));
+        }
+    }
+
+    /// Moves what counts a length of time along with a clock that was set.
+    pub(super) fn follow_clock(&mut self, jump: i64) {
+        self.resumes.clear();
+        for ((_, request), waiting) in &mut self.signals {
+            for due in waiting.iter_mut().filter_map(|asker| asker.resume.as_mut()) {
+                if due.counts {
+                    due.at = due.at.moved(jump);
+                }
+                self.resumes.insert((due.at, *request));
+            }
+        }
+    }
+}
+
+impl Dispatcher {
+    /// Waits for the answer to a question that the same asker put before.
+    pub(super) fn await_answer(&self, actor: &Actor, id: RequestId) -> Result<Said, EngineError> {
+        let task = self.asking_task(actor)?;
+        let request = self.any_request(id)?;
+        questions::check_asker(&request, task)?;
+        if request.origin == Origin::Gate {
+            return Err(EngineError::Bad("Nod itself asked this, before the task started"));
+        }
+        let Some(closure) = request.closure else { return Ok(Said::OnClosing(id)) };
+        Ok(Said::Now(Reply::Closed { request: id, closure }))
+    }
+
+    /// Has a caller wait for an answer, or go on where it is time already.
+    pub(super) fn say_on_closing(&mut self, request: RequestId, asker: Asker, turn: &mut Turn) {
+        if asker.resume.is_some_and(|due| due.at <= turn.now) {
+            self.let_go(request, turn);
+            turn.replies.push((asker.reply, Ok(Reply::StillOpen { request })));
+        } else {
+            turn.askers.push((request, asker));
+        }
+    }
+
+    /// Notes who goes on without an answer.
+    pub(super) fn resume_askers(&mut self, turn: &mut Turn) {
+        let due = self.waiters.resumes.range(..=(turn.now, RequestId(i64::MAX)));
+        turn.resumed = due.map(|(_, request)| *request).collect();
+        for request in turn.resumed.clone() {
+            self.let_go(request, turn);
+        }
+    }
+
+    /// Notes that a question stays open though nobody waits for its answer.
+    fn let_go(&mut self, id: RequestId, turn: &mut Turn) {
+        if !self.live.is_held(id) {
+            return;
+        }
+        if let Some(mut row) = self.live.request(id).cloned() {
+            row.operation = None;
+            self.live.put_request(row);
+            turn.durable = true;
+        }
+    }
+}
