@@ -5,7 +5,7 @@ use nod_client::new_operation;
 use nod_core::command::CommandLine;
 use nod_core::guard::Loosening;
 use nod_core::ids::{TaskId, Timestamp};
-use nod_core::protocol::{AuditQuery, AuditWhat, Call, ErrorCode, Reply, RuleList};
+use nod_core::protocol::{AuditQuery, AuditWhat, Call, ErrorCode, KindUse, Reply, RuleList};
 use nod_core::request::Answer;
 use nod_core::rule::{Rule, RuleId, Then};
 use nod_core::task::StateName;
@@ -127,6 +127,8 @@ fn a_rule_that_lets_pass_is_narrow_ends_and_is_made_by_nobody_else() {
         let refused = host.person(&call).unwrap_err();
         assert_eq!(refused.code, ErrorCode::BadRequest);
         assert!(refused.message.contains(why), "{refused}");
+        assert_eq!(refused.fields.len(), 1, "{refused:?}");
+        assert_eq!(refused.fields[0].message, refused.message);
     }
     let operation = || new_operation().unwrap();
     let calls = [
@@ -138,6 +140,66 @@ fn a_rule_that_lets_pass_is_narrow_ends_and_is_made_by_nobody_else() {
         let refused = host.connect().call(&call).unwrap_err().to_string();
         assert!(refused.contains("window alone"), "{refused}");
     }
+}
+
+#[test]
+fn a_rule_that_lets_pass_also_speaks_of_what_asks_by_itself_but_not_of_what_is_held_already() {
+    let config = "[kinds.deploy]\nargv = [\"touch\", \"ran\"]\ngate = true\n";
+    let mut host = TestHost::start_in(Home::new().with_config(config));
+    let submit = |host: &TestHost, kind: Option<&str>| {
+        let mut submit = host.shell_submit("");
+        submit.ask_first = kind.is_none();
+        submit.scheduling.kind =
+            kind.map(|name| KindUse { name: name.to_owned(), values: Default::default() });
+        let words = if kind.is_some() { vec![] } else { vec!["touch".into(), "ran".into()] };
+        submit.command = CommandLine::Argv { argv: words };
+        let Reply::Submitted { id, .. } = host.call(&Call::Submit(Box::new(submit))) else {
+            panic!()
+        };
+        id
+    };
+    let asked = [submit(&host, None), submit(&host, Some("deploy"))];
+    let requests = asked.map(|id| host.wait_for_request(id));
+    add(&mut host, rule(Then::NeedNotAsk, &["touch", "ran"]));
+    for id in [submit(&host, None), submit(&host, Some("deploy"))] {
+        assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
+    }
+    // The questions that are open stay so, also where the task is changed, and are asked anew then.
+    let edit = host.run(&["edit", &asked[0].to_string(), "--label", "other"]);
+    assert_eq!(edit.code, Some(0), "{edit:?}");
+    assert!(!host.request(asked[0], requests[0].id).is_open());
+    let anew = host.wait_for_request(asked[0]);
+    assert_ne!(anew.id, requests[0].id);
+    assert!(host.request(asked[1], requests[1].id).is_open());
+    host.answer(&anew, Answer::Deny { reason: None });
+    host.wait_for_end(asked[0]);
+    // Another try and the same once more are new decisions, which the rule makes.
+    for words in ["retry", "run-again"] {
+        assert_eq!(host.run(&[words, &asked[0].to_string()]).code, Some(0));
+    }
+    for task in [asked[0], host.tasks()[0].id] {
+        assert_eq!(host.wait_for_end(task).state.name(), StateName::Succeeded);
+    }
+    let Reply::Audit(page) = host.call(&Call::Audit(AuditQuery::default())) else { panic!() };
+    let passed = page.rows.iter().filter(|row| row.what == AuditWhat::Passed).count();
+    assert_eq!(passed, 4);
+}
+
+#[test]
+fn a_preview_leaves_out_what_the_environment_keeps_a_rule_from_letting_pass() {
+    let mut host = TestHost::start();
+    let plain = host.run(&["submit", "--", "touch", "ran"]);
+    assert_eq!(plain.code, Some(0), "{plain:?}");
+    let evil = host.submit_with(&["--env", "LD_PRELOAD=/tmp/evil.so"], &["touch", "ran"]);
+    let mut preview = |then| {
+        let call = Call::PreviewRule { rule: rule(then, &["touch", "ran"]) };
+        let Ok(Reply::Preview(preview)) = host.person(&call) else { panic!("no preview") };
+        (preview.matching, preview.redirected)
+    };
+    assert_eq!(preview(Then::AskFirst), (2, vec![]));
+    let (matching, redirected) = preview(Then::NeedNotAsk);
+    assert!(redirected.contains(&evil), "{redirected:?}");
+    assert_eq!(matching as usize + redirected.len(), 2);
 }
 
 #[test]
@@ -168,6 +230,10 @@ fn a_config_file_edited_to_drop_a_rule_drops_nothing_until_a_person_has_confirme
         }
         let waiting = loosening(&host).unwrap();
         assert!(waiting.changes[0].contains("no longer asked first: touching"), "{waiting:?}");
+        let Reply::Rules(rules) = host.call(&Call::Rules) else { panic!("no rules") };
+        let [held] = rules.rules.as_slice() else { panic!("{rules:?}") };
+        assert!(held.is_dropped && held.rule.name.as_deref() == Some("touching"), "{held:?}");
+        assert_eq!(rules.config_file, host.data().join("config.toml").to_string_lossy());
     }
     assert!(host.run(&["rules"]).out.contains("waits to be confirmed"));
     // What was seen before is not what waits now.

@@ -47,7 +47,7 @@ pub struct Rule {
     #[serde(default)]
     pub name: Option<String>,
     /// A pattern for each word of the argv: `*` is any text, `?` one sign, and the word `**` any
-    /// number of words.
+    /// number of words; `[*]`, `[?]` and `[[]` are those signs themselves.
     #[serde(rename = "match")]
     pub argv: Vec<String>,
     pub then: Then,
@@ -87,13 +87,27 @@ pub enum RuleError {
     #[error("the first word of a rule that lets pass names a program: no `*`, no `?`")]
     AnyProgram,
     #[error(
-        "`{0}` runs what it is told: a rule that lets it pass says every word, without `*` and `?`"
+        "`{program}` runs what it is told: a rule that lets it pass says every word, without `*` and `?`"
     )]
-    AnyWords(String),
+    AnyWords { program: String, word: usize },
     #[error("the folder of a rule is an absolute path, not `{0}`")]
     RelativeFolder(String),
     #[error("a rule that lets pass ends at some time: say when")]
     Endless,
+}
+
+impl RuleError {
+    /// Returns what of a rule it is about: a JSON pointer into it.
+    #[must_use]
+    pub fn field(&self) -> String {
+        match self {
+            Self::NoPattern => "/match".to_owned(),
+            Self::AnyProgram => "/match/0".to_owned(),
+            Self::AnyWords { word, .. } => format!("/match/{word}"),
+            Self::RelativeFolder(_) => "/folder".to_owned(),
+            Self::Endless => "/expires_at".to_owned(),
+        }
+    }
 }
 
 impl Rule {
@@ -114,8 +128,9 @@ impl Rule {
         if is_wild(program) || program.is_empty() {
             return Err(RuleError::AnyProgram);
         }
-        if is_runner(program) && rest.iter().any(|word| is_wild(word)) {
-            return Err(RuleError::AnyWords(program.clone()));
+        let wild = rest.iter().position(|word| is_wild(word));
+        if let Some(before) = wild.filter(|_| is_runner(program)) {
+            return Err(RuleError::AnyWords { program: program.clone(), word: before + 1 });
         }
         Ok(())
     }
@@ -168,8 +183,37 @@ pub fn verdict<'a>(
     }
 }
 
+/// What a place of a pattern stands for, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    Text,
+    One,
+    Is(char),
+}
+
+/// Returns what the pattern for a word stands for, place by place.
+fn signs(pattern: &str) -> Vec<Sign> {
+    let mut rest = pattern.chars();
+    let mut signs = Vec::new();
+    while let Some(c) = rest.next() {
+        let itself =
+            rest.as_str().strip_prefix(['*', '?', '[']).and_then(|it| it.strip_prefix(']'));
+        signs.push(match (c, itself) {
+            ('[', Some(after)) => {
+                let meant = rest.next().unwrap_or(c);
+                rest = after.chars();
+                Sign::Is(meant)
+            }
+            ('*', _) => Sign::Text,
+            ('?', _) => Sign::One,
+            (c, _) => Sign::Is(c),
+        });
+    }
+    signs
+}
+
 fn is_wild(word: &str) -> bool {
-    word.contains(['*', '?'])
+    signs(word).iter().any(|sign| matches!(sign, Sign::Text | Sign::One))
 }
 
 fn is_runner(program: &str) -> bool {
@@ -219,9 +263,13 @@ fn words_match(patterns: &[String], words: &[String]) -> bool {
         words,
         |pattern| pattern == ANY_WORDS,
         |pattern, word| {
-            let (pattern, word): (Vec<char>, Vec<char>) =
-                (pattern.chars().collect(), word.chars().collect());
-            wild(&pattern, &word, |c| *c == '*', |pattern, c| *pattern == '?' || pattern == c)
+            let word: Vec<char> = word.chars().collect();
+            wild(
+                &signs(pattern),
+                &word,
+                |sign| *sign == Sign::Text,
+                |sign, c| *sign == Sign::One || *sign == Sign::Is(*c),
+            )
         },
     )
 }
@@ -334,10 +382,33 @@ mod tests {
         assert_eq!(check(&["*", "test"]), Err(RuleError::AnyProgram));
         for runner in ["sh", "/bin/bash", "python3.12", "python", "env", "sudo", "node"] {
             let error = check(&[runner, "**"]).unwrap_err();
-            assert_eq!(error, RuleError::AnyWords(runner.into()));
+            assert_eq!(error, RuleError::AnyWords { program: runner.into(), word: 1 });
         }
+        let error = check(&["bash", "-c", "ls ?"]).unwrap_err();
+        assert_eq!(error.field(), "/match/2");
         assert_eq!(check(&[]), Err(RuleError::NoPattern));
         assert_eq!(rule(Then::AskFirst, &["**"]).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_sign_in_brackets_is_that_sign_itself() {
+        let cases = [
+            ("[*].rs", "*.rs", true),
+            ("[*].rs", "a.rs", false),
+            ("[[]a]", "[a]", true),
+            ("[?]", "?", true),
+            ("[?]", "x", false),
+            ("[a]", "[a]", true),
+            ("[*", "[anything", true),
+            ("[[][*]]", "[*]", true),
+            ("[*][*]", "**", true),
+        ];
+        for (pattern, word, expected) in cases {
+            let rule = rule(Then::NeedNotAsk, &["ls", pattern]);
+            assert_eq!(says(&rule, &["ls", word]), expected, "{pattern} {word}");
+        }
+        // So a line for a shell can be said word by word, whatever is in it.
+        assert_eq!(rule(Then::NeedNotAsk, &["sh", "-c", "ls [*]; echo $[?]"]).check(), Ok(()));
     }
 
     #[test]

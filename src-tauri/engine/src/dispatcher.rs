@@ -309,7 +309,7 @@ impl Dispatcher {
         let tries = turn.tried.len();
         let state = self.after_try(&mut live, state, turn);
         let again = turn.tried.get(tries).map(|(_, outcome)| outcome.words());
-        let asks_again = again.is_some() && live.task().ask_first;
+        let asks_again = again.is_some() && self.asks_again(&live, turn);
         let changed = live.task().state != state;
         condition::settle(&mut live.row.task.condition, &state);
         live.row.task.state = state;

@@ -161,6 +161,9 @@ impl EngineError {
 impl From<EngineError> for ErrorReply {
     fn from(error: EngineError) -> Self {
         let mut reply = Self::new(error.code(), error.to_string());
+        if let EngineError::Rule(error) = &error {
+            reply.fields = vec![FieldError { field: error.field(), message: error.to_string() }];
+        }
         if let EngineError::Invalid(fields) = error {
             reply.fields = fields;
         }

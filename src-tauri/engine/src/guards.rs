@@ -18,22 +18,24 @@ pub(crate) struct RuleBook {
     pub(crate) wanted: Guards,
     pub(crate) loosening: Option<Loosening>,
     pub(crate) last: RuleId,
+    /// Where the config file lies.
+    pub(crate) config_file: String,
 }
 
 /// What is to happen to a new task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Gate {
     Open,
-    /// The rule that asks, in words.
-    Asks(String),
-    /// A rule lets pass what another would have asked about.
+    /// The rule that asks, in words; nothing where it was to be asked about anyway.
+    Asks(Option<String>),
+    /// A rule lets pass what would have been asked about.
     Passes(String),
 }
 
 impl RuleBook {
     pub(crate) fn new(made: Vec<KeptRule>, last: RuleId, held: &Guards, wanted: Guards) -> Self {
         let (held, loosening) = settled(held, &wanted);
-        Self { made, held, wanted, loosening, last }
+        Self { made, held, wanted, loosening, last, config_file: String::new() }
     }
 
     fn rules(&self) -> impl Iterator<Item = &Rule> {
@@ -45,13 +47,16 @@ impl RuleBook {
         self.rules().any(|rule| rule.then == Then::AskFirst)
     }
 
-    pub(crate) fn gate(&self, command: Command<'_>, now: Timestamp) -> Gate {
+    /// Returns what is to happen to a command; `asked` says that it is to be asked about by itself,
+    /// for its kind's or its submitter's sake.
+    pub(crate) fn gate(&self, command: Command<'_>, asked: bool, now: Timestamp) -> Gate {
         match verdict(self.rules(), command, now) {
+            Verdict::Silent if asked => Gate::Asks(None),
             Verdict::Silent => Gate::Open,
-            Verdict::Ask(rule) => Gate::Asks(rule.words()),
+            Verdict::Ask(rule) => Gate::Asks((!asked).then(|| rule.words())),
             Verdict::Pass(rule) => {
                 let mut asking = self.rules().filter(|rule| rule.then == Then::AskFirst);
-                if asking.any(|rule| rule.matches(command, now)) {
+                if asked || asking.any(|rule| rule.matches(command, now)) {
                     Gate::Passes(rule.words())
                 } else {
                     Gate::Open
@@ -61,12 +66,18 @@ impl RuleBook {
     }
 
     pub(crate) fn list(&self) -> RuleList {
-        let of_file =
-            |rule: &Rule| KeptRule { id: None, rule: rule.clone(), made_at: None, made_by: None };
+        let of_file = |rule: &Rule| KeptRule {
+            id: None,
+            rule: rule.clone(),
+            made_at: None,
+            made_by: None,
+            is_dropped: !self.wanted.rules.contains(rule),
+        };
         RuleList {
             rules: self.made.iter().cloned().chain(self.held.rules.iter().map(of_file)).collect(),
             loosening: self.loosening.clone(),
             terminal_approvals: self.held.terminal_approvals,
+            config_file: self.config_file.clone(),
         }
     }
 }

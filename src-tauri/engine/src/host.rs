@@ -295,7 +295,8 @@ fn parts(
     let rules = {
         let reader = readers.lend()?;
         let (made, last, held) = (reader.rules()?, reader.last_rule()?, reader.guards()?);
-        Board::new(RuleBook::new(made, last, &held, config.current().config.guards()))
+        let book = RuleBook::new(made, last, &held, config.current().config.guards());
+        Board::new(RuleBook { config_file: config.path().to_string_lossy().into_owned(), ..book })
     };
     Ok(Parts {
         rules,

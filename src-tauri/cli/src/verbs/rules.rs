@@ -107,7 +107,8 @@ fn words(kept: &KeptRule) -> String {
         rule.expires_at.map(|at| format!("until {}", at.utc())),
         rule.name.clone(),
     ];
-    for part in scope.into_iter().flatten() {
+    let dropped = kept.is_dropped.then(|| "until its removal is confirmed".to_owned());
+    for part in scope.into_iter().flatten().chain(dropped) {
         words.push_str(", ");
         words.push_str(&part);
     }
@@ -133,7 +134,13 @@ mod tests {
             kind: None,
             expires_at: Some(Timestamp(0)),
         };
-        let kept = |id, rule| KeptRule { id, rule, made_at: None, made_by: None };
+        let kept = |id, rule| KeptRule {
+            id,
+            rule,
+            made_at: None,
+            made_by: None,
+            is_dropped: id.is_none(),
+        };
         let list = RuleList {
             rules: vec![
                 kept(Some(RuleId(3)), rule(Then::NeedNotAsk, None)),
@@ -141,10 +148,11 @@ mod tests {
             ],
             loosening: Some(Loosening { hash: "h".into(), changes: vec!["less\nof it".into()] }),
             terminal_approvals: true,
+            config_file: "/config.toml".into(),
         };
         insta::assert_snapshot!(render(&list), @r"
         rule 3: need not ask: git push **, in /srv, until 1970-01-01 00:00:00 UTC
-        config: ask first: git push **, in /srv, until 1970-01-01 00:00:00 UTC, pushes␛[2J
+        config: ask first: git push **, in /srv, until 1970-01-01 00:00:00 UTC, pushes␛[2J, until its removal is confirmed
         approvals in a terminal are on
         waits to be confirmed in the Nod window:
           less of it

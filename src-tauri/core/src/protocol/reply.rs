@@ -385,6 +385,9 @@ pub struct RuleList {
     pub loosening: Option<Loosening>,
     /// Whether `nod approve` and `nod deny` work in a terminal.
     pub terminal_approvals: bool,
+    /// Where the config file lies, or would.
+    #[serde(default)]
+    pub config_file: String,
 }
 
 /// A rule, and where it comes from.
@@ -395,6 +398,9 @@ pub struct KeptRule {
     pub rule: Rule,
     pub made_at: Option<Timestamp>,
     pub made_by: Option<Actor>,
+    /// The config file no longer says it: it holds until the person has confirmed that.
+    #[serde(default)]
+    pub is_dropped: bool,
 }
 
 /// What a rule would have spoken of.
@@ -405,4 +411,8 @@ pub struct RulePreview {
     /// How many match, and of how many that were looked at.
     pub matching: u32,
     pub looked_at: u32,
+    /// Those whose words match, but whose environment can put another program in the place of the
+    /// one that is named: a rule that lets pass does not mean them.
+    #[serde(default)]
+    pub redirected: Vec<TaskId>,
 }

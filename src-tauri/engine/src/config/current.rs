@@ -87,10 +87,14 @@ impl CurrentConfig {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).now.clone()
     }
 
+    /// Returns where the file lies.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).path.clone()
+    }
+
     /// Returns the folder of the file.
     pub(crate) fn folder(&self) -> Option<PathBuf> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.path.parent().map(Path::to_owned)
+        self.path().parent().map(Path::to_owned)
     }
 }
 

@@ -22,6 +22,8 @@ impl Dispatcher {
     /// Returns what the rules say of a task that is about to start.
     pub(super) fn gate_of(&self, live: &LiveTask, turn: &Turn) -> Gate {
         let task = live.task();
+        let book = self.rules.book();
+        let asked = task.ask_first || book.held.gated_kinds.contains(&task.kind);
         let argv = task.command.argv();
         let command = Command {
             argv: &argv,
@@ -30,7 +32,17 @@ impl Dispatcher {
             kind: &task.kind,
             is_redirected: redirects(&live.row.environment_changes),
         };
-        self.rules.book().gate(command, turn.now)
+        book.gate(command, asked, turn.now)
+    }
+
+    /// Returns whether a person is asked about another try that follows by itself.
+    pub(super) fn asks_again(&self, live: &LiveTask, turn: &mut Turn) -> bool {
+        if !live.task().ask_first {
+            return false;
+        }
+        let Gate::Passes(rule) = self.gate_of(live, turn) else { return true };
+        self.note_pass(live.task().id, &Actor::Host, rule, turn);
+        false
     }
 
     /// Writes down that a rule let a task start.
@@ -66,7 +78,8 @@ impl Dispatcher {
             detail: Some(words(&rule)),
             ..said(AuditWhat::RuleAdded, by.clone(), turn)
         });
-        let kept = KeptRule { id: Some(id), rule, made_at: Some(at), made_by: Some(by) };
+        let (made_at, made_by) = (Some(at), Some(by));
+        let kept = KeptRule { id: Some(id), rule, made_at, made_by, is_dropped: false };
         book.made.insert(0, kept);
         self.note_rules(book, operation, turn);
         Ok(self.rules_after(turn))

@@ -110,17 +110,16 @@ impl Dispatcher {
         actor: &Actor,
         turn: &mut Turn,
     ) -> Option<Option<String>> {
-        let gated = self.rules.book().held.gated_kinds.contains(&live.task().kind);
-        if gated || live.task().ask_first {
-            live.row.task.ask_first = true;
-            return Some(None);
-        }
+        // What a person looks at already is theirs to answer, as it is by now.
+        let is_held =
+            matches!(live.task().state, TaskState::Queued { reason: QueueReason::Gate { .. } });
         match self.gate_of(live, turn) {
             Gate::Open => None,
             Gate::Asks(rule) => {
                 live.row.task.ask_first = true;
-                Some(Some(rule))
+                Some(rule)
             }
+            Gate::Passes(_) if is_held => Some(None),
             Gate::Passes(rule) => {
                 self.note_pass(live.task().id, actor, rule, turn);
                 None

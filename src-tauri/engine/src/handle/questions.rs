@@ -1,9 +1,11 @@
 //! Questions, answers and rules, made ready for the dispatcher or read beside it.
 
 use nod_core::access::Actor;
+use nod_core::environment::redirects;
+use nod_core::ids::TaskId;
 use nod_core::protocol::{Ask, AuditQuery, Call, GiveAnswer, ListQuery, Reply, RulePreview};
 use nod_core::request::{Answer, OnTimeout, Wants};
-use nod_core::rule::{Command, Rule};
+use nod_core::rule::{Command, Rule, Then};
 
 use super::Handle;
 use crate::dispatcher::{Answering, Change, Program};
@@ -86,7 +88,8 @@ impl Handle {
     pub(super) fn preview(&self, rule: &Rule) -> Result<Reply, EngineError> {
         rule.check()?;
         let now = clock::now();
-        let mut preview = RulePreview { tasks: vec![], matching: 0, looked_at: 0 };
+        let mut preview =
+            RulePreview { tasks: vec![], matching: 0, looked_at: 0, redirected: vec![] };
         let mut query = ListQuery { limit: Some(PREVIEW_PAGE), ..ListQuery::default() };
         while preview.looked_at < PREVIEW_LIMIT {
             let page = self.read(|reader| reader.list(&query))?;
@@ -101,6 +104,10 @@ impl Handle {
                     is_redirected: false,
                 };
                 if rule.matches(command, now) {
+                    if rule.then == Then::NeedNotAsk && self.is_redirected(task.id)? {
+                        preview.redirected.push(task.id);
+                        continue;
+                    }
                     preview.matching += 1;
                     if preview.tasks.len() < PREVIEW_SHOWN {
                         preview.tasks.push(task);
@@ -113,6 +120,11 @@ impl Handle {
             }
         }
         Ok(Reply::Preview(preview))
+    }
+
+    fn is_redirected(&self, id: TaskId) -> Result<bool, EngineError> {
+        let row = self.read(|reader| reader.task(id))?;
+        Ok(row.is_some_and(|row| redirects(&row.environment_changes)))
     }
 
     pub(super) fn audit(&self, query: &AuditQuery) -> Result<Reply, EngineError> {

@@ -74,5 +74,6 @@ fn kept_rule(row: &Row<'_>) -> Result<KeptRule, StoreError> {
         rule: json("rules", id, &row.get::<_, String>(1)?)?,
         made_at: Some(Timestamp(row.get(2)?)),
         made_by: Some(json("rules", id, &row.get::<_, String>(3)?)?),
+        is_dropped: false,
     })
 }

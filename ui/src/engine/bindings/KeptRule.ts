@@ -11,4 +11,8 @@ export type KeptRule = {
 /**
  * Nothing for a rule of the config file, which is changed there.
  */
-id: RuleId | null, rule: Rule, made_at: Timestamp | null, made_by: Actor | null, };
+id: RuleId | null, rule: Rule, made_at: Timestamp | null, made_by: Actor | null, 
+/**
+ * The config file no longer says it: it holds until the person has confirmed that.
+ */
+is_dropped: boolean, };

@@ -13,7 +13,7 @@ export type Rule = {
 name: string | null, 
 /**
  * A pattern for each word of the argv: `*` is any text, `?` one sign, and the word `**` any
- * number of words.
+ * number of words; `[*]`, `[?]` and `[[]` are those signs themselves.
  */
 match: Array<string>, then: Then, 
 /**

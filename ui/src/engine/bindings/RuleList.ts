@@ -9,4 +9,8 @@ export type RuleList = { rules: Array<KeptRule>, loosening: Loosening | null,
 /**
  * Whether `nod approve` and `nod deny` work in a terminal.
  */
-terminal_approvals: boolean, };
+terminal_approvals: boolean, 
+/**
+ * Where the config file lies, or would.
+ */
+config_file: string, };
