@@ -2,6 +2,7 @@ import { userEvent } from '@testing-library/user-event';
 import { afterEach, describe, expect, it } from 'vitest';
 import { everyQuestion, everyState } from './engine/fake-scenes';
 import { EngineError } from './engine/transport';
+import type { KeptRule } from './engine/types';
 import { accessibilityFaults, openView, openWindow, type OpenWindow } from './testing/window';
 
 let window: OpenWindow;
@@ -73,6 +74,38 @@ const VIEWS: Record<string, () => Promise<unknown>> = {
     await userEvent.keyboard('n');
     window.get('submit-go').click();
     await expect.poll(() => document.querySelector('dialog [role=alert]')).not.toBeNull();
+  },
+  'the rules': async () => {
+    window = await openWindow(undefined, (host) => {
+      host.loosening = { hash: 'x', changes: ['no longer asked first: pushes'] };
+      const rule: KeptRule['rule'] = {
+        ...{ name: 'pushes', match: ['git', 'push', ''], then: 'ask_first', folder: '/srv' },
+        ...{ session: 's', kind: 'deploy', expires_at: Date.now() + 1_000_000 },
+      };
+      host.rules.kept = [
+        { id: 1, rule, made_at: 1, made_by: { type: 'host' }, is_dropped: false },
+        { id: null, rule, made_at: null, made_by: null, is_dropped: true },
+      ];
+    });
+    window.get('nav-rules').click();
+    (await window.find('revoke-rule')).click();
+    await window.find('revoke-confirm');
+  },
+  'no rules': async () => {
+    window = await openView('rules');
+    await expect.poll(() => document.body.textContent).toContain('No rules');
+  },
+  'a new rule': async () => {
+    window = await openView('rules');
+    window.get('new-rule').click();
+    (await window.find('then-need_not_ask')).click();
+    (await window.find('ending-day')).click();
+    await expect.poll(() => window.get('rule-preview').textContent).toContain('It would have');
+  },
+  'a rule from a question': async () => {
+    window = await openView('inbox', everyState());
+    (await window.find('always-allow')).click();
+    await expect.poll(() => window.get('rule-preview').textContent).toContain('It would have');
   },
   'a host that cannot be reached': async () => {
     window = await openWindow(undefined, (host) => {

@@ -4,6 +4,7 @@
 mod answer;
 mod cancel;
 mod details;
+mod focus;
 mod history;
 mod keyboard;
 mod look;
@@ -11,6 +12,7 @@ mod notices;
 mod one_host;
 mod progress;
 mod questions;
+mod rules;
 mod shipped;
 mod submit;
 mod survive;

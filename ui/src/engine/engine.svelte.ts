@@ -19,6 +19,10 @@ import type {
   Page,
   Reply,
   Request,
+  Rule,
+  RuleId,
+  RuleList,
+  RulePreview,
   Submit,
   TaskDetail,
   TaskId,
@@ -80,6 +84,25 @@ export class Engine {
   /** Lets a change of the config file hold that asks for less: the one that was shown. */
   async confirmLoosening(operation: OperationId, shown: string): Promise<void> {
     await this.#call({ method: 'confirm_loosening', params: { operation, shown } });
+  }
+
+  /** Returns the rules that hold, in the order in which they are looked at. */
+  async rules(): Promise<RuleList> {
+    return expectReply(await this.#call({ method: 'rules' }), 'rules');
+  }
+
+  /** Returns which of the tasks so far a rule would have spoken of. */
+  async previewRule(rule: Rule): Promise<RulePreview> {
+    const reply = await this.#call({ method: 'preview_rule', params: { rule } });
+    return expectReply(reply, 'preview');
+  }
+
+  async addRule(operation: OperationId, rule: Rule): Promise<void> {
+    await this.#call({ method: 'add_rule', params: { operation, rule } });
+  }
+
+  async revokeRule(operation: OperationId, id: RuleId): Promise<void> {
+    await this.#call({ method: 'revoke_rule', params: { operation, id } });
   }
 
   async audit(query: AuditQuery): Promise<AuditPage> {

@@ -4,6 +4,7 @@
  * It keeps the contract (numbered events, operations that count once, answers
  * bound to what was shown) and runs no process. Never part of a release build.
  */
+import { FakeRules } from './fake-rules';
 import { EngineError, type Follow, type OnBytes, type ReplyOf, type Transport } from './transport';
 import type {
   Actor,
@@ -46,6 +47,7 @@ export class FakeHost implements Transport {
   home = '/home/mika';
   findings: string[] = [];
   loosening: Loosening | null = null;
+  readonly rules = new FakeRules();
   groups: Group[] = [{ name: 'default', slots: 64, paused: false, running: 0, queued: 0 }];
   config_error: string | null = null;
   /** How far the host's clock is ahead of the window's. */
@@ -213,6 +215,22 @@ export class FakeHost implements Transport {
         return { type: 'audit', ...this.#audit(call.params) };
       case 'confirm_loosening':
         return this.#once(call.params.operation, () => this.#confirm(call.params.shown));
+      case 'rules':
+        return this.rules.list(this.loosening);
+      case 'preview_rule':
+        return this.rules.preview(call.params.rule, this.#newestFirst());
+      case 'add_rule': {
+        const { operation, rule } = call.params;
+        return this.#changeRules(operation, () => {
+          this.rules.add(rule, this.now());
+        });
+      }
+      case 'revoke_rule': {
+        const { operation, id } = call.params;
+        return this.#changeRules(operation, () => {
+          this.rules.revoke(id);
+        });
+      }
       case 'hello':
       case 'submit_many':
       case 'cancel_many':
@@ -237,10 +255,6 @@ export class FakeHost implements Transport {
       case 'tell':
       case 'say_outcome':
       case 'is_cancelled':
-      case 'rules':
-      case 'preview_rule':
-      case 'add_rule':
-      case 'revoke_rule':
       case 'withdraw':
       case 'diagnose':
       case 'show_window':
@@ -255,6 +269,14 @@ export class FakeHost implements Transport {
     const reply = work();
     this.#operations.set(operation, reply);
     return reply;
+  }
+
+  #changeRules(operation: string, change: () => void): Reply {
+    return this.#once(operation, () => {
+      change();
+      this.publish({ type: 'rules', loosening: this.loosening });
+      return this.rules.list(this.loosening);
+    });
   }
 
   #snapshot(): Reply {
@@ -365,7 +387,7 @@ export class FakeHost implements Transport {
   #confirm(shown: string): Reply {
     if (this.loosening?.hash !== shown) throw new EngineError('conflict', 'look at it again');
     this.loosen(null);
-    return { type: 'rules', rules: [], loosening: null, terminal_approvals: false };
+    return this.rules.list(null);
   }
 
   #audit({ task, before, limit }: AuditQuery): AuditPage {

@@ -43,6 +43,7 @@ export class TaskStore {
   #configError = $state<string | null>(null);
   #seq = 0;
   #version = $state(0);
+  #rulesVersion = $state(0);
 
   readonly #sorted = $derived([...this.#tasks.values()].sort((a, b) => b.id - a.id));
   /** Every task that has not ended, newest first. */
@@ -91,6 +92,11 @@ export class TaskStore {
     return this.#version;
   }
 
+  /** Grows whenever the rules may have changed. */
+  get rulesVersion(): number {
+    return this.#rulesVersion;
+  }
+
   /** A change of the config file that waits for the person to confirm it. */
   get loosening(): Loosening | null {
     return this.#loosening;
@@ -122,6 +128,7 @@ export class TaskStore {
     this.#configError = snapshot.config_error;
     this.#seq = snapshot.seq;
     this.#version += 1;
+    this.#rulesVersion += 1;
   }
 
   /** Takes one event. Says whether events before it were missed; then nothing has changed. */
@@ -161,6 +168,7 @@ export class TaskStore {
         break;
       case 'rules':
         this.#loosening = change.loosening;
+        this.#rulesVersion += 1;
         break;
       case 'groups':
         this.#groups = change.groups;

@@ -76,6 +76,7 @@ export type { Task } from './bindings/Task';
 export type { TaskDetail } from './bindings/TaskDetail';
 export type { TaskId } from './bindings/TaskId';
 export type { TaskState } from './bindings/TaskState';
+export type { Then } from './bindings/Then';
 export type { Timestamp } from './bindings/Timestamp';
 export type { TypeIn } from './bindings/TypeIn';
 export type { Wants } from './bindings/Wants';

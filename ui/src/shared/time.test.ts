@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { duration, elapsed, parseDuration, remaining, usableLocale } from './time';
+import { duration, elapsed, endOfDay, parseDuration, remaining, usableLocale } from './time';
 
 describe('a length of time', () => {
   it.each([
@@ -63,5 +63,18 @@ describe('the locale', () => {
     expect(usableLocale('C')).toBe('en');
     expect(usableLocale('')).toBe('en');
     expect(usableLocale('ja-JP')).toBe('ja-JP');
+  });
+});
+
+describe('the end of a day', () => {
+  it.each([
+    ['2030-12-31', new Date(2030, 11, 31, 23, 59, 59, 999).getTime()],
+    [' 2028-02-29 ', new Date(2028, 1, 29, 23, 59, 59, 999).getTime()],
+    ['2030-06-31', null],
+    ['2030-13-01', null],
+    ['tomorrow', null],
+    ['', null],
+  ])('%s is %s', (text, expected) => {
+    expect(endOfDay(text)).toBe(expected);
   });
 });

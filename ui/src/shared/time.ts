@@ -26,11 +26,26 @@ const withoutYear = new Intl.DateTimeFormat(locale, {
   minute: '2-digit',
   second: '2-digit',
 });
+const toTheMinute = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' });
 const dayOnly = new Intl.DateTimeFormat(locale, { month: 'short', day: 'numeric' });
 const yearToo = new Intl.DateTimeFormat(locale, { dateStyle: 'medium' });
 
 export function dateTime(at: Timestamp): string {
   return full.format(at);
+}
+
+/** Returns day and time without the seconds, for what is days away. */
+export function minuteTime(at: Timestamp): string {
+  return toTheMinute.format(at);
+}
+
+/** Returns the last moment of a day such as `2030-12-31`; nothing for what is no day. */
+export function endOfDay(text: string): Timestamp | null {
+  const [, year, month, day] = /^(\d{4})-(\d{2})-(\d{2})$/.exec(text.trim()) ?? [];
+  if (year === undefined || month === undefined || day === undefined) return null;
+  const last = new Date(Number(year), Number(month) - 1, Number(day), 23, 59, 59, 999);
+  // There is no 31st of June.
+  return last.getMonth() === Number(month) - 1 ? last.getTime() : null;
 }
 
 export function timeOfDay(at: Timestamp): string {

@@ -1,11 +1,13 @@
 /** Where the person is in the window. */
 import type { TaskId } from '../engine/types';
 
-export type View = 'inbox' | 'tasks' | 'history';
+export type View = 'inbox' | 'tasks' | 'history' | 'rules';
 
 export class Navigation {
   #view = $state<View>('tasks');
-  #selected = $state<Record<View, TaskId | null>>({ inbox: null, tasks: null, history: null });
+  #selected = $state<Record<View, TaskId | null>>({
+    ...{ inbox: null, tasks: null, history: null, rules: null },
+  });
   #submitting = $state(false);
 
   get view(): View {

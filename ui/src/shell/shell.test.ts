@@ -16,8 +16,12 @@ afterEach(() => {
 describe('the window', () => {
   it('names the key of each view as a key', async () => {
     window = await openWindow();
-    const titles = ['inbox', 'tasks', 'history'].map((view) => window.get(`nav-${view}`).title);
-    expect(titles).toEqual(['Needs you, key 1', 'Tasks, key 2', 'History, key 3']);
+    const titles = ['inbox', 'tasks', 'history', 'rules'].map(
+      (view) => window.get(`nav-${view}`).title,
+    );
+    expect(titles).toEqual([
+      ...['Needs you, key 1', 'Tasks, key 2', 'History, key 3', 'Rules, key 4'],
+    ]);
   });
 
   it('shows what the host found, until it is dismissed; another finding is shown again', async () => {

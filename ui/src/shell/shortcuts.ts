@@ -2,14 +2,14 @@
 import { isTyping } from '../shared/list-keys';
 import type { Navigation, View } from './navigation.svelte';
 
-const VIEWS: Record<string, View> = { 1: 'inbox', 2: 'tasks', 3: 'history' };
+const VIEWS: Record<string, View> = { 1: 'inbox', 2: 'tasks', 3: 'history', 4: 'rules' };
 
 export function handleShortcut(
   event: KeyboardEvent,
   navigation: Navigation,
   closeDetail: () => void,
 ): void {
-  if (event.defaultPrevented || navigation.submitting) return;
+  if (event.defaultPrevented || document.querySelector('dialog[open]') !== null) return;
   if (event.altKey || event.metaKey) return;
   if (event.key.toLowerCase() === 'n' && (event.ctrlKey || !isTyping(event.target))) {
     event.preventDefault();

@@ -84,13 +84,17 @@ impl Dispatcher {
         error: Option<String>,
         turn: &mut Turn,
     ) {
+        let (seq, before) = (self.live.last_event(), self.groups());
+        self.events.publish(Event { seq, at: turn.now, change: EventChange::Config { error } });
         self.settle_guards_of(&config, turn);
         self.settings.config = config;
         self.apply_limits();
-        let seq = self.live.last_event();
-        for change in [EventChange::Config { error }, EventChange::Groups { groups: self.groups() }]
-        {
-            self.events.publish(Event { seq, at: turn.now, change });
+        let groups = self.groups();
+        // With a number of its own: under that of another event it would be taken for that one.
+        if groups != before {
+            let words = "the config file says otherwise".to_owned();
+            let change = EventChange::Groups { groups };
+            turn.event_of_host(&mut self.live, "group", words, change);
         }
     }
 
