@@ -2,8 +2,8 @@
 
 use x11rb::connection::Connection as _;
 use x11rb::protocol::xproto::{
-    AtomEnum, ClientMessageEvent, ConnectionExt as _, CreateWindowAux, EventMask, InputFocus,
-    MapState, Window, WindowClass,
+    AtomEnum, ClientMessageEvent, ConfigureWindowAux, ConnectionExt as _, CreateWindowAux,
+    EventMask, InputFocus, MapState, Window, WindowClass,
 };
 use x11rb::rust_connection::RustConnection;
 use x11rb::{COPY_DEPTH_FROM_PARENT, COPY_FROM_PARENT, CURRENT_TIME};
@@ -89,6 +89,16 @@ impl Display {
         let event = ClientMessageEvent::new(32, window, protocols, data);
         let sent = self.connection.send_event(false, window, EventMask::NO_EVENT, event);
         sent.unwrap().check().unwrap();
+    }
+
+    /// Gives a window another size, as a person who pulls at its corner.
+    ///
+    /// # Panics
+    /// When the display does not let it.
+    pub fn resize(&self, title: &str, width: u32, height: u32) {
+        let window = until("the window", || self.titled(title));
+        let size = ConfigureWindowAux::new().width(width).height(height);
+        self.connection.configure_window(window, &size).unwrap().check().unwrap();
     }
 
     fn atom(&self, name: &str) -> u32 {

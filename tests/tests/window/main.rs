@@ -10,6 +10,7 @@ mod keyboard;
 mod look;
 mod notices;
 mod one_host;
+mod output;
 mod progress;
 mod questions;
 mod rules;

@@ -123,6 +123,13 @@ export class Engine {
     return expectReply(await this.#call({ method: 'read_log', params }), 'log').size;
   }
 
+  /** Returns how many bytes from `offset` on a bounded log has lost. */
+  async logGap(id: TaskId, offset: number): Promise<number> {
+    const params = { id, offset, limit: 1 };
+    const part = expectReply(await this.#call({ method: 'read_log', params }), 'log');
+    return part.offset - offset;
+  }
+
   followLog(id: TaskId, offset: number, onBytes: OnBytes): Follow {
     return this.#transport.followLog(id, offset, onBytes);
   }

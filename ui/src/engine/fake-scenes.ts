@@ -31,7 +31,7 @@ export function aTask(id: TaskId, changes: Partial<Task> = {}): Task {
 export function aSchedule(changes: Partial<Schedule> = {}): Schedule {
   return {
     ...{ group: 'default', priority: 0, after: [], not_before: null, retry: null, uses: {} },
-    key: null,
+    ...{ key: null, relative: false },
     ...changes,
   };
 }

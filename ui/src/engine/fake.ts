@@ -60,6 +60,8 @@ export class FakeHost implements Transport {
   readonly requests = new Map<RequestId, Request>();
   readonly details: Map<TaskId, Partial<TaskDetail>>;
   readonly logs: Map<TaskId, string>;
+  /** Where a bounded log has lost what was printed: from and to, in bytes. */
+  readonly gaps = new Map<TaskId, readonly [number, number]>();
   readonly #operations = new Map<string, Reply>();
   readonly #follows = new Map<TaskId, Set<OnBytes>>();
   #listeners: ((event: Event) => void)[] = [];
@@ -193,8 +195,10 @@ export class FakeHost implements Transport {
       case 'show':
         return { type: 'task', ...this.#detail(call.params.id) };
       case 'read_log': {
-        const size = new TextEncoder().encode(this.logs.get(call.params.id) ?? '').length;
-        return { type: 'log', offset: call.params.offset, data: '', size };
+        const { id, offset } = call.params;
+        const size = new TextEncoder().encode(this.logs.get(id) ?? '').length;
+        const [from, to] = this.gaps.get(id) ?? [0, 0];
+        return { type: 'log', offset: offset >= from && offset < to ? to : offset, data: '', size };
       }
       case 'submit':
         return this.#once(call.params.operation, () => this.#submit(call.params));
@@ -333,7 +337,7 @@ export class FakeHost implements Transport {
       ...{ timeout_ms: submit.timeout_ms, ask_first: submit.ask_first, progress: null },
       schedule: {
         ...{ group: submit.scheduling.group ?? 'default', priority: 0, after: [], uses: {} },
-        ...{ not_before: null, retry: null, key: null },
+        ...{ not_before: null, relative: false, retry: null, key: null },
       },
       ...{ state: { name: 'running' }, created_at: this.now(), started_at: this.now() },
       ended_at: null,

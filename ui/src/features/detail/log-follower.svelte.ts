@@ -17,6 +17,8 @@ export interface Screen {
 export const TAIL = 256 * 1024;
 /** How many bytes may wait for the screen. */
 export const BACKLOG = 4 * 1024 * 1024;
+/** How much of the beginning of a bounded log stays, in bytes. */
+const HEAD = 64 * 1024;
 const NEWLINE = 10;
 
 /** Returns what stands in place of output that a bounded log has lost. */
@@ -31,6 +33,7 @@ export class LogFollower {
   readonly #screen: Screen;
   #follow: Follow | null = null;
   #skipped = $state(0);
+  #lost = $state(0);
   #hasOutput = $state(false);
   #error = $state<string | null>(null);
   #backlog = 0;
@@ -48,6 +51,11 @@ export class LogFollower {
     return this.#skipped;
   }
 
+  /** How many bytes of its middle a bounded log no longer has. */
+  get lost(): number {
+    return this.#lost;
+  }
+
   get hasOutput(): boolean {
     return this.#hasOutput;
   }
@@ -59,6 +67,8 @@ export class LogFollower {
   async start(): Promise<void> {
     try {
       const size = await this.#engine.logSize(this.#id);
+      if (this.#isStopped()) return;
+      this.#lost = size > TAIL ? await this.#engine.logGap(this.#id, HEAD) : 0;
       if (this.#isStopped()) return;
       await this.#followFrom(Math.max(0, size - TAIL));
     } catch (reason) {

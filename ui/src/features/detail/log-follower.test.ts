@@ -3,7 +3,7 @@ import { Engine } from '../../engine/engine.svelte';
 import { FakeHost } from '../../engine/fake';
 import { aTask } from '../../engine/fake-scenes';
 import { EngineError } from '../../engine/transport';
-import { BACKLOG, LogFollower } from './log-follower.svelte';
+import { BACKLOG, LogFollower, TAIL } from './log-follower.svelte';
 
 /** A screen that draws nothing until it is told to. */
 class SlowScreen {
@@ -86,6 +86,18 @@ describe('LogFollower', () => {
     expect(shown[0]).toBe('head');
     expect(shown[1]).toContain('3.0 MiB of output are gone here');
     expect(shown[2]).toBe('tail');
+  });
+
+  it('says how much is gone of what comes before that which is shown', async () => {
+    const { host, follower } = follow('y'.repeat(2 * TAIL));
+    host.gaps.set(1, [64 * 1_024, TAIL]);
+    void follower.start();
+    await settle();
+    expect([follower.skipped, follower.lost]).toEqual([TAIL, TAIL - 64 * 1_024]);
+    const whole = new LogFollower(new Engine(new FakeHost()), 1, new SlowScreen());
+    void whole.start();
+    await settle();
+    expect([whole.skipped, whole.lost]).toEqual([0, 0]);
   });
 
   it('shows nothing more once it is stopped', async () => {

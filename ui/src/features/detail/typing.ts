@@ -3,21 +3,25 @@
  * letter overtakes another.
  */
 import type { Engine } from '../../engine/engine.svelte';
+import { EngineError } from '../../engine/transport';
 import type { TaskId } from '../../engine/types';
 import type { Typist } from './terminal';
 
 /** How many characters one call brings: well below what a host takes at once. */
-const PART = 4_000;
+export const PART = 4_000;
 
 export class Typing implements Typist {
   readonly #engine: Engine;
   readonly #id: TaskId;
+  readonly #onLost: (why: string) => void;
   #waiting = '';
   #sending = false;
 
-  constructor(engine: Engine, id: TaskId) {
+  /** `onLost` hears why something that was typed does not reach the task. */
+  constructor(engine: Engine, id: TaskId, onLost: (why: string) => void) {
     this.#engine = engine;
     this.#id = id;
+    this.#onLost = onLost;
   }
 
   type(text: string): void {
@@ -34,15 +38,22 @@ export class Typing implements Typist {
     this.#sending = true;
     try {
       while (this.#waiting !== '') {
-        const part = this.#waiting.slice(0, PART);
-        this.#waiting = this.#waiting.slice(PART);
+        const part = firstPart(this.#waiting);
+        this.#waiting = this.#waiting.slice(part.length);
         await this.#engine.typeIn(this.#id, part);
       }
-    } catch {
-      // The task has ended, which the header says: nobody reads the rest.
+    } catch (reason) {
+      // The rest would follow on what is missing.
       this.#waiting = '';
+      this.#onLost(EngineError.from(reason).message);
     } finally {
       this.#sending = false;
     }
   }
+}
+
+/** Returns as much as one call brings, and not half of a character that takes two units. */
+function firstPart(text: string): string {
+  const isCut = /[\uD800-\uDBFF]/.test(text.charAt(PART - 1));
+  return text.slice(0, isCut ? PART - 1 : PART);
 }
