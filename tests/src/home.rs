@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::processes;
 use crate::wait::until;
 
-/// Returns a program of this build.
+/// Returns a program or a library of this build.
 ///
 /// # Panics
 /// Where the test does not lie in a folder of cargo.

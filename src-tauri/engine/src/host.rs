@@ -44,9 +44,6 @@ use place::{choose_socket, prepare};
 /// How long the askers of an earlier host have to find this one, in milliseconds.
 const COMING_BACK_MS: u64 = 10_000;
 
-/// How long an operation may be sent again, in milliseconds.
-const OPERATIONS_KEPT: i64 = 24 * 60 * 60 * 1000;
-
 /// What a host is started with.
 pub struct HostOptions {
     pub paths: Paths,
@@ -156,8 +153,7 @@ impl Host {
             .enable_all()
             .build()
             .map_err(StartError::Threads)?;
-        let (mut store, findings) = open_history(&paths)?;
-        store.forget_operations(nod_core::ids::Timestamp(clock::now().0 - OPERATIONS_KEPT))?;
+        let (store, findings) = open_history(&paths)?;
         let (inbox, messages) = crossbeam_channel::unbounded();
         let parts = parts(&paths, &config, &runtime, &inbox)?;
         // Made before anything is decided: what ended while no host ran is part of it.
@@ -404,6 +400,7 @@ fn begin(
     // What became of tasks is decided before anyone can ask about them.
     dispatcher.settle_guards();
     dispatcher.turn(first);
+    dispatcher.forget_operations();
     thread::Builder::new()
         .name("dispatcher".into())
         .spawn(move || dispatcher.run(&messages))

@@ -27,7 +27,7 @@ pub(crate) use care::{DAMAGED, Opened, REPORT, close, examine, open, suspect};
 pub(crate) use read::{Reader, Readers};
 use rescue::Rescued;
 pub(crate) use rows::{
-    AttemptRow, ClockRow, GroupRow, LiveRow, OperationResult, RequestRow, TaskRow,
+    AttemptRow, ClockChange, ClockRow, GroupRow, LiveRow, OperationResult, RequestRow, TaskRow,
 };
 pub(crate) use rules::RuleChange;
 pub(crate) use seal::{Seal, SealedEnvironment};

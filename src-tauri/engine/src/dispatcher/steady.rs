@@ -11,11 +11,14 @@ use nod_core::task::{QueueReason, StateName, TaskState};
 
 use super::turn::Turn;
 use super::{Dispatcher, LiveTask};
-use crate::store::ClockRow;
+use crate::store::{ClockChange, ClockRow};
 use crate::{clock, process};
 
 /// Less than this, in milliseconds, is no jump but the clock being kept right.
 const JUMP_MS: u64 = 2_000;
+
+/// How long an operation may be sent again, in milliseconds.
+const OPERATIONS_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Both clocks as they were at the last look.
 #[derive(Debug)]
@@ -66,10 +69,11 @@ impl Steady {
     }
 
     /// Returns what is to be stored of how the clocks stand to each other.
-    fn unstored(&self, boot_id: &str) -> Option<ClockRow> {
+    fn unstored(&self, boot_id: &str) -> Option<ClockChange> {
         let since_boot = i64::try_from(self.boot_ms).unwrap_or(i64::MAX);
         let offset_ms = self.wall.0.saturating_sub(since_boot);
-        self.is_unstored.then(|| ClockRow { boot_id: boot_id.to_owned(), offset_ms })
+        let now = ClockRow { boot_id: boot_id.to_owned(), offset_ms };
+        self.is_unstored.then_some(ClockChange { now, jump_ms: self.jumped_ms })
     }
 
     /// Notes that all that had to move has moved, and that it is stored.
@@ -79,6 +83,19 @@ impl Steady {
 }
 
 impl Dispatcher {
+    /// Forgets what was asked so long ago that nobody will send it again. What cannot be forgotten
+    /// now is so at another start.
+    pub(crate) fn forget_operations(&mut self) {
+        if self.steady.is_unstored {
+            // It is not known yet how old they are.
+            return;
+        }
+        let before = clock::now().moved(-OPERATIONS_KEPT_MS);
+        if let Err(error) = self.store.forget_operations(before) {
+            tracing::warn!("failed to forget what was done long ago: {error}");
+        }
+    }
+
     /// Moves all that counts a length of time along with a clock that was set.
     pub(super) fn follow_the_clock(&mut self, turn: &mut Turn) {
         let Jump { fresh, unstored } = self.steady.look(turn.now, process::since_boot_ms());
@@ -167,7 +184,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_while_no_host_ran_has_jumped_in_the_same_boot() {
         let first = Steady::at(Timestamp(1_000_000), 500, None, "boot");
-        let stored = first.unstored("boot");
+        let stored = first.unstored("boot").map(|change| change.now);
         assert_eq!(stored, Some(ClockRow { boot_id: "boot".into(), offset_ms: 999_500 }));
         let jumped = |wall, boot_ms, boot| {
             let steady = Steady::at(Timestamp(wall), boot_ms, stored.clone(), boot);

@@ -17,7 +17,7 @@ use crate::effects::Start;
 use crate::error::EngineError;
 use crate::guards::RuleBook;
 use crate::store::{
-    AttemptRow, ClockRow, Commit, EventRow, OperationResult, RuleChange, SealedEnvironment,
+    AttemptRow, ClockChange, Commit, EventRow, OperationResult, RuleChange, SealedEnvironment,
     TalkChange,
 };
 
@@ -51,7 +51,7 @@ pub(crate) struct Turn {
     audit: Vec<AuditRow>,
     talk: Vec<TalkChange>,
     /// How the clock stands, where that is not stored yet.
-    pub(crate) clock: Option<ClockRow>,
+    pub(crate) clock: Option<ClockChange>,
     /// Who waits for a signal from now on, who is woken, and who never will be.
     pub(crate) waiting: Vec<(OperationId, ReplyTo)>,
     pub(crate) woken: Vec<(OperationId, WaitEnd)>,

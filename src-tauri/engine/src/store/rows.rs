@@ -164,3 +164,11 @@ pub(crate) struct ClockRow {
     /// When that boot was, as the wall clock would have it.
     pub offset_ms: i64,
 }
+
+/// A clock that was set, or is seen for the first time.
+#[derive(Debug)]
+pub(crate) struct ClockChange {
+    pub now: ClockRow,
+    /// By how much it was set.
+    pub jump_ms: i64,
+}

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::audit;
 use super::remove::remove_task;
-use super::rows::{AttemptRow, ClockRow, GroupRow, OperationResult, RequestRow, TaskRow};
+use super::rows::{AttemptRow, ClockChange, GroupRow, OperationResult, RequestRow, TaskRow};
 use super::rules::{self, RuleChange};
 use super::seal::SealedEnvironment;
 use super::talk::{self, TalkChange};
@@ -40,7 +40,7 @@ pub(crate) struct Commit {
     pub audit: Vec<AuditRow>,
     pub rules: Vec<RuleChange>,
     pub talk: Vec<TalkChange>,
-    pub clock: Option<ClockRow>,
+    pub clock: Option<ClockChange>,
     /// The end of the output of tasks that ended.
     pub tails: Vec<(TaskId, String)>,
     /// Survives a power cut once it is written. What a restart repairs by itself need not.
@@ -132,6 +132,10 @@ pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
 }
 
 fn write_all(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {
+    // Before anything that goes by the new time.
+    if let Some(clock) = &commit.clock {
+        set_clock(transaction, clock)?;
+    }
     for environment in &commit.environments {
         transaction
             .prepare_cached(
@@ -200,12 +204,6 @@ fn event_task(row: &EventRow) -> i64 {
 fn write_rare(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {
     for row in &commit.edited {
         edit_task(transaction, row)?;
-    }
-    if let Some(clock) = &commit.clock {
-        transaction.execute(
-            "INSERT OR REPLACE INTO clock (id, boot_id, offset_ms) VALUES (1, ?1, ?2)",
-            params![clock.boot_id, clock.offset_ms],
-        )?;
     }
     if let Some(groups) = &commit.groups {
         put_groups(transaction, groups)?;
@@ -283,6 +281,19 @@ fn edit_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), StoreEr
             schedule(task),
             task.ask_first,
         ])?;
+    Ok(())
+}
+
+fn set_clock(transaction: &Transaction<'_>, clock: &ClockChange) -> Result<(), StoreError> {
+    let ClockChange { now, jump_ms } = clock;
+    transaction.execute(
+        "INSERT OR REPLACE INTO clock (id, boot_id, offset_ms) VALUES (1, ?1, ?2)",
+        params![now.boot_id, now.offset_ms],
+    )?;
+    if *jump_ms != 0 {
+        // Each is as old as it was, or it would be forgotten too soon or never.
+        transaction.execute("UPDATE operations SET at = at + ?1", [jump_ms])?;
+    }
     Ok(())
 }
 
