@@ -193,15 +193,37 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
     schema.get("properties").and_then(Value::as_object).into_iter().flatten()
 }
 
+/// Returns the subschemas under a word that holds a list of them.
+fn listed<'a>(schema: &'a Value, word: &str) -> impl Iterator<Item = &'a Value> {
+    schema.get(word).and_then(Value::as_array).into_iter().flatten()
+}
+
 /// Returns what a field holds before anybody has touched it.
 fn at_first(root: &Value, part: &Value) -> Option<Value> {
     let own = part.get("default");
     let schema = resolved(root, part);
-    let mut value = match own.or_else(|| schema.get("default")) {
-        Some(default) => default.clone(),
-        None if schema.get("properties").is_some() => Value::Object(Map::new()),
-        None => return None,
-    };
+    let mut value = own.or_else(|| schema.get("default")).cloned();
+    if value.is_none() && schema.get("properties").is_some() {
+        value = Some(Value::Object(Map::new()));
+    }
+    for all in listed(schema, "allOf") {
+        match (&mut value, at_first(root, all)) {
+            (None, inner) => value = inner,
+            (Some(Value::Object(fields)), Some(Value::Object(inner))) => {
+                for (name, inner) in inner {
+                    fields.entry(name).or_insert(inner);
+                }
+            }
+            (Some(_), _) => {}
+        }
+    }
+    if value.is_none() && schema.get("prefixItems").is_some() {
+        // Where one place has no value there is no list yet.
+        let items: Option<Vec<_>> =
+            listed(schema, "prefixItems").map(|item| at_first(root, item)).collect();
+        value = items.map(Value::Array);
+    }
+    let mut value = value?;
     if let Value::Object(fields) = &mut value {
         for (name, property) in properties(schema) {
             if !fields.contains_key(name)
@@ -218,7 +240,7 @@ fn at_first(root: &Value, part: &Value) -> Option<Value> {
 /// Fills the defaults of the fields that are missing into what is there.
 fn fill(root: &Value, part: &Value, data: &mut Value) {
     let schema = resolved(root, part);
-    for all in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {
+    for all in listed(schema, "allOf") {
         fill(root, all, data);
     }
     match data {
@@ -235,8 +257,12 @@ fn fill(root: &Value, part: &Value, data: &mut Value) {
             }
         }
         Value::Array(items) => {
+            let mut items = items.iter_mut();
+            for (of_item, item) in listed(schema, "prefixItems").zip(items.by_ref()) {
+                fill(root, of_item, item);
+            }
             if let Some(of_items) = schema.get("items") {
-                items.iter_mut().for_each(|item| fill(root, of_items, item));
+                items.for_each(|item| fill(root, of_items, item));
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -279,6 +305,27 @@ mod tests {
         assert_eq!(initial(&json!({ "default": 3 }), true), Ok(json!(3)));
         let incomplete = initial(&deploy(), true).unwrap_err().to_string();
         assert!(incomplete.contains("/owner/mail"), "{incomplete}");
+    }
+
+    #[test]
+    fn what_several_schemas_say_together_and_lists_with_places_have_their_defaults_too() {
+        let schema = json!({
+            "allOf": [
+                { "$ref": "#/$defs/named" },
+                { "properties": { "size": { "prefixItems": [{ "default": 1 }, { "default": 2 }] } } },
+            ],
+            "properties": { "pair": { "prefixItems": [
+                { "properties": { "x": { "default": 3 } } },
+                { "type": "string" },
+            ], "items": { "properties": { "rest": { "default": 4 } } } } },
+            "$defs": { "named": { "properties": { "name": { "default": "harbour" } } } },
+        });
+        let expected = json!({ "name": "harbour", "size": [1, 2] });
+        assert_eq!(initial(&schema, false), Ok(expected));
+        let whole = filled(&schema, json!({ "pair": [{}, "a", {}] }));
+        let expected = json!({ "pair": [{ "x": 3 }, "a", { "rest": 4 }], "name": "harbour" });
+        assert_eq!(whole, Ok(expected));
+        assert_eq!(initial(&json!({ "allOf": [{ "default": 5 }] }), true), Ok(json!(5)));
     }
 
     #[test]

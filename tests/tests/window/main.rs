@@ -5,6 +5,7 @@ mod answer;
 mod cancel;
 mod details;
 mod focus;
+mod forms;
 mod history;
 mod keyboard;
 mod look;

@@ -14,6 +14,8 @@ interface About {
   readonly required: boolean;
   /** Part of a list, which has no place for nothing. */
   readonly inList: boolean;
+  /** One of several that stand for the same, and need no words of their own. */
+  readonly isItem: boolean;
   /** It began with a value. */
   readonly given: boolean;
 }
@@ -33,6 +35,9 @@ abstract class Base {
   get members(): readonly Field[] {
     return [];
   }
+
+  /** Whether nothing has been written or chosen in it. */
+  abstract get isEmpty(): boolean;
 
   /** Returns the field inside it that a part of a JSON pointer names. */
   abstract member(segment: string): Field | undefined;
@@ -66,6 +71,10 @@ export class TextField extends Leaf {
     this.long = initial.includes('\n');
   }
 
+  get isEmpty(): boolean {
+    return this.text.trim() === '';
+  }
+
   value(): Json | undefined {
     return this.text === '' && !this.mustHaveValue ? undefined : this.text;
   }
@@ -80,6 +89,10 @@ export class NumberField extends Leaf {
     super(about);
     this.whole = whole;
     this.text = initial === null ? '' : String(initial);
+  }
+
+  get isEmpty(): boolean {
+    return this.text.trim() === '';
   }
 
   value(): Json | undefined {
@@ -105,6 +118,10 @@ export class BooleanField extends Leaf {
     this.checked = initial;
   }
 
+  get isEmpty(): boolean {
+    return this.checked === null;
+  }
+
   value(): Json | undefined {
     return this.checked ?? (this.about.required || this.about.inList ? false : undefined);
   }
@@ -126,6 +143,10 @@ export class ChoiceField extends Leaf {
     return !this.about.required && !this.mustHaveValue;
   }
 
+  get isEmpty(): boolean {
+    return this.chosen === null;
+  }
+
   value(): Json | undefined {
     if (this.chosen === null) return this.mustHaveValue ? this.refused('Choose one.') : undefined;
     return this.choices[this.chosen]?.value;
@@ -139,6 +160,10 @@ export class JsonField extends Leaf {
   constructor(about: About, initial: Json | undefined) {
     super(about);
     this.text = initial === undefined ? '' : JSON.stringify(initial, null, 2);
+  }
+
+  get isEmpty(): boolean {
+    return this.text.trim() === '';
   }
 
   value(): Json | undefined {
@@ -159,7 +184,9 @@ export class ListField extends Base {
   constructor(about: About, items: unknown, root: unknown, initial: readonly Json[]) {
     super(about);
     this.#fresh = (value, n) =>
-      fieldOf(items, root, value, { name: String(n + 1), required: true, inList: true });
+      fieldOf(items, root, value, {
+        ...{ name: String(n + 1), required: true, inList: true, isItem: true },
+      });
     this.#items = initial.map(this.#fresh);
   }
 
@@ -179,9 +206,41 @@ export class ListField extends Base {
     this.#items = this.#items.filter((other) => other !== item);
   }
 
+  get isEmpty(): boolean {
+    return this.#items.length === 0;
+  }
+
   value(): Json | undefined {
     const values = this.#items.map((item) => item.value() ?? null);
     return values.length === 0 && !this.about.required && !this.mustHaveValue ? undefined : values;
+  }
+}
+
+/** A list of which each place is of its own kind. */
+export class TupleField extends Base {
+  readonly kind = 'tuple';
+  readonly #members: readonly Field[];
+
+  constructor(about: About, members: readonly Field[]) {
+    super(about);
+    this.#members = members;
+  }
+
+  override get members(): readonly Field[] {
+    return this.#members;
+  }
+
+  get isEmpty(): boolean {
+    return this.#members.every((member) => member.isEmpty);
+  }
+
+  member(segment: string): Field | undefined {
+    return this.#members[Number(segment)];
+  }
+
+  value(): Json | undefined {
+    if (this.isEmpty && !this.about.required && !this.mustHaveValue) return undefined;
+    return this.#members.map((member) => member.value() ?? null);
   }
 }
 
@@ -202,6 +261,10 @@ export class GroupField extends Base {
     return this.#members.find((member) => member.about.name === segment);
   }
 
+  get isEmpty(): boolean {
+    return this.#members.every((member) => member.isEmpty);
+  }
+
   value(): Json | undefined {
     const values = this.#members.map((member) => [member.about.name, member.value()] as const);
     const known = values.filter((entry): entry is [string, Json] => entry[1] !== undefined);
@@ -211,14 +274,29 @@ export class GroupField extends Base {
 }
 
 export type Field =
-  TextField | NumberField | BooleanField | ChoiceField | JsonField | ListField | GroupField;
+  | TextField
+  | NumberField
+  | BooleanField
+  | ChoiceField
+  | JsonField
+  | ListField
+  | TupleField
+  | GroupField;
+
+/** Where a field stands. */
+interface Place {
+  readonly name: string;
+  readonly required: boolean;
+  readonly inList: boolean;
+  readonly isItem?: boolean;
+}
 
 /** Returns the field of a part of the schema `root`, holding `initial`. */
 export function fieldOf(
   schema: unknown,
   root: unknown,
   initial: Json | undefined,
-  place: { name: string; required: boolean; inList: boolean },
+  place: Place,
 ): Field {
   const part = partOf(schema, root);
   const about = aboutOf(part, place, initial !== undefined);
@@ -236,6 +314,8 @@ export function fieldOf(
       return new ChoiceField(about, shape.choices, indexOf(shape.choices, initial));
     case 'list':
       return new ListField(about, shape.items, root, (initial as Json[] | undefined) ?? []);
+    case 'tuple':
+      return new TupleField(about, placesOf(shape, root, (initial as Json[] | undefined) ?? []));
     case 'group':
       return new GroupField(about, membersOf(shape, root, initial));
     case 'json':
@@ -255,12 +335,18 @@ function membersOf(
   });
 }
 
-function aboutOf(
-  { title, description }: Part,
-  place: { name: string; required: boolean; inList: boolean },
-  given: boolean,
-): About {
-  return { ...place, title: title ?? place.name, description, given };
+function placesOf(
+  { places }: Extract<Shape, { type: 'tuple' }>,
+  root: unknown,
+  initial: readonly Json[],
+): Field[] {
+  return places.map((schema, n) =>
+    fieldOf(schema, root, initial[n], { name: String(n + 1), required: true, inList: true }),
+  );
+}
+
+function aboutOf({ title, description }: Part, place: Place, given: boolean): About {
+  return { isItem: false, ...place, title: title ?? place.name, description, given };
 }
 
 function holds(shape: Shape, initial: Json | undefined): boolean {
@@ -276,6 +362,8 @@ function holds(shape: Shape, initial: Json | undefined): boolean {
       return indexOf(shape.choices, initial) !== null;
     case 'list':
       return Array.isArray(initial);
+    case 'tuple':
+      return Array.isArray(initial) && initial.length === shape.places.length;
     case 'group':
       return holdsOnly(shape, initial);
     case 'json':

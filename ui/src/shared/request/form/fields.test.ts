@@ -121,6 +121,102 @@ describe('a form', () => {
     expect(root.value()).toBe(1);
   });
 
+  it('is one form for what several schemas say together', () => {
+    const schema = {
+      title: 'Release',
+      allOf: [
+        { $ref: '#/$defs/named' },
+        { type: 'object', properties: { size: { type: 'integer' } }, required: ['size'] },
+        { if: { required: ['size'] }, then: { required: ['name'] } },
+      ],
+      properties: { dry: { type: 'boolean' } },
+      $defs: {
+        named: { title: 'Named', properties: { name: { type: 'string' } }, required: ['name'] },
+      },
+    };
+    const root = form(schema, { name: 'harbour' });
+    expect(root.about.title).toBe('Release');
+    const kinds = root.members.map(({ kind, about }) => [about.name, kind, about.required]);
+    expect(kinds).toEqual([
+      ['dry', 'boolean', false],
+      ['name', 'text', true],
+      ['size', 'number', true],
+    ]);
+    write(at(root, 'size'), '3');
+    expect(root.value()).toEqual({ name: 'harbour', size: 3 });
+  });
+
+  it.each([
+    ['a title beside a reference', { title: 'T', allOf: [{ type: 'integer' }] }, 'number'],
+    ['what only says what is wrong', { type: 'string', allOf: [{ minLength: 2 }] }, 'text'],
+    [
+      'one field twice, otherwise',
+      { allOf: [{ properties: { a: { type: 'string' } } }, { properties: { a: {} } }] },
+      'json',
+    ],
+    ['a choice in a part', { properties: { a: {} }, allOf: [{ oneOf: [{}, {}] }] }, 'json'],
+    ['a list in a part', { allOf: [{ properties: { a: {} } }, { items: {} }] }, 'json'],
+    [
+      'alternatives that are more than values',
+      { anyOf: [{ const: 1 }, { type: 'string' }] },
+      'json',
+    ],
+    ['a list with more behind its places', { prefixItems: [{}], items: {} }, 'json'],
+    ['a list without places', { type: 'array', prefixItems: [] }, 'json'],
+  ])('knows of allOf and the like: %s', (_name, schema, kind) => {
+    expect(form(schema).kind).toBe(kind);
+  });
+
+  it('takes the values of alternatives as choices, each once, with their titles', () => {
+    const root = form({
+      anyOf: [
+        { $ref: '#/$defs/fast' },
+        { enum: ['slow', 'fast', 3] },
+        { enum: ['still'], title: 'Not at all' },
+        { type: 'null' },
+      ],
+      $defs: { fast: { const: 'fast', title: 'As fast as it goes' } },
+    });
+    if (root.kind !== 'choice') throw new Error(root.kind);
+    expect(root.choices).toEqual([
+      { words: 'As fast as it goes', value: 'fast' },
+      { words: 'slow', value: 'slow' },
+      { words: '3', value: 3 },
+      { words: 'Not at all', value: 'still' },
+      { words: 'None', value: null },
+    ]);
+    root.chosen = 4;
+    expect(root.value()).toBeNull();
+  });
+
+  it('has a field for each place of a list that has places', () => {
+    const pair = {
+      ...{ type: 'array', title: 'Range', items: false, minItems: 3 },
+      prefixItems: [{ type: 'integer', title: 'From' }, { type: 'integer' }, { enum: ['a', 'b'] }],
+    };
+    const root = form({ properties: { range: pair } });
+    const range = at(root, 'range');
+    expect(range.members.map(({ kind, about }) => [kind, about.title, about.isItem])).toEqual([
+      ['number', 'From', false],
+      ['number', '2', false],
+      ['choice', '3', false],
+    ]);
+    // Nothing of it written, it is left out; something of it, and the rest is missing.
+    expect(root.value()).toEqual({});
+    write(at(range, '0'), '4');
+    root.value();
+    expect(at(range, '1').errors).toEqual(['Write a whole number.']);
+    expect(at(range, '2').errors).toEqual(['Choose one.']);
+    write(at(range, '1'), '7');
+    const last = at(range, '2');
+    if (last.kind !== 'choice') throw new Error(last.kind);
+    last.chosen = 1;
+    expect(root.value()).toEqual({ range: [4, 7, 'b'] });
+    const given = form({ properties: { range: pair } }, { range: [1, 2, 'a'] });
+    expect(given.value()).toEqual({ range: [1, 2, 'a'] });
+    expect(at(form({ properties: { range: pair } }, { range: [1] }), 'range').kind).toBe('json');
+  });
+
   it('takes names that objects have of themselves', () => {
     const schema = JSON.parse('{"properties":{"__proto__":{"type":"string"}}}') as unknown;
     const root = form(schema);
