@@ -2,7 +2,7 @@
 
 use nod_core::request::{Answer, Closure};
 use nod_tests::{Desktop, by_name};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{card, within};
 
@@ -12,12 +12,8 @@ const KINDS: &str = "
       return `${field.dataset.field} ${own?.getAttribute('role') ?? own?.localName ?? 'group'}`;
     })";
 
-#[test]
-fn several_schemas_alternatives_and_places_are_fields_and_the_rest_is_json() {
-    let desktop = Desktop::start();
-    let window = desktop.open();
-    window.click(&by_name("nav-inbox"));
-    let schema = json!({
+fn schema() -> Value {
+    json!({
         "allOf": [
             { "$ref": "#/$defs/named" },
             { "properties": { "speed": { "title": "Speed <b>", "oneOf": [
@@ -42,8 +38,15 @@ fn several_schemas_alternatives_and_places_are_fields_and_the_rest_is_json() {
             "required": ["name"],
             "properties": { "name": { "title": "名前", "type": "string", "default": "港" } },
         } },
-    });
-    std::fs::write(desktop.work().join("form.json"), schema.to_string()).unwrap();
+    })
+}
+
+#[test]
+fn several_schemas_alternatives_and_places_are_fields_and_the_rest_is_json() {
+    let desktop = Desktop::start();
+    let window = desktop.open();
+    window.click(&by_name("nav-inbox"));
+    std::fs::write(desktop.work().join("form.json"), schema().to_string()).unwrap();
     let id = desktop.submit("nod ask 'How?' --schema form.json");
     let request = desktop.wait_for_request(id);
     let card = card(&request);
