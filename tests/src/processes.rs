@@ -58,6 +58,14 @@ pub fn memory_kib(pid: i32) -> u64 {
     kib.expect("the system says it").parse().unwrap()
 }
 
+/// Returns the most memory that a process ever had, in KiB; nothing when it is gone.
+#[must_use]
+pub fn peak_kib(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// Ends a process at once, as `kill -9` does.
 pub fn kill_9(pid: i32) {
     // One that is gone already is what was wanted.

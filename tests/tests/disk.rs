@@ -10,6 +10,7 @@
 
 use std::process::Command;
 
+use nod_core::ids::TaskId;
 use nod_core::task::StateName;
 use nod_tests::{Home, TestHost, until};
 
@@ -40,9 +41,13 @@ struct Small {
 
 impl Small {
     fn mount(home: &Home, size: &str) -> Self {
+        Self::mount_as(home, "tmpfs", &format!("mode=700,size={size}"))
+    }
+
+    fn mount_as(home: &Home, kind: &str, options: &str) -> Self {
         let place = home.data();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("mode=700,size={size}"), "nod-test"]).arg(&place);
+        mount.args(["-t", kind, "-o", options, "nod-test"]).arg(&place);
         assert!(mount.status().unwrap().success());
         Self { place }
     }
@@ -100,6 +105,37 @@ for n in range(0, 2500000, 2500): sys.stdout.write(''.join('%015d\\n' % (n + i) 
     let after = host.submit("true");
     assert_eq!(host.wait_for_end(after).state.name(), StateName::Succeeded);
     drop(small);
+}
+
+#[test]
+fn a_log_that_cannot_be_bounded_is_kept_whole_and_that_is_said() {
+    let name = "a_log_that_cannot_be_bounded_is_kept_whole_and_that_is_said";
+    if !is_inside(name) {
+        return;
+    }
+    let home = Home::new();
+    // A file system without holes.
+    let ram = Small::mount_as(&home, "ramfs", "mode=700");
+    let mut host = TestHost::start_in(home);
+    let line = "yes | head -c 3000000; while [ ! -e go ]; do sleep 0.02; done";
+    let ids = ["--no-tty", "--direct"]
+        .map(|way| host.submit_with(&[way, "--log-limit", "256KiB"], &["sh", "-c", line]));
+    let show = |host: &TestHost, id: TaskId| host.run(&["show", &id.to_string()]).out;
+    for id in ids {
+        until("the bound to be given up", || {
+            show(&host, id).contains("grows past its bound").then_some(())
+        });
+    }
+    // The next host knows it as well.
+    host.kill();
+    host.restart();
+    assert!(ids.iter().all(|id| show(&host, *id).contains("grows past its bound")));
+    std::fs::write(host.work().join("go"), "").unwrap();
+    for id in ids {
+        assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
+        assert_eq!(host.log(id).len(), 3_000_000);
+    }
+    drop(ram);
 }
 
 /// Makes a file system in a file, in the place of the data directory; not where that cannot be.

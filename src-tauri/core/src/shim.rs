@@ -128,6 +128,8 @@ pub enum FromShim {
     DiskFull {
         full: bool,
     },
+    /// The log grows past its bound: its file system cannot give back a part of a file.
+    Unbounded,
     /// Whether the task's processes are halted.
     Paused {
         paused: bool,
@@ -157,6 +159,8 @@ pub struct Status {
     pub paused: bool,
     #[serde(default)]
     pub disk_full: bool,
+    #[serde(default)]
+    pub unbounded: bool,
 }
 
 /// A process for as long as the machine runs: a pid alone is given again.

@@ -97,6 +97,8 @@ pub struct Condition {
     /// Its output has no room on the disk; the task waits until it has. Known while it is so, and
     /// not stored.
     pub disk_full: bool,
+    /// Its log grows past its bound: the file system there cannot give back a part of a file.
+    pub unbounded_log: bool,
     /// None of the questions that it waits for is an approval.
     pub wants_input: bool,
     /// The line that it printed last and that looks like a question, where it has been silent since.

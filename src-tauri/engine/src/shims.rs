@@ -266,6 +266,7 @@ impl Heard {
                 tracing::warn!(task = self.id.0, full, "the disk of the task's output");
                 self.say(Said::DiskFull(full));
             }
+            FromShim::Unbounded => self.say(Said::Unbounded),
             // What the dispatcher has stored is what is shown, and what the shim is told again.
             FromShim::Paused { paused } => self.silence.pause(paused),
             FromShim::InputLost { bytes } => self.say(Said::InputLost(bytes)),

@@ -75,7 +75,7 @@ describe('the words of a state', () => {
 
   it('tell an input that is needed from an approval', () => {
     const waiting: TaskState = { name: 'waiting', open: [1] };
-    const condition = { paused: false, disk_full: false, prompt: null };
+    const condition = { paused: false, disk_full: false, unbounded_log: false, prompt: null };
     const words = (wants_input: boolean) =>
       taskWords({ state: waiting, condition: { ...condition, wants_input } });
     expect(words(true)).toBe('Needs input');

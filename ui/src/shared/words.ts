@@ -72,6 +72,9 @@ export function taskExplanation({ state, condition }: Standing): string | null {
     condition.disk_full
       ? 'The disk is full: the task waits until there is room for its output.'
       : null,
+    condition.unbounded_log
+      ? 'The output grows past its bound: the file system there cannot give back a part of a file.'
+      : null,
     condition.prompt === null
       ? null
       : `It printed nothing since it seems to have asked: ${condition.prompt}`,

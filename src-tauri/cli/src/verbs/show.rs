@@ -17,6 +17,9 @@ use crate::{duration, exit, output, table};
 
 const DISK_FULL: &str = "full: the task waits until its output has room again";
 
+const UNBOUNDED_LOG: &str =
+    "grows past its bound: the file system there cannot give back a part of a file";
+
 /// Show all there is to know of one task
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -67,6 +70,7 @@ fn summary(page: &mut Page, detail: &TaskDetail, now: Timestamp) {
     page.row("task", &task.id.to_string());
     page.row("state", &task.words());
     page.maybe("disk", task.condition.disk_full.then(|| DISK_FULL.to_owned()));
+    page.maybe("log", task.condition.unbounded_log.then(|| UNBOUNDED_LOG.to_owned()));
     page.maybe("asks", task.condition.prompt.clone());
     page.maybe("stopping", stopping_words(&task.state));
     page.maybe("why", task.state.outcome().and_then(nod_core::task::Outcome::explanation));

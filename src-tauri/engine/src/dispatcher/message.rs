@@ -198,6 +198,7 @@ pub(crate) enum Said {
     },
     /// Whether the output has no room on the disk.
     DiskFull(bool),
+    Unbounded,
     /// The task asks something and is silent since, or is so no more.
     Prompt(Option<String>),
     /// So many bytes were not typed.

@@ -34,6 +34,10 @@ impl Dispatcher {
             Said::DiskFull(full) => {
                 return self.note_disk(id, full);
             }
+            Said::Unbounded => {
+                let what = ("log_unbounded", None);
+                return self.change_condition(id, what, turn, |now| now.unbounded_log = true);
+            }
             Said::Prompt(prompt) => {
                 let what = if prompt.is_some() { "needs_input" } else { "goes_on" };
                 let what = (what, prompt.clone());
@@ -98,6 +102,9 @@ impl Dispatcher {
             self.decide_shim(id, attempt, Said::Stopping { cause, stage }, turn);
         }
         self.decide_shim(id, attempt, Said::DiskFull(status.disk_full), turn);
+        if status.unbounded {
+            self.decide_shim(id, attempt, Said::Unbounded, turn);
+        }
         let paused = self.live.task(id).is_some_and(|live| live.task().condition.paused);
         if paused != status.paused {
             let order = if paused { ToShim::Pause } else { ToShim::Resume };

@@ -20,6 +20,8 @@ pub(crate) struct Bound {
     tail: Option<u64>,
     slack: u64,
     hole_end: u64,
+    /// The file system makes no holes.
+    lost: bool,
 }
 
 impl Bound {
@@ -27,7 +29,7 @@ impl Bound {
         let limit = limit.map(|limit| limit.max(LEAST_LOG_LIMIT));
         let slack = limit.map_or(0, |limit| (limit / 16).min(MOST_SLACK));
         let tail = limit.map(|limit| limit - LOG_HEAD - slack);
-        Self { tail, slack, hole_end: LOG_HEAD }
+        Self { tail, slack, hole_end: LOG_HEAD, lost: false }
     }
 
     /// Gives back what the log may not keep now that it has `size` bytes.
@@ -38,8 +40,13 @@ impl Bound {
             Ok(()) => self.hole_end = hole.end,
             Err(rustix::io::Errno::INTR) => {}
             // A file system without holes: the output is worth more than its bound.
-            Err(_) => self.tail = None,
+            Err(_) => (self.tail, self.lost) = (None, true),
         }
+    }
+
+    /// Returns whether the log grows past its bound, since nothing of it can be given back.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost
     }
 
     fn due(&self, size: u64) -> Option<std::ops::Range<u64>> {

@@ -70,6 +70,10 @@ impl Copying {
         self.size
     }
 
+    pub(crate) fn is_unbounded(&self) -> bool {
+        self.bound.is_lost()
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.retry_at.is_some()
     }

@@ -38,6 +38,10 @@ impl Direct {
         }
     }
 
+    pub(crate) fn is_unbounded(&self) -> bool {
+        self.bound.is_lost()
+    }
+
     pub(crate) fn size(&self) -> u64 {
         self.size
     }

@@ -53,6 +53,13 @@ impl Output {
         }
     }
 
+    pub(crate) fn is_unbounded(&self) -> bool {
+        match &self.way {
+            Way::Copied(copying) => copying.is_unbounded(),
+            Way::Direct(direct) => direct.is_unbounded(),
+        }
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         match &self.way {
             Way::Copied(copying) => copying.is_full(),

@@ -302,11 +302,14 @@ impl Supervisor {
     /// Copies output, and tells when the disk became full or has room again.
     fn with_output(&mut self, copy: impl FnOnce(&mut Output) -> Flow) -> Flow {
         let Some(output) = &mut self.output else { return Flow::Closed };
-        let was_full = output.is_full();
+        let (was_full, was_unbounded) = (output.is_full(), output.is_unbounded());
         let flow = copy(output);
-        let full = output.is_full();
+        let (full, unbounded) = (output.is_full(), output.is_unbounded());
         if full != was_full {
             self.connections.send(&FromShim::DiskFull { full });
+        }
+        if unbounded && !was_unbounded {
+            self.connections.send(&FromShim::Unbounded);
         }
         flow
     }
@@ -334,6 +337,7 @@ impl Supervisor {
             report: self.report.clone(),
             paused: self.pause.is_some(),
             disk_full: self.output.as_ref().is_some_and(Output::is_full),
+            unbounded: self.output.as_ref().is_some_and(Output::is_unbounded),
         }
     }
 

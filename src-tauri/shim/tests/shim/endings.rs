@@ -52,6 +52,7 @@ fn the_host_hears_the_whole_story_in_order() {
             FromShim::Exited { .. } => "exited",
             FromShim::Stopping { .. } => "stopping",
             FromShim::DiskFull { .. } => "disk full",
+            FromShim::Unbounded => "unbounded",
             FromShim::Paused { .. } => "paused",
             FromShim::InputLost { .. } => "input lost",
             FromShim::Ended { .. } => "ended",

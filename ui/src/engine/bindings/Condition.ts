@@ -15,6 +15,10 @@ paused: boolean,
  */
 disk_full: boolean, 
 /**
+ * Its log grows past its bound: the file system there cannot give back a part of a file.
+ */
+unbounded_log: boolean, 
+/**
  * None of the questions that it waits for is an approval.
  */
 wants_input: boolean, 

@@ -91,12 +91,14 @@ describe('the detail of a task', () => {
     const condition = {
       paused: false,
       disk_full: true,
+      unbounded_log: true,
       wants_input: false,
       prompt: 'Overwrite? (y/n)',
     };
     await openTask(1, { tasks: [aTask(1, { condition })], requests: [] });
     expect(window.get('detail-state').textContent.trim()).toBe('Needs input');
     expect(window.get('detail-why').textContent).toContain('The disk is full');
+    expect(window.get('detail-why').textContent).toContain('grows past its bound');
     expect(window.get('detail-why').textContent).toContain('Overwrite? (y/n)');
     window.host.setState(1, { name: 'ended', outcome: { type: 'succeeded' } });
   });
