@@ -1,6 +1,6 @@
 import { userEvent } from '@testing-library/user-event';
 import { afterEach, describe, expect, it } from 'vitest';
-import { everyQuestion, everyState } from './engine/fake-scenes';
+import { aRequest, aTask, everyQuestion, everyState } from './engine/fake-scenes';
 import { EngineError } from './engine/transport';
 import type { KeptRule } from './engine/types';
 import { accessibilityFaults, openView, openWindow, type OpenWindow } from './testing/window';
@@ -33,6 +33,21 @@ const VIEWS: Record<string, () => Promise<unknown>> = {
     window = await openView('inbox', everyQuestion());
     (await window.find('add-item')).click();
     await window.find('remove-item');
+  },
+  'a form with places and alternatives': async () => {
+    const schema = {
+      properties: {
+        range: { prefixItems: [{ type: 'integer', title: 'From' }, { type: 'boolean' }] },
+        speed: { oneOf: [{ const: 1, title: 'Slow' }, { const: 2 }] },
+      },
+    };
+    const wants = { type: 'form' as const, schema, initial: {} };
+    const request = aRequest(3, 5);
+    window = await openView('inbox', {
+      tasks: [aTask(5, { state: { name: 'waiting', open: [3] } })],
+      requests: [{ ...request, shown: { ...request.shown, wants } }],
+    });
+    await window.find('form-field');
   },
   'Needs you without a request': async () => {
     window = await openView('inbox');

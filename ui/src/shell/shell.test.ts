@@ -40,6 +40,25 @@ describe('the window', () => {
     expect(again.textContent).not.toContain('damaged');
   });
 
+  it('says what is wrong with the config file for as long as it is, in every view', async () => {
+    const error = '/home/mika/config.toml has an error at line 3\nexpected <b> `ask_first`\u202e';
+    window = await openWindow(undefined, (host) => {
+      host.config_error = error;
+    });
+    const notice = await window.find('config-error');
+    expect(notice.getAttribute('role')).toBe('status');
+    expect(notice.textContent).toBe(`${error.slice(0, -1)}⟨U+202E⟩`);
+    await user.keyboard('4');
+    expect(window.all('config-error')).toHaveLength(1);
+    const say = (text: string | null): void => {
+      window.host.send({ seq: 1, at: 1, change: { type: 'config', error: text } });
+    };
+    say(null);
+    await expect.poll(() => window.all('config-error')).toEqual([]);
+    say('another error');
+    expect((await window.find('config-error')).textContent).toBe('another error');
+  });
+
   it('leaves a field with Escape, so that its keys work again', async () => {
     const task = aTask(5, { state: { name: 'waiting', open: [3] } });
     window = await openView('inbox', { tasks: [task], requests: [aRequest(3, 5)] });
