@@ -6,9 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use nod_core::task::StateName;
 use nod_tests::desktop::SHIPPED;
-use nod_tests::{Desktop, until};
+use nod_tests::{Desktop, Home, by_name, until};
 use tokio::runtime::Runtime;
+use zbus::object_server::SignalEmitter;
 use zbus::zvariant::OwnedValue;
+
+const PATH: &str = "/org/freedesktop/Notifications";
+
+/// What turns answers in a terminal on, which waits for the person.
+const LOOSER: &str = "[approvals]\nterminal = true\n";
 
 type Hints = HashMap<String, OwnedValue>;
 
@@ -20,6 +26,8 @@ struct Shown {
     title: String,
     body: String,
     urgency: u8,
+    /// What can be pressed: names and words in turns.
+    actions: Vec<String>,
 }
 
 #[derive(Default)]
@@ -37,8 +45,8 @@ struct Server {
 /// A running server, and the runtime that serves its bus.
 struct Notes {
     record: Arc<Mutex<Record>>,
-    _connection: zbus::Connection,
-    _runtime: Runtime,
+    connection: zbus::Connection,
+    runtime: Runtime,
 }
 
 #[zbus::interface(name = "org.freedesktop.Notifications")]
@@ -55,7 +63,7 @@ impl Server {
         _app_icon: &str,
         summary: String,
         body: String,
-        _actions: Vec<String>,
+        actions: Vec<String>,
         hints: Hints,
         _expire_timeout: i32,
     ) -> u32 {
@@ -64,9 +72,13 @@ impl Server {
         let id = if replaces_id == 0 { next } else { replaces_id };
         let urgency = hints.get("urgency").and_then(|it| it.downcast_ref::<u8>().ok());
         let (program, title, urgency) = (app_name, summary, urgency.unwrap_or(1));
-        record.shown.push(Shown { id, program, title, body, urgency });
+        record.shown.push(Shown { id, program, title, body, urgency, actions });
         id
     }
+
+    #[zbus(signal)]
+    async fn action_invoked(emitter: &SignalEmitter<'_>, id: u32, action: &str)
+    -> zbus::Result<()>;
 
     fn close_notification(&self, id: u32) {
         self.record.lock().unwrap().closed.push(id);
@@ -91,10 +103,18 @@ impl Notes {
         let server = Server { record: Arc::clone(&record), capabilities };
         let connection = runtime.block_on(async {
             let builder = zbus::connection::Builder::address(desktop.bus_address())?;
-            let builder = builder.serve_at("/org/freedesktop/Notifications", server)?;
+            let builder = builder.serve_at(PATH, server)?;
             builder.name("org.freedesktop.Notifications")?.build().await
         });
-        Self { record, _connection: connection.unwrap(), _runtime: runtime }
+        Self { record, connection: connection.unwrap(), runtime }
+    }
+
+    /// Presses a button of a notification.
+    fn press(&self, id: u32, action: &str) {
+        self.runtime.block_on(async {
+            let emitter = SignalEmitter::new(&self.connection, PATH).unwrap();
+            Server::action_invoked(&emitter, id, action).await.unwrap();
+        });
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
@@ -150,6 +170,38 @@ fn a_request_and_each_end_are_told() {
 }
 
 #[test]
+fn a_looser_config_is_told_of_once_and_reviewed_in_the_window() {
+    let desktop = Desktop::start();
+    let notes = Notes::start(&desktop, &["body", "body-markup", "actions"]);
+    let window = desktop.open();
+    std::fs::write(desktop.data().join("config.toml"), LOOSER).unwrap();
+    let told = notes.wait_for("config file");
+    assert!(told.body.contains("approvals in a terminal are turned on"), "{told:?}");
+    // It can be looked at, and not confirmed from here.
+    assert_eq!(told.actions, ["default", "Review", "review", "Review"]);
+    window.click(&by_name("nav-history"));
+    notes.press(told.id + 1, "review");
+    notes.press(told.id, "review");
+    window.wait_for(&by_name("loosening-card"));
+    window.click(&by_name("confirm-loosening"));
+    until("the notification to go", || notes.record().closed.contains(&told.id).then_some(()));
+    // What asks for more is nothing to confirm.
+    std::fs::write(desktop.data().join("config.toml"), "").unwrap();
+    let id = desktop.submit("true");
+    desktop.wait_for_end(id);
+    until("the end", || (notes.record().shown.len() == 2).then_some(()));
+    assert_eq!(notes.record().closed, [told.id]);
+}
+
+#[test]
+fn a_config_that_was_made_looser_without_a_window_is_told_of_when_there_is_one() {
+    let desktop = Desktop::start_in(Home::new().with_config(LOOSER));
+    let notes = Notes::start(&desktop, &["body"]);
+    desktop.start_app();
+    notes.wait_for("config file");
+}
+
+#[test]
 fn a_server_without_markup_gets_the_text_as_it_is() {
     let desktop = Desktop::start();
     let notes = Notes::start(&desktop, &["body"]);
@@ -190,4 +242,29 @@ fn a_real_notification_daemon_shows_them() {
     let body = history["body"]["data"].as_str().unwrap().to_owned();
     assert!(body.contains("Failed (exit 2)"), "{body}");
     assert_eq!(desktop.running(SHIPPED), [app]);
+}
+
+#[test]
+fn a_press_in_a_real_notification_daemon_opens_what_waits() {
+    let desktop = Desktop::start();
+    let config = desktop.path().join("dunstrc");
+    std::fs::write(&config, "[global]\nmarkup = full\n[urgency_critical]\ntimeout = 0\n").unwrap();
+    let mut dunst = desktop.command("dunst");
+    dunst.arg("-conf").arg(&config);
+    desktop.keep(dunst, "dunst");
+    let dunstctl = |words: &[&str]| {
+        let ran = desktop.command("dunstctl").args(words).output().unwrap();
+        String::from_utf8_lossy(&ran.stdout).trim().to_owned()
+    };
+    until("dunst", || (dunstctl(&["count", "displayed"]) == "0").then_some(()));
+    let window = desktop.open();
+    window.click(&by_name("nav-history"));
+    std::fs::write(desktop.data().join("config.toml"), LOOSER).unwrap();
+    until("what is displayed", || (dunstctl(&["count", "displayed"]) == "1").then_some(()));
+    desktop.picture("looser");
+    // It may be on the screen before Nod listens for its button.
+    until("the card", || {
+        dunstctl(&["action", "0"]);
+        (window.count(&by_name("loosening-card")) > 0).then_some(())
+    });
 }

@@ -76,7 +76,9 @@ fn build() -> anyhow::Result<App> {
 fn open(app: App, mut hosting: Hosting, running: &RunningApp) -> anyhow::Result<()> {
     let host = hosting.host();
     let events = host.take_events().context("the events of a host are taken once")?;
-    notifications::begin(&host.runtime(), events)?;
+    let app_to_review = Arc::clone(running);
+    let review = move || review(&app_to_review);
+    notifications::begin(&host.runtime(), events, host.handle(), review)?;
     app.manage(Window::new(host.handle()));
     running.get_or_init(|| app.handle().clone());
     let mut hosting = Some(hosting);
@@ -86,6 +88,15 @@ fn open(app: App, mut hosting: Hosting, running: &RunningApp) -> anyhow::Result<
         }
     });
     Ok(())
+}
+
+/// Brings the window to the front, at what waits for the person.
+fn review(app: &RunningApp) {
+    show(app);
+    let Some(window) = app.get().and_then(|app| app.get_webview_window("main")) else { return };
+    if let Err(error) = window.eval("window.dispatchEvent(new Event('nod:review'))") {
+        tracing::warn!("failed to show what waits: {error}");
+    }
 }
 
 /// Brings the window to the front.

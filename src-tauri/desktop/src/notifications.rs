@@ -1,21 +1,30 @@
-//! Desktop notifications: a request, and the end of a task.
+//! Desktop notifications: a request, the end of a task, and a looser config file.
 //!
 //! Shown from one thread of their own, because the desktop's notification
 //! server may take its time.
 
+mod loosening;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::Instant;
 
+use nod_core::access::Actor;
 use nod_core::ids::{RequestId, TaskId};
-use nod_core::protocol::EventChange;
+use nod_core::protocol::{Call, EventChange, Reply};
 use nod_core::request::{Request, Wants};
 use nod_core::task::{Outcome, Task, TaskState};
 use nod_core::text::{controls, reorders};
 use nod_engine::Subscription;
 use notify_rust::{Notification, NotificationHandle, Urgency};
 use tokio::runtime::Handle;
+
+use loosening::{Announcement, Loosenings, Step};
+
+const APP_NAME: &str = "Nod";
+const ICON: &str = "dev.nod.desktop";
 
 /// The longest title and body, in characters.
 const TITLE_LIMIT: usize = 100;
@@ -42,22 +51,71 @@ struct Notice {
     body: String,
 }
 
-/// Shows what the events tell from now on.
-pub(crate) fn begin(runtime: &Handle, mut events: Subscription) -> io::Result<()> {
+/// Shows what the events tell from now on. `review` brings the window to the front, at what waits
+/// there.
+pub(crate) fn begin(
+    runtime: &Handle,
+    events: Subscription,
+    engine: nod_engine::Handle,
+    review: impl Fn() + Clone + Send + Sync + 'static,
+) -> io::Result<()> {
     let (sender, words) = channel();
     thread::Builder::new().name("notifications".into()).spawn(move || show_all(&words))?;
-    let mut stalls = Stalls::default();
-    runtime.spawn(async move {
-        while let Some(event) = events.next().await {
-            let words = [word(&event.change), stalls.word(&event.change)];
-            for word in words.into_iter().flatten() {
-                if sender.send(word).is_err() {
-                    return;
+    let teller = Teller { runtime: runtime.clone(), words: sender, review };
+    runtime.spawn(teller.tell_all(events, engine));
+    Ok(())
+}
+
+/// Hands on what is to be shown.
+struct Teller<Review> {
+    runtime: Handle,
+    words: Sender<Word>,
+    review: Review,
+}
+
+impl<Review: Fn() + Clone + Send + Sync + 'static> Teller<Review> {
+    async fn tell_all(self, mut events: Subscription, engine: nod_engine::Handle) {
+        let (mut stalls, mut loosenings) = (Stalls::default(), Loosenings::default());
+        // Changed while no window was there to tell of it.
+        let waits = match engine.call(&Actor::Host, Call::Rules).await {
+            Ok(Reply::Rules(list)) => list.loosening,
+            Ok(_) | Err(_) => None,
+        };
+        let first = loosenings.waits(waits.as_ref(), Instant::now());
+        let mut shown = first.and_then(|step| self.announce(step));
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = tokio::time::sleep_until(moment(loosenings.next())), if loosenings.next().is_some() => {
+                    if let Some(step) = loosenings.again() {
+                        shown = self.announce(step);
+                    }
+                    continue;
                 }
+            };
+            let Some(event) = event else { return drop(shown) };
+            if let Some(step) = loosenings.hear(&event.change, Instant::now()) {
+                shown = self.announce(step);
+            }
+            let words = [word(&event.change), stalls.word(&event.change)];
+            if words.into_iter().flatten().any(|word| self.words.send(word).is_err()) {
+                return;
             }
         }
-    });
-    Ok(())
+    }
+
+    fn announce(&self, step: Step) -> Option<Announcement> {
+        match step {
+            Step::Tell(notice) => {
+                Some(Announcement::show(&self.runtime, notice, self.review.clone()))
+            }
+            Step::TakeBack => None,
+        }
+    }
+}
+
+fn moment(at: Option<Instant>) -> tokio::time::Instant {
+    tokio::time::Instant::from_std(at.unwrap_or_else(Instant::now))
 }
 
 fn show_all(words: &Receiver<Word>) {
@@ -88,10 +146,10 @@ fn show(notice: &Notice, urgency: Urgency) -> Option<NotificationHandle> {
         .map_or(true, |known| known.iter().any(|capability| capability == "body-markup"));
     let body = if knows_markup { escaped(&notice.body) } else { notice.body.clone() };
     let shown = Notification::new()
-        .appname("Nod")
+        .appname(APP_NAME)
         .summary(&notice.title)
         .body(&body)
-        .icon("dev.nod.desktop")
+        .icon(ICON)
         .urgency(urgency)
         .show();
     shown.inspect_err(|error| tracing::warn!("failed to show a notification: {error}")).ok()

@@ -39,6 +39,13 @@ export class Navigation {
     this.#selected.tasks = id;
   }
 
+  /** Shows what waits for the person, wherever they are. */
+  review(): void {
+    this.#submitting = false;
+    this.#view = 'inbox';
+    this.#selected.inbox = null;
+  }
+
   closeDetail(): void {
     this.#selected[this.#view] = null;
   }

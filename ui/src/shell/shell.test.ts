@@ -1,4 +1,5 @@
 import { userEvent } from '@testing-library/user-event';
+import { tick } from 'svelte';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { aRequest, aTask } from '../engine/fake-scenes';
 import { EngineError } from '../engine/transport';
@@ -22,6 +23,15 @@ describe('the window', () => {
     expect(titles).toEqual([
       ...['Needs you, key 1', 'Tasks, key 2', 'History, key 3', 'Rules, key 4'],
     ]);
+  });
+
+  it('shows what waits when a notification is pressed, wherever the person is', async () => {
+    window = await openWindow();
+    await user.click(window.get('new-task'));
+    dispatchEvent(new Event('nod:review'));
+    await tick();
+    expect(window.get('nav-inbox').getAttribute('aria-current')).toBe('page');
+    expect(document.querySelector('dialog[open]')).toBeNull();
   });
 
   it('shows what the host found, until it is dismissed; another finding is shown again', async () => {
