@@ -99,6 +99,12 @@ impl Dispatcher {
         }
     }
 
+    /// Notes that a log grows past its bound.
+    pub(super) fn note_unbounded(&mut self, id: TaskId, turn: &mut Turn) {
+        let what = ("log_unbounded", None);
+        self.change_condition(id, what, turn, |condition| condition.unbounded_log = true);
+    }
+
     /// Changes what is beside the state, and tells it; nothing where that is so already.
     pub(super) fn change_condition(
         &mut self,

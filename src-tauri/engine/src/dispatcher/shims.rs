@@ -31,13 +31,8 @@ impl Dispatcher {
         let input = match said {
             Said::Status(status) => return self.adopted(id, attempt, *status, turn),
             Said::Progress(progress) => return self.note_progress(id, progress),
-            Said::DiskFull(full) => {
-                return self.note_disk(id, full);
-            }
-            Said::Unbounded => {
-                let what = ("log_unbounded", None);
-                return self.change_condition(id, what, turn, |now| now.unbounded_log = true);
-            }
+            Said::DiskFull(full) => return self.note_disk(id, full),
+            Said::Unbounded => return self.note_unbounded(id, turn),
             Said::Prompt(prompt) => {
                 let what = if prompt.is_some() { "needs_input" } else { "goes_on" };
                 let what = (what, prompt.clone());
