@@ -8,8 +8,8 @@ Run it with a Python that has tqdm, pytest, ninja and pip, beside curl, wget and
 
 Each program runs on a terminal of 120 columns, as a task of Nod does, and the bytes that the
 terminal shows are kept as they are. Downloads come from a server of this script, slowly enough
-for a bar to be drawn. Docker needs a daemon: its recording is built from the format of
-jsonmessage.go (github.com/moby/moby, pkg/jsonmessage), as `docker pull` draws it.
+for a bar to be drawn. Docker needs its daemon and a registry (Debian's docker.io and
+docker-registry) and root; where they are missing, its recording stays as it is.
 """
 
 import fcntl
@@ -18,6 +18,7 @@ import os
 import pathlib
 import pty
 import shutil
+import socket
 import struct
 import subprocess
 import sys
@@ -84,40 +85,41 @@ def wheel(folder):
         archive.writestr(f"{info}/RECORD", "")
 
 
-def docker():
-    layers = [("a1b2c3d4e5f6", 31.3), ("0f1e2d3c4b5a", 5.2), ("9988776655aa", 48.0)]
-    up = lambda n: f"\x1b[{n}A".encode()
-    text = b"Using default tag: latest\r\nlatest: Pulling from library/example\r\n"
-    state = {}
-
-    def show(layer, status):
-        nonlocal text
-        if layer not in state:
-            state[layer] = len(state)
-            text += b"\r\n"
-        lines = len(state) - state[layer]
-        text += up(lines) + b"\x1b[2K\r" + f"{layer}: {status} ".encode() + b"\r" + f"\x1b[{lines}B".encode()
-
-    def bar(part, whole):
-        filled = int(50 * part / whole)
-        head = "=" * filled + ">" + " " * (50 - filled)
-        return f"[{head[:51]}]  {part:.4g}MB/{whole:.4g}MB"
-
-    for layer, _ in layers:
-        show(layer, "Pulling fs layer")
-    for step in range(0, 21):
-        for layer, whole in layers:
-            show(layer, f"Downloading {bar(whole * step / 20, whole)}")
-    for layer, _ in layers:
-        show(layer, "Verifying Checksum")
-        show(layer, "Download complete")
-    for layer, whole in layers:
-        for step in range(0, 11):
-            show(layer, f"Extracting {bar(whole * step / 10, whole)}")
-        show(layer, "Pull complete")
-    text += b"Digest: sha256:0123456789abcdef\r\nStatus: Downloaded newer image for example:latest\r\n"
-    (PLACE / "docker.tty").write_bytes(text)
-    print(f"docker.tty: {len(text)} bytes (built, not recorded)")
+def docker(folder):
+    """Records `docker pull` of an image of three layers, from a registry of its own."""
+    missing = [name for name in ("docker", "dockerd", "docker-registry") if shutil.which(name) is None]
+    if missing or os.getuid() != 0:
+        print(f"docker.tty stays as it is: it takes root, and {', '.join(missing) or 'nothing else'}")
+        return
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = "127.0.0.1:%d" % free.getsockname()[1]
+    config = folder / "registry.yml"
+    storage = f"storage: {{filesystem: {{rootdirectory: {folder / 'registry'}}}}}"
+    config.write_text(f"version: 0.1\n{storage}\nhttp: {{addr: '{address}'}}\n")
+    daemon = ["dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"]
+    daemon += ["--data-root", folder / "data", "--exec-root", folder / "exec", "-p", folder / "pid"]
+    os.environ["DOCKER_HOST"] = f"unix://{folder / 'docker.sock'}"
+    daemon += ["-H", os.environ["DOCKER_HOST"]]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    started = [subprocess.Popen(argv, **quiet) for argv in (["docker-registry", "serve", config], daemon)]
+    try:
+        while subprocess.run(["docker", "version"], **quiet).returncode != 0:
+            time.sleep(0.1)
+        image = folder / "image"
+        image.mkdir()
+        lines = ["FROM scratch"]
+        for name, size in (("base", 124), ("tools", 20), ("app", 192)):
+            (image / name).write_bytes(os.urandom(size << 20))
+            lines.append(f"COPY {name} /")
+        (image / "Dockerfile").write_text("\n".join(lines) + "\n")
+        name = f"{address}/example"
+        for argv in (["build", "-t", name, image], ["push", name], ["rmi", name], ["builder", "prune", "-af"]):
+            subprocess.run(["docker", *argv], check=True, **quiet, env={**os.environ, "DOCKER_BUILDKIT": "0"})
+        record("docker.tty", ["docker", "pull", name], folder)
+    finally:
+        for process in reversed(started):
+            process.terminate()
+            process.wait()
 
 
 def main():
@@ -167,7 +169,7 @@ def main():
         (work / f"test_{file}.py").write_text("import time\n" + tests)
     record("pytest.tty", [PYTHON, "-m", "pytest", "-p", "no:cacheprovider"], work)
     record("pytest.pipe", [PYTHON, "-m", "pytest", "-p", "no:cacheprovider"], work, terminal=False)
-    docker()
+    docker(folder)
     shutil.rmtree(folder)
 
 
