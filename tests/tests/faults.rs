@@ -4,8 +4,8 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -14,11 +14,14 @@ use nod_client::{ClientError, Door, Next, new_operation, persist};
 use nod_core::ids::{RequestId, TaskId};
 use nod_core::protocol::{Call, GiveAnswer, Reply, Submit};
 use nod_core::request::{Answer, Closure, Request};
+use nod_core::schedule::Retry;
 use nod_core::task::{Outcome, StateName};
 use nod_tests::{Home, TestHost, processes, until};
 
-const ROUNDS: u32 = 50;
+const ROUNDS: u64 = 50;
 const WORKERS: u64 = 3;
+/// How many tasks a worker submits in a round at the most.
+const TASKS: u64 = 5;
 
 /// What a task of the load does, and so how it must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,35 @@ enum Plan {
     Exit(i32),
     Ask,
     Cancel,
+    /// It runs out of time.
+    Late,
+    /// It fails once, and is tried again.
+    Again,
+    /// It leaves a process behind.
+    Leaves,
+}
+
+impl Plan {
+    fn of(random: &mut Rng) -> Self {
+        match random.u32(0..14) {
+            0..5 => Self::Exit(random.i32(0..3)),
+            5..8 => Self::Ask,
+            8..10 => Self::Cancel,
+            10 => Self::Late,
+            11..13 => Self::Again,
+            _ => Self::Leaves,
+        }
+    }
+
+    fn line(self, key: &str) -> String {
+        match self {
+            Self::Exit(code) => format!("nod progress 30 begun; echo done; exit {code}"),
+            Self::Ask => format!("nod ask 'Go {key}?' >> said-{key}; echo $? >> code-{key}"),
+            Self::Cancel | Self::Late => "sleep 6108".to_owned(),
+            Self::Again => format!("[ -e once-{key} ] || {{ touch once-{key}; exit 1; }}"),
+            Self::Leaves => "sleep 6111 & exit 0".to_owned(),
+        }
+    }
 }
 
 /// A task whose submit was acknowledged.
@@ -36,12 +68,41 @@ struct Promised {
     plan: Plan,
 }
 
+/// All that is random in a round: the same seed, the same load and the same moments.
+struct Round {
+    seed: u64,
+    /// What each worker does: a plan, and how long it waits before and after, in milliseconds.
+    load: Vec<Vec<(Plan, u64, u64)>>,
+    /// After how many acknowledged calls the host is killed, and how much later.
+    kill_after: usize,
+    kill_later: Duration,
+    /// Answers the questions whose numbers leave this rest.
+    answers: u64,
+}
+
+impl Round {
+    fn new(seed: u64) -> Self {
+        let mut random = Rng::with_seed(seed);
+        let mut task = |_| (Plan::of(&mut random), random.u64(0..30), random.u64(0..20));
+        let load: Vec<Vec<_>> =
+            (0..WORKERS).map(|worker| (0..TASKS - worker % 2).map(&mut task).collect()).collect();
+        let calls: usize = load.iter().map(Vec::len).sum();
+        Self {
+            seed,
+            kill_after: random.usize(0..=calls),
+            kill_later: Duration::from_micros(random.u64(0..8_000)),
+            answers: random.u64(0..2),
+            load,
+        }
+    }
+}
+
 /// What the workers share.
 struct Load {
     door: Door,
     work: PathBuf,
     template: Submit,
-    stop: AtomicBool,
+    acknowledged: AtomicUsize,
     promised: Mutex<Vec<Promised>>,
 }
 
@@ -53,41 +114,35 @@ impl Load {
             thread::sleep(Duration::from_millis(2));
             Ok::<_, ClientError>(Next::Now)
         };
-        persist(&self.door, None, |host| host.call(call), again).unwrap()
+        let reply = persist(&self.door, None, |host| host.call(call), again).unwrap();
+        self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        reply
     }
 
-    fn run(&self, worker: u64, seed: u64) {
-        let mut random = Rng::with_seed(seed ^ (worker << 32));
-        let mut number = 0;
-        while !self.stop.load(Ordering::Relaxed) {
-            number += 1;
-            let key = format!("{worker}-{number}");
-            let (plan, line) = match random.u32(0..10) {
-                0..5 => {
-                    let code = random.i32(0..3);
-                    (Plan::Exit(code), format!("nod progress 30 begun; echo done; exit {code}"))
-                }
-                5..8 => {
-                    (Plan::Ask, format!("nod ask 'Go {key}?' >> said-{key}; echo $? >> code-{key}"))
-                }
-                _ => (Plan::Cancel, "sleep 6108".to_owned()),
-            };
+    fn run(&self, round: &Round, worker: usize) {
+        for (number, (plan, before, after)) in round.load[worker].iter().enumerate() {
+            let key = format!("{}-{worker}-{number}", round.seed);
             // Each start leaves a line, so that one too many is seen.
-            let line = format!("echo $NOD_ATTEMPT $$ >> runs-{key}; {line}");
-            let submit = Submit {
+            let line = format!("echo $NOD_ATTEMPT $$ >> runs-{key}; {}", plan.line(&key));
+            let mut submit = Submit {
                 operation: new_operation().unwrap(),
                 command: nod_core::command::CommandLine::Shell { line },
                 label: Some(key.clone()),
                 ..self.template.clone()
             };
+            match plan {
+                Plan::Late => submit.timeout_ms = Some(300),
+                Plan::Again => submit.scheduling.retry = Some(Retry::new(1, 10)),
+                Plan::Exit(_) | Plan::Ask | Plan::Cancel | Plan::Leaves => {}
+            }
             let reply = self.call(&Call::Submit(Box::new(submit)));
             let Reply::Submitted { id, .. } = reply else { panic!("{reply:?}") };
-            self.promised.lock().unwrap().push(Promised { id, key, plan });
-            if plan == Plan::Cancel {
-                thread::sleep(Duration::from_millis(random.u64(0..30)));
+            self.promised.lock().unwrap().push(Promised { id, key, plan: *plan });
+            if *plan == Plan::Cancel {
+                thread::sleep(Duration::from_millis(*before));
                 self.call(&Call::Cancel { operation: new_operation().unwrap(), id });
             }
-            thread::sleep(Duration::from_millis(random.u64(0..20)));
+            thread::sleep(Duration::from_millis(*after));
         }
     }
 
@@ -111,9 +166,9 @@ fn answer_to(request: &Request) -> Answer {
 }
 
 /// Answers some of what is open, and does not wait to hear whether that was taken.
-fn answer_some(host: &mut TestHost, random: &mut Rng) {
+fn answer_some(host: &mut TestHost, round: &Round) {
     for request in open_requests(host) {
-        if random.bool() {
+        if request.id.0.unsigned_abs() % 2 == round.answers {
             host.say_as_person(&Call::Answer(GiveAnswer {
                 operation: new_operation().unwrap(),
                 request: request.id,
@@ -151,19 +206,29 @@ fn check(host: &TestHost, load: &Load, promised: &Promised) {
             assert!(said.lines().count() <= 1, "an answer came twice: {said} {what}");
         }
         Plan::Cancel => assert_eq!(outcome.name(), StateName::Cancelled, "{what}"),
+        Plan::Late => assert_eq!(*outcome, Outcome::TimedOut, "{what}"),
+        Plan::Again | Plan::Leaves => assert_eq!(*outcome, Outcome::Succeeded, "{what}"),
     }
-    // One that was cancelled may never have started.
-    let expected = if *plan == Plan::Cancel { 0..=1 } else { 1..=1 };
-    assert!(expected.contains(&runs.lines().count()), "started more than once: {runs} {what}");
+    let expected = match plan {
+        // One that was cancelled may never have started.
+        Plan::Cancel => 0..=1,
+        Plan::Again => 2..=2,
+        Plan::Exit(_) | Plan::Ask | Plan::Late | Plan::Leaves => 1..=1,
+    };
+    let mut attempts: Vec<_> = runs.lines().filter_map(|line| line.split_once(' ')).collect();
+    assert!(expected.contains(&attempts.len()), "started {runs:?}: {what}");
+    attempts.dedup_by_key(|(attempt, _)| *attempt);
+    assert_eq!(attempts.len(), runs.lines().count(), "two processes for one try: {runs} {what}");
 }
 
 #[test]
 fn a_host_that_is_killed_at_random_moments_keeps_every_promise() {
-    let seed = std::env::var("NOD_TEST_SEED").map_or(1, |seed| seed.parse().unwrap());
-    println!("NOD_TEST_SEED={seed} repeats this");
-    let mut random = Rng::with_seed(seed);
-    let mut host = TestHost::start();
-    let load = Arc::new(Load {
+    // One round is repeated by its seed; else there are fifty, each with its own.
+    let one = std::env::var("NOD_TEST_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
+    let rounds = one.map_or(1..=ROUNDS, |seed| seed..=seed);
+    let config = "[cancel]\ngrace_ms = 300\n";
+    let mut host = TestHost::start_in(Home::new().with_config(config));
+    let load = Load {
         door: Door { socket: host.socket(), token: None },
         work: host.work(),
         template: Submit {
@@ -171,26 +236,26 @@ fn a_host_that_is_killed_at_random_moments_keeps_every_promise() {
             environment: Some([("PATH".into(), std::env::var("PATH").unwrap())].into()),
             ..host.shell_submit("true")
         },
-        stop: AtomicBool::new(false),
+        acknowledged: AtomicUsize::new(0),
         promised: Mutex::default(),
-    });
-    let workers: Vec<_> = (0..WORKERS)
-        .map(|worker| {
-            let load = Arc::clone(&load);
-            thread::spawn(move || load.run(worker, seed))
-        })
-        .collect();
-    for _ in 0..ROUNDS {
-        // Not to wait for anything: a random moment is what this is about.
-        thread::sleep(Duration::from_millis(random.u64(5..120)));
-        answer_some(&mut host, &mut random);
-        thread::sleep(Duration::from_micros(random.u64(0..4_000)));
-        host.kill();
-        host.restart();
-    }
-    load.stop.store(true, Ordering::Relaxed);
-    for worker in workers {
-        worker.join().unwrap();
+    };
+    for round in rounds.map(Round::new) {
+        println!("NOD_TEST_SEED={} repeats this round", round.seed);
+        load.acknowledged.store(0, Ordering::Relaxed);
+        thread::scope(|scope| {
+            for worker in 0..round.load.len() {
+                let (load, round) = (&load, &round);
+                scope.spawn(move || load.run(round, worker));
+            }
+            until("the calls before the kill", || {
+                (load.acknowledged.load(Ordering::Relaxed) >= round.kill_after).then_some(())
+            });
+            answer_some(&mut host, &round);
+            // Not to wait for anything: a moment of its own is what this is about.
+            thread::sleep(round.kill_later);
+            host.kill();
+            host.restart();
+        });
     }
     let promised = load.promised.lock().unwrap().clone();
     until("every end", || {
@@ -212,7 +277,7 @@ fn a_host_that_is_killed_at_random_moments_keeps_every_promise() {
         let left = processes::with_mark(&host.path().to_string_lossy());
         left.iter().all(|pid| *pid == own).then_some(())
     });
-    println!("{} tasks, {ROUNDS} kills", promised.len());
+    println!("{} tasks", promised.len());
 }
 
 #[test]
