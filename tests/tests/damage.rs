@@ -318,7 +318,7 @@ fn a_lost_baseline_asks_about_everything_until_a_person_has_confirmed_the_file()
         host.stop();
         host.restart();
         let waiting = rules(&host).loosening.unwrap();
-        assert!(waiting.changes[0].contains("(**)"), "{table}: {waiting:?}");
+        assert!(waiting.changes[0].contains("** (“everything"), "{table}: {waiting:?}");
         let operation = nod_client::new_operation().unwrap();
         let shown = waiting.hash;
         host.person(&Call::ConfirmLoosening { operation, shown }).unwrap();

@@ -1,7 +1,10 @@
 //! Rules: what is asked about before it starts, who may change that, and when a change holds.
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use nod_client::new_operation;
+use nod_core::access::Actor;
 use nod_core::command::CommandLine;
 use nod_core::guard::Loosening;
 use nod_core::ids::{TaskId, Timestamp};
@@ -62,7 +65,7 @@ fn a_rule_of_the_config_file_asks_wherever_its_command_hides() {
     let id = host.submit_with(&[], &["touch", "ran"]);
     let request = host.wait_for_request(id);
     assert_eq!(host.state(id), StateName::Queued);
-    assert_eq!(request.shown.detail.as_deref(), Some("A rule asks first: touching"));
+    assert_eq!(request.shown.detail.as_deref(), Some("A rule asks first: touch ** (“touching”)"));
     assert_eq!(request.shown.argv, ["touch", "ran"]);
     assert!(!host.work().join("ran").exists());
     host.answer(&request, Answer::Approve);
@@ -90,11 +93,15 @@ fn a_person_lets_a_command_pass_until_they_revoke_it() {
     assert_eq!((rules.rules.len(), rules.rules[0].id), (2, Some(RuleId(1))));
     assert!(!is_asked(&host, &["touch", "ran"]));
     assert!(is_asked(&host, &["touch", "ran", "too"]));
-    // The same words, but another program: what the submitter put first on its PATH.
-    let mut submit =
-        host.nod(&["submit", "--env", "LD_PRELOAD=/tmp/evil.so", "--", "touch", "ran"]);
-    assert!(submit.status().unwrap().success());
-    assert_eq!(host.state(host.tasks()[0].id), StateName::Queued);
+    // The same words, but an environment that may decide what runs: each program has its own.
+    for variable in ["LD_PRELOAD", "MAKEFILES", "BASH_FUNC_x%%", "GIT_EXTERNAL_DIFF", "NEW_IN_2030"]
+    {
+        let given = format!("{variable}=/tmp/evil");
+        let id = host.submit_with(&["--env", &given], &["touch", "ran"]);
+        assert_eq!(host.state(id), StateName::Queued, "{variable}");
+        let detail = host.wait_for_request(id).shown.detail.unwrap();
+        assert!(detail.contains(&format!("let it pass, but {variable}, ")), "{detail}");
+    }
     let passed = |host: &TestHost| {
         let Reply::Audit(page) = host.call(&Call::Audit(AuditQuery::default())) else { panic!() };
         page.rows.iter().filter(|row| row.what == AuditWhat::Passed).count()
@@ -229,7 +236,10 @@ fn a_config_file_edited_to_drop_a_rule_drops_nothing_until_a_person_has_confirme
             assert!(is_asked(&host, &["touch", "ran"]), "{text}");
         }
         let waiting = loosening(&host).unwrap();
-        assert!(waiting.changes[0].contains("no longer asked first: touching"), "{waiting:?}");
+        assert!(
+            waiting.changes[0].contains("no longer asked first: touch ** (“touching”)"),
+            "{waiting:?}"
+        );
         let Reply::Rules(rules) = host.call(&Call::Rules) else { panic!("no rules") };
         let [held] = rules.rules.as_slice() else { panic!("{rules:?}") };
         assert!(held.is_dropped && held.rule.name.as_deref() == Some("touching"), "{held:?}");
@@ -286,7 +296,10 @@ fn a_config_file_that_changes_under_a_running_host_holds_where_it_asks_for_more(
     // Asked for less, it waits for the person, and nobody else can confirm it.
     write_config(&host, "");
     let waiting = until("the change", || loosening(&host));
-    assert!(waiting.changes[0].contains("no longer asked first: touching"), "{waiting:?}");
+    assert!(
+        waiting.changes[0].contains("no longer asked first: touch ** (“touching”)"),
+        "{waiting:?}"
+    );
     assert!(is_asked(&host, &["touch", "ran"]));
     // A mistake changes nothing of it.
     write_config(&host, "[[rules]\n");
@@ -313,7 +326,137 @@ fn what_a_task_submits_is_asked_about_too() {
     host.wait_for_end(id);
     let child = TaskId(id.0 + 1);
     let request = host.wait_for_request(child);
-    assert_eq!(request.asked_by, Some(nod_core::access::Actor::Task { id }));
+    assert_eq!(request.asked_by, Some(Actor::Task { id }));
     host.answer(&request, Answer::Deny { reason: None });
     assert_eq!(host.wait_for_end(child).state.name(), StateName::Denied);
+}
+
+/// Has no task start, or lets them go on.
+fn group(host: &TestHost, word: &str) {
+    assert_eq!(host.run(&["group", word, "default"]).code, Some(0));
+}
+
+#[test]
+fn a_rule_that_came_after_the_submit_holds_for_what_has_not_started() {
+    let mut host = TestHost::start();
+    group(&host, "pause");
+    let said = host.run(&["submit", "--", "touch", "ran"]).out;
+    assert!(said.contains("running `touch ran`"), "{said}");
+    let id = host.tasks()[0].id;
+    add(&mut host, rule(Then::AskFirst, &["touch", "**"]));
+    assert_eq!(host.detail(id).requests, []);
+    group(&host, "resume");
+    let request = host.wait_for_request(id);
+    assert_eq!(request.asked_by, Some(Actor::Host));
+    assert!(!host.work().join("ran").exists());
+    // Approved once, it is not asked about again.
+    host.answer(&request, Answer::Approve);
+    assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
+    let said = host.run(&["submit", "--", "touch", "ran"]).out;
+    assert!(said.contains("waiting for approval"), "{said}");
+}
+
+#[test]
+fn a_rule_that_lets_pass_is_over_for_what_has_not_started_by_its_end() {
+    let mut host = TestHost::start_in(Home::new().with_config(ASKS));
+    let mut short = rule(Then::NeedNotAsk, &["touch", "ran"]);
+    let end = SystemTime::now() + Duration::from_secs(2);
+    let end_ms = end.duration_since(UNIX_EPOCH).unwrap().as_millis();
+    short.expires_at = Some(Timestamp(i64::try_from(end_ms).unwrap()));
+    add(&mut host, short);
+    group(&host, "pause");
+    let submit = |host: &TestHost| {
+        let mut submit = host.shell_submit("");
+        let words = ["touch", "ran"].map(str::to_owned).to_vec();
+        submit.command = CommandLine::from_words(words).unwrap();
+        let said = host.call(&Call::Submit(Box::new(submit)));
+        let Reply::Submitted { id, gated, .. } = said else { panic!("{said:?}") };
+        (id, gated)
+    };
+    let (expired, gated) = submit(&host);
+    assert!(!gated);
+    until("its end", || (SystemTime::now() > end).then_some(()));
+    let rules = add(&mut host, rule(Then::NeedNotAsk, &["touch", "ran"]));
+    let (revoked, gated) = submit(&host);
+    assert!(!gated);
+    let id = rules.rules[0].id.unwrap();
+    host.person(&Call::RevokeRule { operation: new_operation().unwrap(), id }).unwrap();
+    group(&host, "resume");
+    for id in [expired, revoked] {
+        let request = host.wait_for_request(id);
+        assert_eq!(
+            request.shown.detail.as_deref(),
+            Some("A rule asks first: touch ** (“touching”)")
+        );
+    }
+    assert!(!host.work().join("ran").exists());
+}
+
+#[test]
+fn an_automatic_try_is_asked_about_where_a_rule_says_so_by_then() {
+    let mut host = TestHost::start();
+    let id = host.submit_with(&["--retries", "1", "--backoff", "1s"], &["nod await go; exit 1"]);
+    host.wait_for_state(id, StateName::Running);
+    add(&mut host, rule(Then::AskFirst, &["nod", "await", "**"]));
+    assert_eq!(host.run(&["notify", &id.to_string(), "go"]).code, Some(0));
+    let request = host.wait_for_request(id);
+    assert_eq!((request.attempt.0, host.state(id)), (2, StateName::Queued));
+    host.answer(&request, Answer::Deny { reason: None });
+    assert_eq!(host.wait_for_end(id).state.name(), StateName::Denied);
+}
+
+#[test]
+fn a_folder_of_a_rule_that_asks_may_be_a_link_and_hold_dots() {
+    let host = TestHost::start();
+    let work = std::fs::canonicalize(host.work()).unwrap();
+    std::fs::create_dir_all(work.join("real/below")).unwrap();
+    std::os::unix::fs::symlink("real", work.join("link")).unwrap();
+    let folders = ["link", "./real/", "real/../real", "real//", "gone"];
+    for (n, folder) in folders.iter().enumerate() {
+        let folder = work.join(folder).display().to_string();
+        let config =
+            format!("[[rules]]\nmatch = [\"a{n}\"]\nthen = \"ask_first\"\nfolder = \"{folder}\"\n");
+        write_config(&host, &config);
+        for (cwd, expected) in [("real", true), ("link", true), ("real/below", true), (".", false)]
+        {
+            let mut submit = host.shell_submit(&format!("a{n}"));
+            submit.cwd = work.join(cwd).display().to_string();
+            let said = host.call(&Call::Submit(Box::new(submit)));
+            let Reply::Submitted { gated, .. } = said else { panic!("{said:?}") };
+            assert_eq!(gated, expected && n < 4, "{folder} in {cwd}");
+        }
+    }
+    let ran = host.run(&["rules"]).out;
+    assert!(ran.contains("note: a4: there is no folder"), "{ran}");
+}
+
+#[test]
+fn a_config_file_holds_where_it_is_a_link_and_where_its_folder_comes_later() {
+    let host = TestHost::start();
+    let dotfiles = host.path().join("dotfiles");
+    let link = host.data().join("config.toml");
+    std::os::unix::fs::symlink(dotfiles.join("nod.toml"), link).unwrap();
+    assert!(!is_asked(&host, &["touch", "ran"]));
+    std::fs::create_dir(&dotfiles).unwrap();
+    std::fs::write(dotfiles.join("nod.toml"), ASKS).unwrap();
+    // Whoever asks first finds it as it is.
+    assert!(is_asked(&host, &["touch", "ran"]));
+    assert!(!is_asked(&host, &["mkdir", "made"]));
+    std::fs::write(dotfiles.join("nod.toml"), ASKS.replace("touch", "mkdir")).unwrap();
+    assert!(is_asked(&host, &["mkdir", "made"]));
+}
+
+#[test]
+fn a_change_behind_a_link_is_noticed_without_being_asked_for() {
+    let host = TestHost::start();
+    let dotfiles = host.path().join("dotfiles");
+    std::os::unix::fs::symlink(dotfiles.join("nod.toml"), host.data().join("config.toml")).unwrap();
+    let rules = |host: &TestHost| {
+        let Reply::Snapshot(snapshot) = host.call(&Call::Snapshot) else { panic!("no snapshot") };
+        snapshot.loosening
+    };
+    std::fs::create_dir(&dotfiles).unwrap();
+    std::fs::write(dotfiles.join("nod.toml"), "[approvals]\nterminal = true\n").unwrap();
+    let loosening = until("the change", || rules(&host));
+    assert_eq!(loosening.changes, ["approvals in a terminal are turned on"]);
 }

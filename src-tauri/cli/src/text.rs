@@ -5,8 +5,9 @@ use unicode_width::UnicodeWidthStr;
 
 /// Returns whether a terminal would act on `c`, or show the text around it in another order.
 pub(crate) fn is_unsafe(c: char) -> bool {
-    // The joiner is a part of emoji.
-    text::controls(c) || text::reorders(c) || (text::hides(c) && c != '\u{200d}')
+    // The joiner and the selectors of a variant are parts of emoji.
+    let is_part = matches!(c, '\u{200d}' | '\u{fe00}'..='\u{fe0f}');
+    text::controls(c) || text::reorders(c) || (text::hides(c) && !is_part)
 }
 
 /// Returns `text` on one line and with nothing that a terminal acts on.

@@ -105,7 +105,7 @@ fn the_hello_and_the_first_call_leave_in_one_write() {
         wire.say(&HostMessage::reply(calls[0].id, Ok(welcome(PROTOCOL))));
         wire.say(&HostMessage::reply(
             calls[1].id,
-            Ok(Reply::Submitted { id: TaskId(7), known: false, note: None }),
+            Ok(Reply::Submitted { id: TaskId(7), known: false, gated: false, note: None }),
         ));
         let second = wire.next();
         assert_eq!(second.call, Call::Snapshot);
@@ -114,7 +114,7 @@ fn the_hello_and_the_first_call_leave_in_one_write() {
     let mut connection = peer.door.open().unwrap();
     assert_eq!(
         connection.call(&ask()).unwrap(),
-        Reply::Submitted { id: TaskId(7), known: false, note: None }
+        Reply::Submitted { id: TaskId(7), known: false, gated: false, note: None }
     );
     assert_eq!(connection.welcome().unwrap().epoch, "e");
     assert_eq!(connection.call(&Call::Snapshot).unwrap(), Reply::Done);

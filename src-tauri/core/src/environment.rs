@@ -122,13 +122,63 @@ pub fn looks_secret(name: &str, value: &str) -> bool {
     by_name || url_password || PREFIXES.iter().any(|prefix| value.starts_with(prefix))
 }
 
-/// Returns whether a difference can put another program in the place of the one that is named.
-#[must_use]
-pub fn redirects(changes: &[EnvironmentChange]) -> bool {
-    changes.iter().any(|change| decides_what_runs(&change.name.to_ascii_uppercase()))
+/// Returns the differences that are not known to leave alone which program runs, and what it does.
+///
+/// The other way round would be a list without end: each program has variables of its own that
+/// name a program, a file of settings or a folder to look into.
+pub fn redirecting(changes: &[EnvironmentChange]) -> impl Iterator<Item = &EnvironmentChange> {
+    changes.iter().filter(|change| !is_harmless(&change.name))
 }
 
-/// Returns whether a variable can put another program in the place of the one that is named.
+/// Returns whether a variable says no more than how and where a program is looked at.
+fn is_harmless(name: &str) -> bool {
+    const NAMES: [&str; 40] = [
+        "TERM",
+        "COLORTERM",
+        "COLUMNS",
+        "LINES",
+        "NO_COLOR",
+        "FORCE_COLOR",
+        "CLICOLOR",
+        "CLICOLOR_FORCE",
+        "LS_COLORS",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "DISPLAY",
+        "WAYLAND_DISPLAY",
+        "XAUTHORITY",
+        "WINDOWID",
+        "DESKTOP_STARTUP_ID",
+        "XDG_ACTIVATION_TOKEN",
+        "XDG_RUNTIME_DIR",
+        "XDG_SESSION_ID",
+        "XDG_SESSION_TYPE",
+        "XDG_SESSION_CLASS",
+        "XDG_SEAT",
+        "XDG_VTNR",
+        "TERM_PROGRAM",
+        "TERM_PROGRAM_VERSION",
+        "TERM_SESSION_ID",
+        "VTE_VERSION",
+        "TMUX",
+        "TMUX_PANE",
+        "STY",
+        "SSH_CONNECTION",
+        "SSH_CLIENT",
+        "SSH_TTY",
+        "SSH_AUTH_SOCK",
+        "GPG_TTY",
+        "INVOCATION_ID",
+        "JOURNAL_STREAM",
+        "NOD_LOG",
+        "CLAUDE_CODE_SSE_PORT",
+    ];
+    let is_known = |names: &[&str]| names.contains(&name);
+    is_known(&NAMES) || is_known(&NOISE) || is_known(&LEAKS) || name.starts_with("LC_")
+}
+
+/// Returns whether a variable is known to decide which program runs, so that it is always shown.
 fn decides_what_runs(name: &str) -> bool {
     const NAMES: [&str; 12] = [
         "PATH",

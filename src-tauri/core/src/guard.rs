@@ -10,6 +10,10 @@ use sha2::{Digest as _, Sha256};
 use ts_rs::TS;
 
 use crate::rule::{Rule, Then};
+use crate::text::one_line;
+
+/// How many characters of a folder, a session or a kind are shown.
+const SHOWN: usize = 300;
 
 /// What protects the person's say, as far as a config file decides it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -58,7 +62,7 @@ fn loosened(held: &Guards, wanted: &Guards) -> Vec<String> {
         changes.push("approvals in a terminal are turned on".to_owned());
     }
     for kind in held.gated_kinds.difference(&wanted.gated_kinds) {
-        changes.push(format!("no longer asked first: tasks of kind {kind}"));
+        changes.push(format!("no longer asked first: tasks of kind {}", one_line(kind, SHOWN)));
     }
     let is_dropped = |rule: &&Rule| rule.then == Then::AskFirst && !wanted.rules.contains(rule);
     for rule in held.rules.iter().filter(is_dropped) {
@@ -78,18 +82,15 @@ fn loosened(held: &Guards, wanted: &Guards) -> Vec<String> {
 }
 
 fn described(rule: &Rule) -> String {
-    let mut words = rule.argv.join(" ");
-    if let Some(name) = &rule.name {
-        words = format!("{name} ({words})");
-    }
+    let mut words = rule.words();
     if let Some(folder) = &rule.folder {
-        words.push_str(&format!(", in {folder}"));
+        words.push_str(&format!(", in {}", one_line(folder, SHOWN)));
     }
     if let Some(session) = &rule.session {
-        words.push_str(&format!(", for {session}"));
+        words.push_str(&format!(", for {}", one_line(&session.0, SHOWN)));
     }
     if let Some(kind) = &rule.kind {
-        words.push_str(&format!(", of kind {kind}"));
+        words.push_str(&format!(", of kind {}", one_line(kind, SHOWN)));
     }
     if let Some(at) = rule.expires_at {
         words.push_str(&format!(", until {}", at.utc()));
@@ -187,7 +188,7 @@ mod tests {
         let (_, loosening) = settled(&held, &wanted);
         let expected = [
             "approvals in a terminal are turned on",
-            "no longer asked first: builds (make), in /srv",
+            "no longer asked first: make (“builds”), in /srv",
             "need not be asked: ls",
         ];
         assert_eq!(loosening.unwrap().changes, expected);

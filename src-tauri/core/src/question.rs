@@ -3,11 +3,13 @@
 //! Whether the data of a form obeys its schema is for the engine to find out:
 //! that needs a validator.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ts_rs::TS;
 
-use crate::text::is_visible;
+use crate::text::{as_seen, is_visible};
 
 /// The longest question, detail, diff, comment or text of an answer, in bytes.
 pub const QUESTION_LIMIT: usize = 2_000;
@@ -104,7 +106,7 @@ pub enum QuestionError {
     TooLong { what: &'static str, limit: usize },
     #[error("there is nothing to choose from: give 1 to {CHOICES_LIMIT} choices")]
     NoChoices,
-    #[error("the choices must differ, and each be words that can be seen")]
+    #[error("the choices must look different, and each be words that can be seen")]
     BadChoices,
     #[error("the default `{0}` is none of the choices")]
     StrangeDefault(String),
@@ -174,9 +176,10 @@ fn check_choices(choices: &[String], default: Option<&str>) -> Result<(), Questi
     if choices.is_empty() || choices.len() > CHOICES_LIMIT {
         return Err(QuestionError::NoChoices);
     }
-    for (n, choice) in choices.iter().enumerate() {
+    let mut seen = BTreeSet::new();
+    for choice in choices {
         fits("a choice", choice, CHOICE_LIMIT)?;
-        if !is_visible(choice) || choices[..n].contains(choice) {
+        if !is_visible(choice) || !seen.insert(as_seen(choice)) {
             return Err(QuestionError::BadChoices);
         }
     }
@@ -256,7 +259,9 @@ mod tests {
         assert_eq!(choices(&[], None), Err(QuestionError::NoChoices));
         assert_eq!(choices(&["a"; 51], None), Err(QuestionError::NoChoices));
         assert_eq!(choices(&["a", "a"], None), Err(QuestionError::BadChoices));
-        assert_eq!(choices(&["a", "\u{202e}"], None), Err(QuestionError::BadChoices));
+        for alike in ["\u{202e}", "\u{3164}", "a ", "a\u{fe0f}", "\u{2800}a"] {
+            assert_eq!(choices(&["a", alike], None), Err(QuestionError::BadChoices));
+        }
         assert_eq!(choices(&["a"], Some("c")), Err(QuestionError::StrangeDefault("c".into())));
         let long = "x".repeat(CHOICE_LIMIT + 1);
         assert!(matches!(choices(&[&long], None), Err(QuestionError::TooLong { .. })));

@@ -1,27 +1,42 @@
 //! Rules: which commands must be asked about before they start, and which need not be.
 //!
-//! A rule that asks is matched generously: also inside of a shell's line and
-//! behind `env` or `sudo`. One that lets pass is matched on the whole argv and
-//! nothing else, and not where the environment says which program runs.
+//! A rule that asks is matched generously: also inside of a shell's line
+//! ([`crate::shell`]) and behind `env` or `sudo`. One that lets pass is matched
+//! on the whole argv and nothing else, and only where the environment cannot
+//! say which program runs.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use crate::ids::{SessionId, Timestamp};
-use crate::text::is_visible;
+use crate::shell::{self, Commands};
+use crate::text::{is_visible, one_line};
 
 /// How many words a pattern may have, and how long one may be, in bytes.
 const WORDS_LIMIT: usize = 64;
 const WORD_LIMIT: usize = 1_000;
 
+/// How many characters of a rule's name are shown.
+const NAME_SHOWN: usize = 80;
+
 /// Any number of words, in a pattern.
 const ANY_WORDS: &str = "**";
 
-/// Programs that run what they are told, so that a pattern for them says every word.
-const RUNNERS: [&str; 24] = [
-    "sh", "bash", "dash", "zsh", "fish", "ksh", "busybox", "env", "sudo", "doas", "su", "xargs",
-    "nohup", "nice", "timeout", "setsid", "ssh", "python", "python3", "perl", "ruby", "node",
-    "find", "awk",
+/// Programs that run what they are told, so that a pattern for them says every word: shells,
+/// interpreters, what runs another program, and tools with an option or a file for that.
+const RUNNERS: [&str; 91] = [
+    "sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "ash", "csh", "tcsh", "busybox", "toybox",
+    "env", "sudo", "doas", "pkexec", "su", "runuser", "chroot", "unshare", "nsenter", "setpriv",
+    "xargs", "parallel", "nohup", "nice", "ionice", "chrt", "taskset", "stdbuf", "timeout", "time",
+    "watch", "flock", "setsid", "script", "expect", "screen", "tmux", "at", "batch", "crontab",
+    "systemd", "strace", "ltrace", "gdb", "valgrind", "perf", "ssh", "scp", "sftp", "rsync",
+    "python", "pypy", "perl", "ruby", "node", "nodejs", "deno", "bun", "lua", "luajit", "php",
+    "tclsh", "java", "awk", "gawk", "mawk", "nawk", "sed", "find", "fd", "vi", "vim", "nvim",
+    "tar", "zip", "git", "make", "gmake", "ninja", "npm", "npx", "pnpm", "yarn", "cargo", "go",
+    "uv", "pip", "docker", "podman",
 ];
 
 /// The number of a rule that was made in the window. Given once, never reused.
@@ -73,9 +88,14 @@ pub struct Command<'a> {
     pub cwd: &'a str,
     pub session: Option<&'a SessionId>,
     pub kind: &'a str,
-    /// The environment can put another program in the place of the one that is named.
+    /// The environment may put another program in the place of the one that is named.
     pub is_redirected: bool,
+    /// What the folders of rules are without links and dots, as far as they are there.
+    pub folders: &'a Folders,
 }
+
+/// The real paths of folders, by how they are written.
+pub type Folders = BTreeMap<String, String>;
 
 /// Why a rule cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +110,11 @@ pub enum RuleError {
         "`{program}` runs what it is told: a rule that lets it pass says every word, without `*` and `?`"
     )]
     AnyWords { program: String, word: usize },
+    #[error(
+        "`{0}` is another program in each folder: a rule that lets it pass names its whole path, \
+         or the folder"
+    )]
+    RelativeProgram(String),
     #[error("the folder of a rule is an absolute path, not `{0}`")]
     RelativeFolder(String),
     #[error("a rule that lets pass ends at some time: say when")]
@@ -102,7 +127,7 @@ impl RuleError {
     pub fn field(&self) -> String {
         match self {
             Self::NoPattern => "/match".to_owned(),
-            Self::AnyProgram => "/match/0".to_owned(),
+            Self::AnyProgram | Self::RelativeProgram(_) => "/match/0".to_owned(),
             Self::AnyWords { word, .. } => format!("/match/{word}"),
             Self::RelativeFolder(_) => "/folder".to_owned(),
             Self::Endless => "/expires_at".to_owned(),
@@ -121,9 +146,14 @@ impl Rule {
         if let Some(folder) = self.folder.as_ref().filter(|folder| !folder.starts_with('/')) {
             return Err(RuleError::RelativeFolder(folder.clone()));
         }
-        if self.then == Then::AskFirst {
-            return Ok(());
+        match self.then {
+            Then::AskFirst => Ok(()),
+            Then::NeedNotAsk => self.check_narrow(),
         }
+    }
+
+    /// Returns whether what is let pass is one certain program, and nothing that it is told to run.
+    fn check_narrow(&self) -> Result<(), RuleError> {
         let (program, rest) = self.argv.split_first().ok_or(RuleError::NoPattern)?;
         if is_wild(program) || program.is_empty() {
             return Err(RuleError::AnyProgram);
@@ -132,28 +162,63 @@ impl Rule {
         if let Some(before) = wild.filter(|_| is_runner(program)) {
             return Err(RuleError::AnyWords { program: program.clone(), word: before + 1 });
         }
+        if is_relative(program) && self.folder.is_none() {
+            return Err(RuleError::RelativeProgram(program.clone()));
+        }
         Ok(())
     }
 
     /// Returns whether the rule speaks of `command` at `now`.
     #[must_use]
     pub fn matches(&self, command: Command<'_>, now: Timestamp) -> bool {
+        self.speaks_of(command, &OnceCell::new(), now)
+    }
+
+    /// Does so with what was read of the command for an earlier rule.
+    fn speaks_of(&self, command: Command<'_>, read: &OnceCell<Commands>, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|at| now < at)
-            && self.folder.as_ref().is_none_or(|folder| is_within(command.cwd, folder))
             && self.session.as_ref().is_none_or(|session| command.session == Some(session))
             && self.kind.as_ref().is_none_or(|kind| kind == command.kind)
             && match self.then {
-                Then::AskFirst => is_anywhere(&self.argv, command.argv),
-                Then::NeedNotAsk => !command.is_redirected && words_match(&self.argv, command.argv),
+                Then::AskFirst => self.asks_about(command, read),
+                Then::NeedNotAsk => self.lets_pass(command),
             }
     }
 
-    /// Returns what to call the rule in a sentence.
+    /// Matches generously: what cannot be read for sure is asked about too.
+    fn asks_about(&self, command: Command<'_>, read: &OnceCell<Commands>) -> bool {
+        let is_here = self.folder.as_ref().is_none_or(|folder| {
+            let real = command.folders.get(folder);
+            is_within(command.cwd, folder) || real.is_some_and(|real| is_within(command.cwd, real))
+        });
+        is_here && {
+            let read = read.get_or_init(|| shell::commands(command.argv));
+            !read.is_clear || read.list.iter().any(|words| is_anywhere(&self.argv, words))
+        }
+    }
+
+    /// Matches strictly. A rule that an earlier version took and that is too wide lets nothing pass.
+    fn lets_pass(&self, command: Command<'_>) -> bool {
+        let is_exact = self.argv.first().is_some_and(|program| is_relative(program));
+        let is_here = self.folder.as_ref().is_none_or(|folder| {
+            // As written: what a link leads to can change after the rule was made.
+            if is_exact { command.cwd == folder } else { is_within(command.cwd, folder) }
+        });
+        is_here
+            && !command.is_redirected
+            && self.check_narrow().is_ok()
+            && words_match(&self.argv, command.argv)
+    }
+
+    /// Returns what to call the rule in a sentence: its pattern, and behind that its name, which
+    /// whoever wrote it chose and which must not pass for words of Nod's.
     #[must_use]
     pub fn words(&self) -> String {
+        let words: Vec<_> = self.argv.iter().map(|word| one_line(word, WORD_LIMIT)).collect();
+        let pattern = words.join(" ");
         match self.name.as_ref().filter(|name| is_visible(name)) {
-            Some(name) => name.clone(),
-            None => self.argv.join(" "),
+            Some(name) => format!("{pattern} (“{}”)", one_line(name.trim(), NAME_SHOWN)),
+            None => pattern,
         }
     }
 }
@@ -164,8 +229,11 @@ pub enum Verdict<'a> {
     /// No rule speaks of it.
     Silent,
     Ask(&'a Rule),
-    /// Another rule would have asked, had this one not come first.
-    Pass(&'a Rule),
+    Pass {
+        rule: &'a Rule,
+        /// Another rule would have asked, had this one not come first.
+        instead: bool,
+    },
 }
 
 /// Returns what `rules` say of `command`; the first that matches counts.
@@ -174,11 +242,16 @@ pub fn verdict<'a>(
     command: Command<'_>,
     now: Timestamp,
 ) -> Verdict<'a> {
-    match rules.into_iter().find(|rule| rule.matches(command, now)) {
+    let read = OnceCell::new();
+    let mut matching = rules.into_iter().filter(|rule| rule.speaks_of(command, &read, now));
+    match matching.next() {
         None => Verdict::Silent,
         Some(rule) => match rule.then {
             Then::AskFirst => Verdict::Ask(rule),
-            Then::NeedNotAsk => Verdict::Pass(rule),
+            Then::NeedNotAsk => {
+                let instead = matching.any(|rule| rule.then == Then::AskFirst);
+                Verdict::Pass { rule, instead }
+            }
         },
     }
 }
@@ -216,10 +289,17 @@ fn is_wild(word: &str) -> bool {
     signs(word).iter().any(|sign| matches!(sign, Sign::Text | Sign::One))
 }
 
+/// Returns whether a program is named by a path from the folder on.
+fn is_relative(program: &str) -> bool {
+    program.contains('/') && !program.starts_with('/')
+}
+
+/// Returns whether a program runs what it is told, also as `python3.12` or `docker-compose`.
 fn is_runner(program: &str) -> bool {
     let name = program.rsplit('/').next().unwrap_or(program);
-    let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    RUNNERS.iter().any(|runner| *runner == name || runner.trim_end_matches('3') == name)
+    let versionless = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let first = name.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or(name);
+    RUNNERS.contains(&versionless) || RUNNERS.contains(&first)
 }
 
 fn is_within(cwd: &str, folder: &str) -> bool {
@@ -227,33 +307,39 @@ fn is_within(cwd: &str, folder: &str) -> bool {
     cwd == folder || cwd.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Returns whether the command is anywhere in `argv`: from any word on, or in a word that is a line
-/// for a shell.
-fn is_anywhere(pattern: &[String], argv: &[String]) -> bool {
-    let from_any = |words: &[String]| {
-        (0..words.len()).any(|start| {
-            let mut words = words[start..].to_vec();
-            // `/usr/bin/git` is `git`.
-            if pattern.first().is_some_and(|program| !program.contains('/')) {
-                words[0] = words[0].rsplit('/').next().unwrap_or_default().to_owned();
-            }
-            words_match(pattern, &words)
-        })
-    };
-    from_any(argv) || argv.iter().any(|word| commands_in(word).iter().any(|words| from_any(words)))
+/// A part of a pattern that is looked for within words.
+enum Part<'a> {
+    /// Any number of words.
+    Gap,
+    /// A program without its folder: `/usr/bin/git` is `git`.
+    Program(&'a str),
+    Word(&'a str),
 }
 
-/// Returns the commands of what may be a line for a shell, roughly: rather one too many.
-fn commands_in(line: &str) -> Vec<Vec<String>> {
-    if !line.contains(char::is_whitespace) {
-        return vec![];
+/// Returns whether the command is anywhere in `words`, from any of them on.
+fn is_anywhere(pattern: &[String], words: &[String]) -> bool {
+    let pattern = pattern.iter().enumerate().map(|(at, word)| Part::of(at, word));
+    let parts: Vec<_> = std::iter::once(Part::Gap).chain(pattern).collect();
+    wild(
+        &parts,
+        words,
+        |part| matches!(part, Part::Gap),
+        |part, word| match part {
+            Part::Gap => true,
+            Part::Program(name) => word_matches(name, word.rsplit('/').next().unwrap_or(word)),
+            Part::Word(pattern) => word_matches(pattern, word),
+        },
+    )
+}
+
+impl<'a> Part<'a> {
+    fn of(at: usize, word: &'a str) -> Self {
+        match word {
+            ANY_WORDS => Self::Gap,
+            program if at == 0 && !program.contains('/') => Self::Program(program),
+            word => Self::Word(word),
+        }
     }
-    let ends = [';', '|', '&', '\n', '(', ')', '{', '}', '`', '<', '>'];
-    let unquoted = |word: &str| word.replace(['\'', '"', '\\', '$'], "");
-    line.split(ends)
-        .map(|part| part.split_whitespace().map(unquoted).filter(|word| !word.is_empty()).collect())
-        .filter(|words: &Vec<String>| !words.is_empty())
-        .collect()
 }
 
 /// Matches patterns on words; `**` stands for any number of them.
@@ -262,15 +348,20 @@ fn words_match(patterns: &[String], words: &[String]) -> bool {
         patterns,
         words,
         |pattern| pattern == ANY_WORDS,
-        |pattern, word| {
-            let word: Vec<char> = word.chars().collect();
-            wild(
-                &signs(pattern),
-                &word,
-                |sign| *sign == Sign::Text,
-                |sign, c| *sign == Sign::One || *sign == Sign::Is(*c),
-            )
-        },
+        |pattern, word| word_matches(pattern, word),
+    )
+}
+
+fn word_matches(pattern: &str, word: &str) -> bool {
+    if !pattern.contains(['*', '?', '[']) {
+        return pattern == word;
+    }
+    let word: Vec<char> = word.chars().collect();
+    wild(
+        &signs(pattern),
+        &word,
+        |sign| *sign == Sign::Text,
+        |sign, c| *sign == Sign::One || *sign == Sign::Is(*c),
     )
 }
 
@@ -301,158 +392,4 @@ fn wild<P, T>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rule(then: Then, pattern: &[&str]) -> Rule {
-        Rule {
-            name: None,
-            argv: pattern.iter().map(|word| (*word).to_owned()).collect(),
-            then,
-            folder: None,
-            session: None,
-            kind: None,
-            expires_at: None,
-        }
-    }
-
-    fn says(rule: &Rule, argv: &[&str]) -> bool {
-        let argv: Vec<_> = argv.iter().map(|word| (*word).to_owned()).collect();
-        let command = Command {
-            argv: &argv,
-            cwd: "/srv/app",
-            session: None,
-            kind: "command",
-            is_redirected: false,
-        };
-        rule.matches(command, Timestamp(10))
-    }
-
-    #[test]
-    fn a_rule_that_asks_finds_its_command_wherever_it_hides() {
-        let push = rule(Then::AskFirst, &["git", "push", "**", "--force*", "**"]);
-        let cases: [(&[&str], bool); 12] = [
-            (&["git", "push", "--force"], true),
-            (&["git", "push", "origin", "--force-with-lease", "main"], true),
-            (&["/usr/bin/git", "push", "--force"], true),
-            (&["env", "-i", "git", "push", "--force"], true),
-            (&["sudo", "-u", "me", "git", "push", "--force"], true),
-            (&["/bin/sh", "-c", "make && git push --force"], true),
-            (&["bash", "-c", "cd x;git push origin --force|cat"], true),
-            (&["sh", "-c", "\"git\" 'push' --force"], true),
-            (&["sh", "-c", "$(git push --force)"], true),
-            (&["git", "push"], false),
-            (&["git", "pull", "--force"], false),
-            (&["sh", "-c", "echo git; echo push --force"], false),
-        ];
-        for (argv, expected) in cases {
-            assert_eq!(says(&push, argv), expected, "{argv:?}");
-        }
-    }
-
-    #[test]
-    fn a_rule_that_lets_pass_means_the_whole_command_and_nothing_else() {
-        let make = rule(Then::NeedNotAsk, &["make", "test*"]);
-        let cases: [(&[&str], bool); 7] = [
-            (&["make", "test"], true),
-            (&["make", "tests"], true),
-            (&["make", "test", "install"], false),
-            (&["/tmp/make", "test"], false),
-            (&["env", "make", "test"], false),
-            (&["sh", "-c", "make test"], false),
-            (&["make"], false),
-        ];
-        for (argv, expected) in cases {
-            assert_eq!(says(&make, argv), expected, "{argv:?}");
-        }
-        let argv = ["make", "test"].map(str::to_owned);
-        let mut command =
-            Command { argv: &argv, cwd: "/", session: None, kind: "command", is_redirected: true };
-        assert!(!make.matches(command, Timestamp(1)), "PATH names another make");
-        command.is_redirected = false;
-        assert!(make.matches(command, Timestamp(1)));
-    }
-
-    #[test]
-    fn a_rule_that_lets_pass_is_narrow() {
-        let check = |pattern: &[&str]| rule(Then::NeedNotAsk, pattern).check();
-        assert_eq!(check(&["make", "**"]), Ok(()));
-        assert_eq!(check(&["bash", "-c", "make test"]), Ok(()));
-        assert_eq!(check(&["**"]), Err(RuleError::AnyProgram));
-        assert_eq!(check(&["*", "test"]), Err(RuleError::AnyProgram));
-        for runner in ["sh", "/bin/bash", "python3.12", "python", "env", "sudo", "node"] {
-            let error = check(&[runner, "**"]).unwrap_err();
-            assert_eq!(error, RuleError::AnyWords { program: runner.into(), word: 1 });
-        }
-        let error = check(&["bash", "-c", "ls ?"]).unwrap_err();
-        assert_eq!(error.field(), "/match/2");
-        assert_eq!(check(&[]), Err(RuleError::NoPattern));
-        assert_eq!(rule(Then::AskFirst, &["**"]).check(), Ok(()));
-    }
-
-    #[test]
-    fn a_sign_in_brackets_is_that_sign_itself() {
-        let cases = [
-            ("[*].rs", "*.rs", true),
-            ("[*].rs", "a.rs", false),
-            ("[[]a]", "[a]", true),
-            ("[?]", "?", true),
-            ("[?]", "x", false),
-            ("[a]", "[a]", true),
-            ("[*", "[anything", true),
-            ("[[][*]]", "[*]", true),
-            ("[*][*]", "**", true),
-        ];
-        for (pattern, word, expected) in cases {
-            let rule = rule(Then::NeedNotAsk, &["ls", pattern]);
-            assert_eq!(says(&rule, &["ls", word]), expected, "{pattern} {word}");
-        }
-        // So a line for a shell can be said word by word, whatever is in it.
-        assert_eq!(rule(Then::NeedNotAsk, &["sh", "-c", "ls [*]; echo $[?]"]).check(), Ok(()));
-    }
-
-    #[test]
-    fn a_rule_has_a_scope_and_an_end() {
-        let mut rule = rule(Then::AskFirst, &["make"]);
-        assert!(says(&rule, &["make"]));
-        for (folder, expected) in [("/srv/app", true), ("/srv/", true), ("/srv/ap", false)] {
-            rule.folder = Some(folder.into());
-            assert_eq!(says(&rule, &["make"]), expected, "{folder}");
-        }
-        rule.folder = Some("srv".into());
-        assert_eq!(rule.check(), Err(RuleError::RelativeFolder("srv".into())));
-        rule.folder = None;
-        rule.session = Some(SessionId("a".into()));
-        assert!(!says(&rule, &["make"]));
-        rule.session = None;
-        rule.kind = Some("deploy".into());
-        assert!(!says(&rule, &["make"]));
-        rule.kind = Some("command".into());
-        for (at, expected) in [(11, true), (10, false)] {
-            rule.expires_at = Some(Timestamp(at));
-            assert_eq!(says(&rule, &["make"]), expected);
-        }
-    }
-
-    #[test]
-    fn of_two_rules_the_first_counts() {
-        let (ask, pass) =
-            (rule(Then::AskFirst, &["make", "**"]), rule(Then::NeedNotAsk, &["make", "test"]));
-        let argv = ["make", "test"].map(str::to_owned);
-        let command =
-            Command { argv: &argv, cwd: "/", session: None, kind: "command", is_redirected: false };
-        assert_eq!(verdict([&pass, &ask], command, Timestamp(0)), Verdict::Pass(&pass));
-        assert_eq!(verdict([&ask, &pass], command, Timestamp(0)), Verdict::Ask(&ask));
-        assert_eq!(verdict([], command, Timestamp(0)), Verdict::Silent);
-    }
-
-    #[test]
-    fn stars_take_no_exponential_time() {
-        let stars = vec!["**"; WORDS_LIMIT - 1];
-        let rule = rule(Then::AskFirst, &[stars.as_slice(), &["end"]].concat());
-        let argv = vec!["a".to_owned(); 300];
-        assert!(!words_match(&rule.argv, &argv));
-        let word = "*a".repeat(400);
-        assert!(!words_match(&[word], &["a".repeat(399)]));
-    }
-}
+mod tests;

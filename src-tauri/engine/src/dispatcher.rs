@@ -40,7 +40,7 @@ use nod_core::shim::LOG_FILE;
 use nod_core::task::{Outcome, StateName, Task, TaskState};
 use nod_core::transition::{Effect, Input, transition};
 
-pub(crate) use live::{Live, LiveTask, Numbers};
+pub(crate) use live::{Judged, Live, LiveTask, Numbers};
 pub(crate) use message::{
     Answering, Change, Incoming, Message, NewEnvironment, NewTask, Program, ReplyTo, Said,
 };
@@ -309,7 +309,7 @@ impl Dispatcher {
         let tries = turn.tried.len();
         let state = self.after_try(&mut live, state, turn);
         let again = turn.tried.get(tries).map(|(_, outcome)| outcome.words());
-        let asks_again = again.is_some() && self.asks_again(&live, turn);
+        let asks_again = again.is_some() && self.asks_again(&mut live, turn);
         let changed = live.task().state != state;
         condition::settle(&mut live.row.task.condition, &state);
         live.row.task.state = state;

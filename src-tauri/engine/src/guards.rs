@@ -1,11 +1,12 @@
 //! The rules and guards that hold in this host, for whoever has to look at them.
 
+use std::fs;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use nod_core::guard::{Guards, Loosening, settled};
 use nod_core::ids::Timestamp;
 use nod_core::protocol::{KeptRule, RuleList};
-use nod_core::rule::{Command, Rule, RuleId, Then, Verdict, verdict};
+use nod_core::rule::{Command, Folders, Rule, RuleId, Then, Verdict, verdict};
 
 /// Everything that decides whether a command is asked about.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +27,7 @@ pub(crate) struct RuleBook {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Gate {
     Open,
-    /// The rule that asks, in words; nothing where it was to be asked about anyway.
+    /// Why, in words for the person; nothing where it was to be asked about anyway.
     Asks(Option<String>),
     /// A rule lets pass what would have been asked about.
     Passes(String),
@@ -38,7 +39,7 @@ impl RuleBook {
         Self { made, held, wanted, loosening, last, config_file: String::new() }
     }
 
-    fn rules(&self) -> impl Iterator<Item = &Rule> {
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.made.iter().map(|kept| &kept.rule).chain(&self.held.rules)
     }
 
@@ -53,19 +54,20 @@ impl RuleBook {
         match verdict(self.rules(), command, now) {
             Verdict::Silent if asked => Gate::Asks(None),
             Verdict::Silent => Gate::Open,
-            Verdict::Ask(rule) => Gate::Asks((!asked).then(|| rule.words())),
-            Verdict::Pass(rule) => {
-                let mut asking = self.rules().filter(|rule| rule.then == Then::AskFirst);
-                if asked || asking.any(|rule| rule.matches(command, now)) {
-                    Gate::Passes(rule.words())
-                } else {
-                    Gate::Open
-                }
+            Verdict::Ask(rule) => {
+                Gate::Asks((!asked).then(|| format!("A rule asks first: {}", rule.words())))
             }
+            Verdict::Pass { rule, instead } if instead || asked => Gate::Passes(rule.words()),
+            Verdict::Pass { .. } => Gate::Open,
         }
     }
 
-    pub(crate) fn list(&self) -> RuleList {
+    /// Returns whether any task may be asked about that does not want it itself.
+    pub(crate) fn may_gate(&self) -> bool {
+        self.may_ask() || !self.held.gated_kinds.is_empty()
+    }
+
+    pub(crate) fn list(&self, folders: &Folders) -> RuleList {
         let of_file = |rule: &Rule| KeptRule {
             id: None,
             rule: rule.clone(),
@@ -78,19 +80,51 @@ impl RuleBook {
             loosening: self.loosening.clone(),
             terminal_approvals: self.held.terminal_approvals,
             config_file: self.config_file.clone(),
+            notes: self.rules().flat_map(|rule| notes_on(rule, folders)).collect(),
         }
     }
+}
+
+/// Returns what does not hold of a rule though it looks so.
+fn notes_on(rule: &Rule, folders: &Folders) -> Vec<String> {
+    let words = rule.words();
+    let mut notes = Vec::new();
+    if let Some(folder) = &rule.folder {
+        match (folders.get(folder), rule.then) {
+            (None, _) => notes.push(format!("{words}: there is no folder {folder}")),
+            (Some(real), Then::NeedNotAsk) if real != folder.trim_end_matches('/') => {
+                notes.push(format!("{words}: what lets pass follows no link, name {real}"));
+            }
+            (Some(_), Then::NeedNotAsk | Then::AskFirst) => {}
+        }
+    }
+    if let Err(error) = rule.check() {
+        notes.push(format!("{words}: lets nothing pass, {error}"));
+    }
+    notes
+}
+
+/// Returns what the folders of rules are without links and dots.
+pub(crate) fn real_folders<'a>(rules: impl Iterator<Item = &'a Rule>) -> Folders {
+    let real = rules.filter_map(|rule| rule.folder.as_ref()).filter_map(|folder| {
+        let real = fs::canonicalize(folder).ok()?.into_os_string().into_string().ok()?;
+        Some((folder.clone(), real))
+    });
+    real.collect()
 }
 
 /// The rule book that holds, as the dispatcher last stored it.
 #[derive(Debug, Clone)]
 pub(crate) struct Board {
     book: Arc<RwLock<Arc<RuleBook>>>,
+    /// Where the folders of its rules lie. Looked up beside the dispatcher, which waits for no disk.
+    folders: Arc<RwLock<Arc<Folders>>>,
 }
 
 impl Board {
     pub(crate) fn new(book: RuleBook) -> Self {
-        Self { book: Arc::new(RwLock::new(Arc::new(book))) }
+        let folders = Arc::new(RwLock::new(Arc::new(real_folders(book.rules()))));
+        Self { book: Arc::new(RwLock::new(Arc::new(book))), folders }
     }
 
     pub(crate) fn book(&self) -> Arc<RuleBook> {
@@ -99,6 +133,17 @@ impl Board {
 
     pub(crate) fn set(&self, book: Arc<RuleBook>) {
         *self.book.write().unwrap_or_else(PoisonError::into_inner) = book;
+        self.look();
+    }
+
+    pub(crate) fn folders(&self) -> Arc<Folders> {
+        Arc::clone(&self.folders.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks where the folders of the rules lie now.
+    pub(crate) fn look(&self) {
+        let folders = Arc::new(real_folders(self.book().rules()));
+        *self.folders.write().unwrap_or_else(PoisonError::into_inner) = folders;
     }
 }
 

@@ -25,7 +25,7 @@ use nod_core::protocol::{
 use rustix::fs::inotify::WatchFlags;
 use tokio::sync::{oneshot, watch};
 
-use crate::config::CurrentConfig;
+use crate::config::{CurrentConfig, Watched};
 use crate::dispatcher::{Change, Incoming, Message};
 use crate::error::EngineError;
 use crate::events::{Events, Subscription, Watch};
@@ -42,6 +42,21 @@ pub(crate) use terminal::Caller;
 
 /// The one place in which a host is answered without more of where it comes from.
 const WINDOW: Actor = Actor::Person { surface: Surface::Window };
+
+/// What happens in a folder when a file in it changes, or the folder itself goes.
+const FILE_CHANGES: WatchFlags = WatchFlags::CLOSE_WRITE
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::CREATE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF);
+
+/// What happens in a folder when another comes to be in it.
+const FOLDER_COMES: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF);
 
 /// A way to ask the engine. Cheap to clone.
 #[derive(Clone)]
@@ -220,7 +235,10 @@ impl Handle {
                 change(Change::CancelMany { operation, which }).await
             }
             Call::Edit(edit) => self.edit(actor, *edit).await,
-            Call::Retry { operation, id } => change(Change::Retry { operation, id }).await,
+            Call::Retry { operation, id } => {
+                self.rules_looked_at().await?;
+                change(Change::Retry { operation, id }).await
+            }
             Call::Remove { operation, id, session } => {
                 change(Change::Remove { operation, id, session }).await
             }
@@ -304,22 +322,25 @@ impl Handle {
 
     /// Takes in each change of the config file for as long as the host runs.
     pub(crate) async fn watch_config(self) {
-        let Some(folder) = self.inner.config.folder() else { return };
-        let what = WatchFlags::CLOSE_WRITE
-            | WatchFlags::MOVED_TO
-            | WatchFlags::MOVED_FROM
-            | WatchFlags::DELETE;
-        let watched = async {
-            let mut watch = FolderWatch::new(&folder, what)?;
-            loop {
+        loop {
+            let folders = self.inner.config.watched();
+            let watched = async {
+                let mut watch = FolderWatch::none()?;
+                for Watched { folder, holds_file } in &folders {
+                    watch.add(folder, if *holds_file { FILE_CHANGES } else { FOLDER_COMES })?;
+                }
                 self.refreshed_config();
-                watch.changed().await?;
+                // Changed since it was looked at: nothing would tell of that.
+                if folders == self.inner.config.watched() {
+                    watch.changed().await?;
+                }
+                Ok(())
+            };
+            let ended: Result<(), std::io::Error> = watched.await;
+            if let Err(error) = ended {
+                // Each submit looks by itself.
+                return tracing::info!("the config file is not watched: {error}");
             }
-        };
-        let ended: Result<(), std::io::Error> = watched.await;
-        if let Err(error) = ended {
-            // Verbs that need it look by themselves.
-            tracing::info!("{} is not watched: {error}", folder.display());
         }
     }
 

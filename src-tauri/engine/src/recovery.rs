@@ -5,7 +5,7 @@ use std::path::Path;
 use nod_core::shim::{CLAIM_FILE, EXIT_FILE, LOG_FILE};
 use nod_core::task::TaskState;
 
-use crate::dispatcher::{Live, LiveTask, Message, Numbers, Said};
+use crate::dispatcher::{Judged, Live, LiveTask, Message, Numbers, Said};
 use crate::logs::Outputs;
 use crate::process;
 use crate::shims::{Link, Shims, last_word};
@@ -47,7 +47,7 @@ impl Recovery<'_> {
                 self.tokens.restore(attempt.token_hash.clone(), id);
                 messages.extend(self.settle(attempt, &row.task.state));
             }
-            live.put_task(LiveTask { row, attempt, environment: None });
+            live.put_task(LiveTask { row, attempt, environment: None, judged: Judged::Unknown });
         }
         live.keep();
         Ok((live, messages))

@@ -51,7 +51,7 @@ fn a_config_file_that_asks_for_less_holds_only_after_the_person_said_so() {
     // What waits for a person is what a new window shows first.
     let window = desktop.open();
     let card = by_name("loosening-card");
-    window.wait_for_text(&card, "no longer asked first: touching 触る");
+    window.wait_for_text(&card, "no longer asked first: touch ** (“touching 触る”)");
     window.wait_for_text(&by_name("nav-inbox"), "1");
     let asked = desktop.submit_with(&[], &["touch", "ran"]);
     let request = desktop.wait_for_request(asked);

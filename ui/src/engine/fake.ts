@@ -342,7 +342,7 @@ export class FakeHost implements Transport {
       ...{ state: { name: 'running' }, created_at: this.now(), started_at: this.now() },
       ended_at: null,
     });
-    return { type: 'submitted', id, known: false, note: null };
+    return { type: 'submitted', id, known: false, gated: false, note: null };
   }
 
   #runAgain(earlier: TaskId): Reply {
@@ -351,7 +351,7 @@ export class FakeHost implements Transport {
     const [created_at, started_at] = [this.now(), this.now()];
     const state: TaskState = { name: 'running' };
     this.setTask({ ...task, id, state, created_at, started_at, ended_at: null, progress: null });
-    return { type: 'submitted', id, known: false, note: null };
+    return { type: 'submitted', id, known: false, gated: false, note: null };
   }
 
   #cancel(id: TaskId): Reply {

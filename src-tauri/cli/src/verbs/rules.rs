@@ -79,6 +79,9 @@ fn render(list: &RuleList) -> String {
     if list.terminal_approvals {
         text.push_str("approvals in a terminal are on\n");
     }
+    for note in &list.notes {
+        line(&mut text, &format!("note: {note}"));
+    }
     if let Some(loosening) = &list.loosening {
         text.push_str("waits to be confirmed in the Nod window:\n");
         for change in &loosening.changes {
@@ -149,11 +152,13 @@ mod tests {
             loosening: Some(Loosening { hash: "h".into(), changes: vec!["less\nof it".into()] }),
             terminal_approvals: true,
             config_file: "/config.toml".into(),
+            notes: vec!["deploy: there is no folder /srv".into()],
         };
         insta::assert_snapshot!(render(&list), @r"
         rule 3: need not ask: git push **, in /srv, until 1970-01-01 00:00:00 UTC
         config: ask first: git push **, in /srv, until 1970-01-01 00:00:00 UTC, pushes␛[2J, until its removal is confirmed
         approvals in a terminal are on
+        note: deploy: there is no folder /srv
         waits to be confirmed in the Nod window:
           less of it
         ");

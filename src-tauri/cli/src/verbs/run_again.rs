@@ -21,7 +21,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let call = Call::RunAgain { operation: new_operation()?, id: arguments.id };
     let reply = Host::find()?.call(&call)?;
-    let Reply::Submitted { id, note, .. } = reply else { return Err(Failure::unexpected(&reply)) };
+    let Reply::Submitted { id, gated, note, .. } = reply else {
+        return Err(Failure::unexpected(&reply));
+    };
     output::maybe_note(note.as_deref());
-    submitted(id, &format!("task {} once more", arguments.id))
+    submitted(id, gated, &format!("task {} once more", arguments.id))
 }

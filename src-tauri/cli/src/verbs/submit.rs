@@ -24,6 +24,9 @@ use crate::{bytes, duration, exit, output};
 /// How much of a command the reply repeats, in columns: an agent has it already.
 const LONGEST_QUOTE: usize = 120;
 
+/// What is said of a task that a person is asked about first.
+const AWAITS_APPROVAL: &str = "waiting for approval in the Nod window";
+
 /// Run a command in the background
 ///
 /// Prints one line of JSON with the number of the task and returns at once. A
@@ -121,11 +124,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
     }
     let (submit, message) = wanted(arguments)?;
     let reply = Host::find()?.call_for_task(&Call::Submit(Box::new(submit)))?;
-    let Reply::Submitted { id, known, note } = reply else {
+    let Reply::Submitted { id, known, gated, note } = reply else {
         return Err(Failure::unexpected(&reply));
     };
     output::maybe_note(note.as_deref());
-    if known { there_already(id) } else { submitted(id, &message) }
+    if known { there_already(id) } else { submitted(id, gated, &message) }
 }
 
 /// Returns what the arguments ask for, and what to say of it.
@@ -144,11 +147,8 @@ fn wanted(arguments: Arguments) -> Result<(Submit, String), Failure> {
             (command, running)
         }
     };
-    let message = if arguments.ask_first {
-        "waiting for approval in the Nod window".to_owned()
-    } else {
-        format!("running {running}")
-    };
+    let message =
+        if arguments.ask_first { AWAITS_APPROVAL.to_owned() } else { format!("running {running}") };
     let mut scheduling = arguments.scheduled.scheduling()?;
     scheduling.key = arguments.key;
     scheduling.kind = arguments.kind.map(|name| KindUse {
@@ -183,7 +183,8 @@ fn there_already(id: TaskId) -> Result<u8, Failure> {
 }
 
 /// Prints that there is a new task.
-pub(super) fn submitted(id: TaskId, message: &str) -> Result<u8, Failure> {
+pub(super) fn submitted(id: TaskId, gated: bool, message: &str) -> Result<u8, Failure> {
+    let message = if gated { AWAITS_APPROVAL } else { message };
     output::json(&serde_json::json!({
         "task_id": id,
         "status": "submitted",

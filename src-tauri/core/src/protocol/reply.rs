@@ -25,6 +25,9 @@ pub enum Reply {
         /// An unfinished task of the same kind has the key already: this is that one.
         #[serde(default)]
         known: bool,
+        /// A person is asked before it starts.
+        #[serde(default)]
+        gated: bool,
         /// What a person should know, such as a config file that cannot be read.
         #[serde(default)]
         note: Option<String>,
@@ -101,8 +104,15 @@ pub enum Reply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum SubmitResult {
-    Submitted { id: TaskId, known: bool },
-    Refused { error: ErrorReply },
+    Submitted {
+        id: TaskId,
+        known: bool,
+        #[serde(default)]
+        gated: bool,
+    },
+    Refused {
+        error: ErrorReply,
+    },
 }
 
 /// Who the host is.
@@ -388,6 +398,10 @@ pub struct RuleList {
     /// Where the config file lies, or would.
     #[serde(default)]
     pub config_file: String,
+    /// What rules do not do though they look so, such as one whose folder is not there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[ts(optional, as = "Option<Vec<String>>")]
+    pub notes: Vec<String>,
 }
 
 /// A rule, and where it comes from.

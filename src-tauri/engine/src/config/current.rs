@@ -11,6 +11,17 @@ use super::Config;
 /// The copy of the last version that could be read.
 const LAST_GOOD: &str = "config.last-good.toml";
 
+/// How many links are followed from one to the next, as many as the system does.
+const LINKS: usize = 40;
+
+/// A folder in which a change of the config file shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Watched {
+    pub(crate) folder: PathBuf,
+    /// The file or a link to it is in it; otherwise the folder for it may come.
+    pub(crate) holds_file: bool,
+}
+
 /// Why a config file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -74,12 +85,14 @@ impl CurrentConfig {
         Ok(Self { inner: Arc::new(Mutex::new(inner)) })
     }
 
-    /// Returns what is in force, after a look at whether the file is another one by now; and
-    /// whether that has changed anything.
-    pub(crate) fn refresh(&self) -> (Snapshot, bool) {
+    /// Returns what is in force, after a look at whether the file is another one by now. Whoever
+    /// finds a change tells of it before anybody else can go by it.
+    pub(crate) fn refresh(&self, tell: impl FnOnce(&Snapshot)) -> Snapshot {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = inner.refresh();
-        (inner.now.clone(), changed)
+        if inner.refresh() {
+            tell(&inner.now);
+        }
+        inner.now.clone()
     }
 
     /// Returns what is in force, without a look at the file.
@@ -92,9 +105,22 @@ impl CurrentConfig {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).path.clone()
     }
 
-    /// Returns the folder of the file.
-    pub(crate) fn folder(&self) -> Option<PathBuf> {
-        self.path().parent().map(Path::to_owned)
+    /// Returns where a change of the file shows: its folder, those of what it is a link to, and
+    /// where one is not there yet, the nearest one above it.
+    pub(crate) fn watched(&self) -> Vec<Watched> {
+        let mut path = self.path();
+        let mut watched = Vec::new();
+        for _ in 0..LINKS {
+            let Some(folder) = path.parent() else { break };
+            let is_there = |folder: &&Path| folder.is_dir();
+            if let Some(nearest) = folder.ancestors().find(is_there) {
+                let holds_file = nearest == folder;
+                watched.push(Watched { folder: nearest.to_owned(), holds_file });
+            }
+            let Ok(target) = fs::read_link(&path) else { break };
+            path = folder.join(target);
+        }
+        watched
     }
 }
 
@@ -207,20 +233,41 @@ mod tests {
     fn a_change_takes_effect_and_a_mistake_leaves_the_last_good_version_in_force() {
         let place = place();
         let current = place.load();
-        assert_eq!(slots(&current.refresh().0), 64);
+        assert_eq!(slots(&current.refresh(|_| panic!("nothing has changed"))), 64);
         place.write("[groups.default]\nslots = 2\n");
-        let (now, changed) = current.refresh();
+        let mut changed = false;
+        let now = current.refresh(|_| changed = true);
         assert_eq!((slots(&now), changed, now.note()), (2, true, None));
         place.write("[groups.default]\nslotz = 3\n");
-        let (now, _) = current.refresh();
+        let now = current.refresh(|_| ());
         let note = now.note().unwrap();
         assert_eq!(slots(&now), 2);
         assert!(note.contains("config.toml") && note.contains("line 2"), "{note}");
         assert!(note.contains("expected `slots`"), "{note}");
         // Also for a host that never saw the good one.
-        let (now, _) = place.load().refresh();
+        let now = place.load().refresh(|_| ());
         assert_eq!((slots(&now), now.error.is_some()), (2, true));
         place.write("");
-        assert_eq!(current.refresh().0.note(), None);
+        assert_eq!(current.refresh(|_| ()).note(), None);
+    }
+
+    #[test]
+    fn a_change_shows_where_the_file_will_be_and_where_its_links_lead() {
+        let place = place();
+        let root = fs::canonicalize(place.folder.path()).unwrap();
+        let current = CurrentConfig::load(&root.join("a/b/config.toml"), &root).unwrap();
+        let watched = |folder: &Path, holds_file| Watched { folder: folder.to_owned(), holds_file };
+        assert_eq!(current.watched(), [watched(&root, false)]);
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        assert_eq!(current.watched(), [watched(&root.join("a/b"), true)]);
+        let link = |target: &str, at: &str| std::os::unix::fs::symlink(target, root.join(at));
+        link("../second", "a/b/config.toml").unwrap();
+        link("dotfiles/nod.toml", "a/second").unwrap();
+        let expected = [
+            watched(&root.join("a/b"), true),
+            watched(&root.join("a/b/.."), true),
+            watched(&root.join("a/b/.."), false),
+        ];
+        assert_eq!(current.watched(), expected);
     }
 }

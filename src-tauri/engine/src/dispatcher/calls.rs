@@ -25,9 +25,10 @@ impl Dispatcher {
         let Incoming { actor, change, reply } = incoming;
         let mut resume = None;
         let said = match change {
-            Change::Submit(new) => self
-                .submit(&actor, *new, turn)
-                .map(|(id, known)| Said::Now(Reply::Submitted { id, known, note: None })),
+            Change::Submit(new) => self.submit(&actor, *new, turn).map(|(id, known)| {
+                let gated = self.is_gated(id);
+                Said::Now(Reply::Submitted { id, known, gated, note: None })
+            }),
             Change::SubmitMany(all) => Ok(Said::Now(self.submit_many(&actor, all, turn))),
             Change::Cancel { operation, id } => self.cancel(actor, operation, id, turn),
             Change::Pause { operation, id, paused } => self.pause(operation, id, paused, turn),

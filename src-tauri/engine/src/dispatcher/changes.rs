@@ -12,7 +12,7 @@ use nod_core::transition::Input;
 
 use super::Dispatcher;
 use super::calls::Said;
-use super::live::LiveTask;
+use super::live::{Judged, LiveTask};
 use super::turn::Turn;
 use crate::error::EngineError;
 use crate::process;
@@ -107,7 +107,11 @@ impl Dispatcher {
         task.schedule.retry = retry.map(|retry| Retry::new(retry.retries, retry.backoff_ms));
         turn.reopened.push(id);
         turn.begun.push(id);
-        self.put_changed(LiveTask { row, attempt, environment: None }, "retried", turn);
+        self.put_changed(
+            LiveTask { row, attempt, environment: None, judged: Judged::Unknown },
+            "retried",
+            turn,
+        );
         self.settle_change(id, by, turn);
         // What comes after it and has not started waits for this try.
         for dependent in self.live.dependents(id) {

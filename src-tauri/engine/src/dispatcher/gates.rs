@@ -3,50 +3,150 @@
 use std::sync::Arc;
 
 use nod_core::access::Actor;
-use nod_core::environment::redirects;
+use nod_core::environment::redirecting;
 use nod_core::guard::settled;
 use nod_core::ids::{OperationId, TaskId};
 use nod_core::protocol::{AuditRow, AuditWhat, EventChange, KeptRule, Reply};
+use nod_core::request::{Answer, Closure, Origin, Request};
 use nod_core::rule::{Command, Rule, RuleError, RuleId, Then};
+use nod_core::task::{OutputMode, QueueReason, TaskState};
+use nod_core::text::one_line;
 
 use super::Dispatcher;
 use super::calls::Said;
-use super::live::LiveTask;
+use super::live::{Judged, LiveTask};
 use super::turn::Turn;
 use crate::config::Config;
 use crate::error::EngineError;
-use crate::guards::{Gate, RuleBook};
+use crate::guards::{Gate, RuleBook, real_folders};
 use crate::store::{OperationResult, RuleChange};
 
+/// How many variables are named that keep a rule from letting pass, and how much of each name.
+const NAMED: usize = 5;
+const NAME_SHOWN: usize = 40;
+
 impl Dispatcher {
+    /// Asks about a task that is about to start, where the rules say so by now: one that let it
+    /// pass may be over, and one that asks may be new. Returns whether it is held back.
+    pub(super) fn holds_back(&mut self, id: TaskId, turn: &mut Turn) -> bool {
+        let may_gate = |live: &&LiveTask| {
+            live.judged != Judged::Approved
+                && (live.task().ask_first || self.rule_book(turn).may_gate())
+        };
+        let Some(mut live) = self.live.task(id).filter(may_gate).cloned() else { return false };
+        if live.judged == Judged::Unknown && live.task().ask_first && self.was_approved(&live) {
+            return false;
+        }
+        let because = self.asks_first(&mut live, &Actor::Host, turn);
+        self.live.put_task(live);
+        let Some(why) = because else { return false };
+        self.ask_gate(id, &Actor::Host, why, turn);
+        true
+    }
+
+    /// Keeps what was decided of a task's next try.
+    pub(super) fn judge(&mut self, id: TaskId, judged: Judged) {
+        if let Some(mut live) = self.live.task(id).filter(|live| live.judged != judged).cloned() {
+            live.judged = judged;
+            self.live.put_task(live);
+        }
+    }
+
+    /// Returns whether a person approved the try that comes next, before this host was there.
+    fn was_approved(&self, live: &LiveTask) -> bool {
+        let next = live.next_attempt();
+        let approved = |request: &Request| {
+            let is_yes =
+                matches!(request.closure, Some(Closure::Answered { answer: Answer::Approve, .. }));
+            request.origin == Origin::Gate && request.attempt == next && is_yes
+        };
+        let requests = self.readers.lend().map_err(EngineError::from);
+        match requests.and_then(|reader| Ok(reader.requests(live.task().id)?)) {
+            Ok(requests) => requests.iter().any(approved),
+            Err(error) => {
+                // Asked once more, rather than not at all.
+                tracing::error!("failed to look whether a task was approved: {error}");
+                false
+            }
+        }
+    }
+
+    /// Returns whether a person is asked before the task starts, and what they are told of why.
+    pub(super) fn asks_first(
+        &self,
+        live: &mut LiveTask,
+        actor: &Actor,
+        turn: &mut Turn,
+    ) -> Option<Option<String>> {
+        // What a person looks at already is theirs to answer, as it is by now.
+        let is_held =
+            matches!(live.task().state, TaskState::Queued { reason: QueueReason::Gate { .. } });
+        match self.gate_of(live, turn) {
+            Gate::Open => None,
+            Gate::Asks(why) => {
+                live.row.task.ask_first = true;
+                Some(why)
+            }
+            Gate::Passes(_) if is_held => Some(None),
+            Gate::Passes(rule) => {
+                self.let_pass(live, actor, rule, turn);
+                None
+            }
+        }
+    }
+
+    /// Returns whether a person is asked about another try that follows by itself.
+    pub(super) fn asks_again(&self, live: &mut LiveTask, turn: &mut Turn) -> bool {
+        live.judged = Judged::Unknown;
+        if !live.task().ask_first {
+            return false;
+        }
+        let Gate::Passes(rule) = self.gate_of(live, turn) else { return true };
+        self.let_pass(live, &Actor::Host, rule, turn);
+        false
+    }
+
+    fn let_pass(&self, live: &mut LiveTask, by: &Actor, rule: String, turn: &mut Turn) {
+        let passed = Judged::Passed(rule.clone());
+        if live.judged != passed {
+            live.judged = passed;
+            self.note_pass(live.task().id, by, rule, turn);
+        }
+    }
+
     /// Returns what the rules say of a task that is about to start.
-    pub(super) fn gate_of(&self, live: &LiveTask, turn: &Turn) -> Gate {
-        let task = live.task();
-        let book = self.rules.book();
+    fn gate_of(&self, live: &LiveTask, turn: &Turn) -> Gate {
+        let (task, folders) = (live.task(), self.rules.folders());
+        let book = self.rule_book(turn);
         let asked = task.ask_first || book.held.gated_kinds.contains(&task.kind);
         let argv = task.command.argv();
+        let mut obstacles: Vec<_> = redirecting(&live.row.environment_changes)
+            .take(NAMED)
+            .map(|change| one_line(&change.name, NAME_SHOWN))
+            .collect();
+        if task.output == OutputMode::Interactive {
+            obstacles.insert(0, "what is typed into it".to_owned());
+        }
         let command = Command {
             argv: &argv,
             cwd: &task.cwd,
             session: task.session.as_ref(),
             kind: &task.kind,
-            is_redirected: redirects(&live.row.environment_changes),
+            is_redirected: !obstacles.is_empty(),
+            folders: &folders,
         };
-        book.gate(command, asked, turn.now)
-    }
-
-    /// Returns whether a person is asked about another try that follows by itself.
-    pub(super) fn asks_again(&self, live: &LiveTask, turn: &mut Turn) -> bool {
-        if !live.task().ask_first {
-            return false;
-        }
-        let Gate::Passes(rule) = self.gate_of(live, turn) else { return true };
-        self.note_pass(live.task().id, &Actor::Host, rule, turn);
-        false
+        let gate = book.gate(command, asked, turn.now);
+        let Gate::Asks(why) = gate else { return gate };
+        let usual = Command { is_redirected: false, ..command };
+        let narrower = (!obstacles.is_empty()).then(|| book.gate(usual, asked, turn.now));
+        let Some(Gate::Passes(rule)) = narrower else { return Gate::Asks(why) };
+        let obstacles = obstacles.join(", ");
+        let but = format!("A rule would let it pass, but {obstacles} may decide what runs: {rule}");
+        Gate::Asks(Some(why.map_or(but.clone(), |why| format!("{why}\n{but}"))))
     }
 
     /// Writes down that a rule let a task start.
-    pub(super) fn note_pass(&self, id: TaskId, by: &Actor, rule: String, turn: &mut Turn) {
+    fn note_pass(&self, id: TaskId, by: &Actor, rule: String, turn: &mut Turn) {
         let row = AuditRow {
             task: Some(id),
             asked_by: Some(by.clone()),
@@ -138,7 +238,7 @@ impl Dispatcher {
     }
 
     pub(super) fn rule_list(&self) -> Said {
-        Said::Now(Reply::Rules(self.rules.book().list()))
+        Said::Now(Reply::Rules(self.rules.book().list(&self.rules.folders())))
     }
 
     /// Stores what held at the start, which may be stricter than what was stored.
@@ -174,7 +274,10 @@ impl Dispatcher {
     }
 
     fn rules_after(&self, turn: &Turn) -> Said {
-        Said::Now(Reply::Rules(self.rule_book(turn).list()))
+        // Where the folder of a new rule lies is looked up once it holds.
+        let book = self.rule_book(turn);
+        let folders = real_folders(book.rules());
+        Said::Now(Reply::Rules(book.list(&folders)))
     }
 
     fn note_rules(&mut self, book: RuleBook, operation: OperationId, turn: &mut Turn) {

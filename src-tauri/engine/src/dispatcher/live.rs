@@ -22,6 +22,17 @@ pub(crate) struct LiveTask {
     pub(crate) attempt: Option<AttemptRow>,
     /// Kept from the submit to the start; read from the store when it is missing.
     pub(crate) environment: Option<Arc<Environment>>,
+    pub(crate) judged: Judged,
+}
+
+/// What was decided of the try that comes next, as far as this host knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Judged {
+    Unknown,
+    /// This rule let it pass, and the audit says so.
+    Passed(String),
+    /// A person has approved it.
+    Approved,
 }
 
 impl LiveTask {

@@ -10,7 +10,7 @@ use nod_core::task::Denial;
 use nod_core::transition::Input;
 
 use super::calls::Said;
-use super::live::{Live, LiveTask};
+use super::live::{Judged, Live, LiveTask};
 use super::message::{Answering, Program};
 use super::turn::Turn;
 use super::{Dispatcher, hex};
@@ -297,6 +297,7 @@ impl Dispatcher {
         turn.event(&mut self.live, request.task, what, change);
         turn.closed.push((id, closure.clone()));
         turn.durable = true;
+        let is_yes = matches!(closure, Closure::Answered { answer: Answer::Approve, .. });
         let (Some(task), Some(input)) = (request.task, follows(request.origin, id, closure)) else {
             return;
         };
@@ -306,6 +307,7 @@ impl Dispatcher {
             tracing::debug!(request = id.0, "a closed question moves nothing: {rejected}");
         }
         if request.origin == Origin::Gate {
+            self.judge(task, if is_yes { Judged::Approved } else { Judged::Unknown });
             // Approved or not, other things may hold it back.
             self.place(task, turn);
         }
@@ -424,11 +426,10 @@ pub(super) fn gate_request(
     live: &LiveTask,
     asked_by: &Actor,
     id: RequestId,
-    rule: Option<String>,
+    why: Option<String>,
     turn: &Turn,
 ) -> Request {
-    let because = rule.map(|rule| format!("A rule asks first: {rule}"));
-    let shown = shown(live, "Start this task?".to_owned(), because);
+    let shown = shown(live, "Start this task?".to_owned(), why);
     Request {
         id,
         task: Some(live.task().id),

@@ -9,7 +9,7 @@ use nod_core::task::{Outcome, QueueReason, TaskState};
 use nod_core::transition::{Again, Input, retried};
 
 use super::Dispatcher;
-use super::live::LiveTask;
+use super::live::{Judged, LiveTask};
 use super::questions::gate_request;
 use super::turn::Turn;
 use crate::config::{Kind, OnLost};
@@ -24,6 +24,9 @@ impl Dispatcher {
     pub(super) fn admit(&mut self, turn: &mut Turn) {
         while let Some(id) = self.live.queue().next_start() {
             turn.durable = true;
+            if self.holds_back(id, turn) {
+                continue;
+            }
             self.advance(id, Input::Admitted, turn).expect("a task that is ready can be admitted");
         }
         for id in self.live.queue().looked_at() {
@@ -155,15 +158,16 @@ impl Dispatcher {
         &mut self,
         id: TaskId,
         by: &Actor,
-        rule: Option<String>,
+        why: Option<String>,
         turn: &mut Turn,
     ) {
+        self.judge(id, Judged::Unknown);
         let Some(live) = self.live.task(id).cloned() else { return };
         if let TaskState::Queued { reason: QueueReason::Gate { request } } = live.task().state {
             self.withdraw_request(request, "the task was changed, and is asked about anew", turn);
         }
         let number: RequestId = self.live.next_request();
-        let request = gate_request(&live, by, number, rule, turn);
+        let request = gate_request(&live, by, number, why, turn);
         let reason = QueueReason::Gate { request: number };
         self.follow(id, Input::Requeued { reason }, turn);
         self.open_request(RequestRow { request, operation: None }, turn);

@@ -7,12 +7,11 @@ use nod_core::schedule::{Dependency, Schedule};
 use nod_core::task::{QueueReason, Task, TaskState};
 
 use super::Dispatcher;
-use super::live::LiveTask;
+use super::live::{Judged, LiveTask};
 use super::message::{NewEnvironment, NewTask};
 use super::turn::Turn;
 use crate::config::listed;
 use crate::error::EngineError;
-use crate::guards::Gate;
 use crate::store::{OperationResult, TaskRow};
 
 impl Dispatcher {
@@ -25,7 +24,7 @@ impl Dispatcher {
     ) -> Reply {
         let submitted =
             all.into_iter().map(|new| match new.and_then(|new| self.submit(actor, new, turn)) {
-                Ok((id, known)) => SubmitResult::Submitted { id, known },
+                Ok((id, known)) => SubmitResult::Submitted { id, known, gated: self.is_gated(id) },
                 Err(error) => SubmitResult::Refused { error: error.into() },
             });
         Reply::SubmittedMany { results: submitted.collect(), note: None }
@@ -77,6 +76,12 @@ impl Dispatcher {
         Ok((id, false))
     }
 
+    /// Returns whether a task waits for a person before it starts.
+    pub(super) fn is_gated(&self, id: TaskId) -> bool {
+        let state = self.live.task(id).map(|live| &live.task().state);
+        matches!(state, Some(TaskState::Queued { reason: QueueReason::Gate { .. } }))
+    }
+
     /// Refuses what could never start.
     pub(super) fn check_schedule(&self, schedule: &Schedule) -> Result<(), EngineError> {
         let groups = &self.live.limits().groups;
@@ -101,30 +106,6 @@ impl Dispatcher {
             }
         }
         Ok(())
-    }
-
-    /// Returns whether a person is asked before the task starts, and for which rule's sake if for one.
-    pub(super) fn asks_first(
-        &self,
-        live: &mut LiveTask,
-        actor: &Actor,
-        turn: &mut Turn,
-    ) -> Option<Option<String>> {
-        // What a person looks at already is theirs to answer, as it is by now.
-        let is_held =
-            matches!(live.task().state, TaskState::Queued { reason: QueueReason::Gate { .. } });
-        match self.gate_of(live, turn) {
-            Gate::Open => None,
-            Gate::Asks(rule) => {
-                live.row.task.ask_first = true;
-                Some(rule)
-            }
-            Gate::Passes(_) if is_held => Some(None),
-            Gate::Passes(rule) => {
-                self.note_pass(live.task().id, actor, rule, turn);
-                None
-            }
-        }
     }
 
     fn new_task(&self, id: TaskId, actor: &Actor, new: NewTask, turn: &mut Turn) -> LiveTask {
@@ -169,6 +150,6 @@ impl Dispatcher {
         };
         let environment_changes = new.environment_changes;
         let row = TaskRow { task, environment: digest, environment_changes };
-        LiveTask { row, attempt: None, environment: plain }
+        LiveTask { row, attempt: None, environment: plain, judged: Judged::Unknown }
     }
 }

@@ -14,7 +14,7 @@ impl Handle {
         let (version, pid) = (&self.inner.identity.version, std::process::id());
         let mut checks =
             vec![check("host", Health::Good, format!("{kind} {version}, process {pid}"))];
-        checks.push(match self.inner.config.refresh().0.note() {
+        checks.push(match self.refreshed_config().note() {
             None => check("configuration", Health::Good, "it is in force".to_owned()),
             Some(note) => check("configuration", Health::Bad, note),
         });

@@ -1,7 +1,9 @@
 //! Questions, answers and rules, made ready for the dispatcher or read beside it.
 
+use std::iter;
+
 use nod_core::access::Actor;
-use nod_core::environment::redirects;
+use nod_core::environment::redirecting;
 use nod_core::ids::TaskId;
 use nod_core::protocol::{Ask, AuditQuery, Call, GiveAnswer, ListQuery, Reply, RulePreview};
 use nod_core::request::{Answer, OnTimeout, Wants};
@@ -11,7 +13,7 @@ use super::Handle;
 use crate::dispatcher::{Answering, Change, Program};
 use crate::error::EngineError;
 use crate::sight::Seen;
-use crate::{clock, forms, process};
+use crate::{clock, forms, guards, process};
 
 /// How many of the newest tasks the preview of a rule looks at, in which pages, and shows.
 const PREVIEW_LIMIT: u32 = 2_000;
@@ -48,7 +50,10 @@ impl Handle {
             Call::Tell(tell) => Change::Tell(tell),
             Call::SayOutcome(say) => Change::SayOutcome(say),
             Call::IsCancelled => Change::IsCancelled,
-            Call::Rules => Change::Rules,
+            Call::Rules => {
+                self.rules_looked_at().await?;
+                Change::Rules
+            }
             Call::AddRule { operation, rule } => Change::AddRule(operation, Box::new(rule)),
             Call::RevokeRule { operation, id } => Change::RevokeRule(operation, id),
             Call::ConfirmLoosening { operation, shown } => {
@@ -87,6 +92,7 @@ impl Handle {
     /// Returns what a rule would have spoken of among the newest tasks.
     pub(super) fn preview(&self, rule: &Rule) -> Result<Reply, EngineError> {
         rule.check()?;
+        let folders = guards::real_folders(iter::once(rule));
         let now = clock::now();
         let mut preview =
             RulePreview { tasks: vec![], matching: 0, looked_at: 0, redirected: vec![] };
@@ -102,6 +108,7 @@ impl Handle {
                     session: task.session.as_ref(),
                     kind: &task.kind,
                     is_redirected: false,
+                    folders: &folders,
                 };
                 if rule.matches(command, now) {
                     if rule.then == Then::NeedNotAsk && self.is_redirected(task.id)? {
@@ -124,7 +131,7 @@ impl Handle {
 
     fn is_redirected(&self, id: TaskId) -> Result<bool, EngineError> {
         let row = self.read(|reader| reader.task(id))?;
-        Ok(row.is_some_and(|row| redirects(&row.environment_changes)))
+        Ok(row.is_some_and(|row| redirecting(&row.environment_changes).next().is_some()))
     }
 
     pub(super) fn audit(&self, query: &AuditQuery) -> Result<Reply, EngineError> {

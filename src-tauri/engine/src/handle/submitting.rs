@@ -6,11 +6,11 @@ use std::sync::Arc;
 use nod_core::access::Actor;
 use nod_core::environment::{self, Environment};
 use nod_core::ids::{OperationId, TaskId};
-use nod_core::protocol::{Edit, HostKind, Reply, Scheduling, Submit, SubmitMany};
+use nod_core::protocol::{Edit, HostKind, Reply, Submit, SubmitMany};
 use nod_core::shim::LEAST_LOG_LIMIT;
 use nod_core::task::RunOptions;
 
-use crate::config::{self, Config};
+use crate::config;
 use crate::dispatcher::{Change, Message, NewEnvironment, NewTask};
 use crate::error::EngineError;
 use crate::process::{self};
@@ -20,7 +20,8 @@ use super::Handle;
 
 impl Handle {
     pub(super) fn prepared(&self, submit: Submit) -> Result<NewTask, EngineError> {
-        let config = self.config_for(&submit.scheduling);
+        self.look_at_rules();
+        let config = self.inner.config.current().config;
         let wanted = scheduling::resolved(submit, &config)?;
         let cwd = folder(&wanted.cwd)?;
         let mut plain = match wanted.environment {
@@ -60,24 +61,30 @@ impl Handle {
         tasks.into_iter().map(|submit| self.prepared(whole(submit))).collect()
     }
 
-    /// Returns the configuration for a new task. The file is looked at where it matters: a plain
-    /// task does not wait for the disk.
-    pub(super) fn config_for(&self, scheduling: &Scheduling) -> Arc<Config> {
-        if scheduling.kind.is_some() || scheduling.group.is_some() || !scheduling.uses.is_empty() {
-            return self.refreshed_config().config;
-        }
-        self.inner.config.current().config
-    }
-
     /// Returns what is in force, after a look at the file; the dispatcher hears of a change first.
+    ///
+    /// The look is a stat, about a microsecond: no task starts by rules that the file has tightened.
     pub(super) fn refreshed_config(&self) -> config::Snapshot {
-        let (now, changed) = self.inner.config.refresh();
-        if changed {
+        self.inner.config.refresh(|now| {
             let message = Message::Config(Arc::clone(&now.config), now.note());
             // Nobody to tell means that the host is ending.
             drop(self.inner.inbox.send(message));
-        }
-        now
+        })
+    }
+
+    /// Has the rules hold that the file has by now, in the folders where they lie by now.
+    pub(super) fn look_at_rules(&self) {
+        self.refreshed_config();
+        self.inner.rules.look();
+    }
+
+    /// Does so off the runtime's threads.
+    pub(super) async fn rules_looked_at(&self) -> Result<(), EngineError> {
+        let look = |handle: &Self| {
+            handle.look_at_rules();
+            Ok(())
+        };
+        self.blocking(look).await
     }
 
     pub(super) async fn submit(&self, actor: &Actor, submit: Submit) -> Result<Reply, EngineError> {
@@ -109,7 +116,11 @@ impl Handle {
     }
 
     pub(super) async fn edit(&self, actor: &Actor, edit: Edit) -> Result<Reply, EngineError> {
-        let edit = self.blocking(move |_| scheduling::checked_edit(edit)).await?;
+        let checked = move |handle: &Self| {
+            handle.look_at_rules();
+            scheduling::checked_edit(edit)
+        };
+        let edit = self.blocking(checked).await?;
         self.change(actor, Change::Edit(Box::new(edit))).await
     }
 
@@ -135,6 +146,7 @@ impl Handle {
     }
 
     pub(super) fn again(&self, operation: OperationId, id: TaskId) -> Result<NewTask, EngineError> {
+        self.look_at_rules();
         let row = self.read(|reader| reader.task(id))?.ok_or(EngineError::TaskNotFound(id))?;
         let task = row.task;
         Ok(NewTask {

@@ -9,7 +9,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
-/// A folder that is looked after.
+/// Folders that are looked after.
 pub(crate) struct FolderWatch {
     watch: AsyncFd<OwnedFd>,
 }
@@ -17,8 +17,14 @@ pub(crate) struct FolderWatch {
 impl FolderWatch {
     /// Begins to notice what is meant by `what`. Needs a tokio runtime around it.
     pub(crate) fn new(folder: &Path, what: WatchFlags) -> io::Result<Self> {
+        let watch = Self::none()?;
+        watch.add(folder, what)?;
+        Ok(watch)
+    }
+
+    /// Begins with no folder.
+    pub(crate) fn none() -> io::Result<Self> {
         let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        inotify::add_watch(&watch, folder, what)?;
         #[expect(
             unsafe_code,
             reason = "tokio cannot tell by itself that a descriptor stays what it is"
@@ -26,6 +32,12 @@ impl FolderWatch {
         // SAFETY: an OwnedFd is open until it is dropped, and always the same.
         let watch = unsafe { AsyncFd::register(watch) }.map_err(io::Error::from)?;
         Ok(Self { watch })
+    }
+
+    /// Notices more; of a folder that was added before both.
+    pub(crate) fn add(&self, folder: &Path, what: WatchFlags) -> io::Result<()> {
+        inotify::add_watch(self.watch.get_ref(), folder, what | WatchFlags::MASK_ADD)?;
+        Ok(())
     }
 
     /// Returns once something has changed since the last call.

@@ -13,4 +13,8 @@ terminal_approvals: boolean,
 /**
  * Where the config file lies, or would.
  */
-config_file: string, };
+config_file: string, 
+/**
+ * What rules do not do though they look so, such as one whose folder is not there.
+ */
+notes?: Array<string>, };

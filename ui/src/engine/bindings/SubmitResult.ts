@@ -5,4 +5,4 @@ import type { TaskId } from "./TaskId";
 /**
  * What came of one of many new tasks.
  */
-export type SubmitResult = { "type": "submitted", id: TaskId, known: boolean, } | { "type": "refused", error: ErrorReply, };
+export type SubmitResult = { "type": "submitted", id: TaskId, known: boolean, gated: boolean, } | { "type": "refused", error: ErrorReply, };

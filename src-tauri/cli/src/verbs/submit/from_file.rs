@@ -157,8 +157,10 @@ pub(super) fn run(file: &Path) -> Result<u8, Failure> {
 /// Prints what came of a line, and returns the code for it.
 fn tell(file: &Path, line: usize, result: SubmitResult) -> Result<u8, Failure> {
     match result {
-        SubmitResult::Submitted { id, known: true } => there_already(id),
-        SubmitResult::Submitted { id, known: false } => submitted(id, &format!("line {line}")),
+        SubmitResult::Submitted { id, known: true, .. } => there_already(id),
+        SubmitResult::Submitted { id, known: false, gated } => {
+            submitted(id, gated, &format!("line {line}"))
+        }
         SubmitResult::Refused { error } => {
             output::note(&format!("{} line {line}: {error}", file.display()));
             Ok(Failure::Client(error.into()).exit_code())

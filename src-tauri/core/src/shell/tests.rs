@@ -1,0 +1,170 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn found(line: &str) -> Vec<Vec<String>> {
+    let mut list = vec![];
+    add_line(line, &mut list);
+    list
+}
+
+const PUSH: [&str; 3] = ["git", "push", "--force"];
+
+#[test]
+fn a_line_is_read_as_a_shell_reads_it() {
+    let cases: [(&str, &[&str]); 32] = [
+        ("git push --force", &PUSH),
+        ("git push \\\n --force", &PUSH),
+        ("gi\\\nt push --force", &PUSH),
+        ("true;git push --force", &PUSH),
+        ("true&&git push --force||x", &PUSH),
+        ("(git push --force)", &PUSH),
+        ("{ git push --force; }", &["{", "git", "push", "--force"]),
+        ("git 'push' --for\"ce\"", &PUSH),
+        ("git push 2>&1 --force", &PUSH),
+        ("git push >log.txt --force", &PUSH),
+        ("git push &>log.txt --force <x 3<>y >|z {n}>w", &PUSH),
+        ("git${IFS}push$IFS--force", &PUSH),
+        ("gi$x\"$@\"t pu${y}sh $1 --force", &PUSH),
+        ("${x:-git push --force}", &PUSH),
+        ("echo $(git push --force)", &PUSH),
+        ("echo \"a $(git push --force) b\"", &PUSH),
+        ("echo `git push --force`", &PUSH),
+        ("echo \"`echo \\`git push --force\\``\"", &PUSH),
+        ("cat <(git push --force) x", &PUSH),
+        ("cat <<E; git push --force\nit's\nE\n", &PUSH),
+        ("cat <<E\nit's\nE\ngit push \\\n--force", &PUSH),
+        ("sh <<-'E'\n\tgit push \\\n--force\n\tE\n", &PUSH),
+        ("sh <<<'git push --force'", &PUSH),
+        ("# it's\ngit push \\\n--force", &PUSH),
+        ("bash -c \"sh -c 'git push --force'\"", &PUSH),
+        ("eval \"git \\\"push\\\" --force\"", &PUSH),
+        ("$'\\x67it' $'pu\\163h' $'--force'", &PUSH),
+        ("git commit -m \"fix (foo); 2>1\" -n", &["git", "commit", "-m", "fix (foo); 2>1", "-n"]),
+        ("case x in a) git push --force;; esac", &PUSH),
+        ("git '' push", &["git", "", "push"]),
+        ("git push --force 'open", &["git", "push", "--force", "open"]),
+        ("x=$((1 << 2))\ngit push --force", &PUSH),
+    ];
+    for (line, expected) in cases {
+        let found = found(line);
+        assert!(found.contains(&owned(expected)), "{line:?}: {found:?}");
+    }
+}
+
+#[test]
+fn shells_differ_in_where_some_quotes_end() {
+    // Quoted as a whole by bash, and a command of its own for others.
+    let found = found("echo $'\\'; deploy now #'");
+    assert!(found.contains(&owned(&["deploy", "now"])), "{found:?}");
+}
+
+#[test]
+fn a_line_with_something_left_open_is_not_clear() {
+    let cases: [(&[&str], bool); 9] = [
+        (&["sh", "-c", "echo \"it's\""], true),
+        (&["sh", "-c", "echo it's"], false),
+        (&["/bin/bash", "-euo", "pipefail", "-c", "echo \"x"], false),
+        (&["env", "A=b", "sh", "-lc", "echo $(x"], false),
+        (&["sh", "-c", "echo ${x"], false),
+        (&["sh", "-c", "echo `x"], false),
+        (&["git", "commit", "-m", "it's"], true),
+        (&["sh", "script", "it's"], true),
+        (&["bash", "-c", "echo $'it\\'s'"], true),
+    ];
+    for (argv, expected) in cases {
+        assert_eq!(commands(&owned(argv)).is_clear, expected, "{argv:?}");
+    }
+}
+
+#[test]
+fn a_megabyte_of_anything_is_read_soon_and_without_a_stack() {
+    for part in ["(", "$(", "\"$(", "${x:-", "`", "\\", "<<a ", "'\"'\" ", "a;"] {
+        let line = part.repeat((1 << 20) / part.len());
+        commands(&owned(&["sh", "-c", &line]));
+    }
+}
+
+/// Signs of which lines are made, the shell's own more often than others.
+fn lines() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        4 => prop::sample::select(vec![
+            " ", "\n", ";", "&", "|", "(", ")", "{", "}", "<", ">", "<<", "$", "$(", "${", "$'",
+            "`", "\\", "\"", "'", "#", "\t", "IFS", ":-", "&>", "<<<",
+        ]).prop_map(str::to_owned),
+        2 => prop::sample::select(vec!["git", "push", "--force", "EOF", "1"]).prop_map(str::to_owned),
+        1 => any::<char>().prop_map(|c| c.to_string()),
+    ];
+    prop::collection::vec(part, 0..40).prop_map(|parts| parts.concat())
+}
+
+/// Ways to write a word of a command.
+fn written(word: &'static str) -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just(word.to_owned()),
+        Just(format!("'{word}'")),
+        Just(format!("\"{word}\"")),
+        Just(format!("$'{word}'")),
+        Just(format!("\\{word}")),
+        Just(format!("{}\"{}\"", &word[..1], &word[1..])),
+        Just(format!("{}\\\n{}", &word[..1], &word[1..])),
+        Just(format!("{}${{none}}{}", &word[..1], &word[1..])),
+    ]
+}
+
+/// What may stand between two words of a command.
+fn between() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        " ",
+        "  \t",
+        " \\\n ",
+        " 2>&1 ",
+        " >'a; b' ",
+        "${IFS}",
+        " <in ",
+        " &>log ",
+        " $1 ",
+        " $(x) ",
+    ])
+}
+
+/// What may stand around a command, and ends before it and after it.
+fn around() -> impl Strategy<Value = (&'static str, &'static str)> {
+    prop::sample::select(vec![
+        ("", ""),
+        ("true;", ";x"),
+        ("true&&", "|cat"),
+        ("(", ")"),
+        ("$(", ")"),
+        ("echo \"it's $(", ")\""),
+        ("cat <<E\nit's\nE\n", "\n"),
+        ("# it's\n", " # \""),
+        ("if true; then ", "\nfi"),
+        ("echo 'a;' \"b)\"|", "&"),
+    ])
+}
+
+proptest! {
+    #[test]
+    fn reading_never_panics_and_finds_what_the_rough_split_finds(line in lines()) {
+        let found = commands(&owned(&["sh", "-c", &line]));
+        for words in rough_split(&line) {
+            prop_assert!(found.list.contains(&words));
+        }
+    }
+
+    #[test]
+    fn a_command_is_found_however_it_is_written(
+        (git, push, force) in (written("git"), written("push"), written("--force")),
+        (first, second) in (between(), between()),
+        (before, after) in around(),
+    ) {
+        let line = format!("{before}{git}{first}{push}{second}{force}{after}");
+        let is_it = |words: &Vec<String>| words.windows(3).any(|words| words == PUSH);
+        prop_assert!(found(&line).iter().any(is_it), "{line:?}: {:?}", found(&line));
+    }
+}
