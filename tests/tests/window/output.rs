@@ -72,18 +72,19 @@ fn one_types_into_a_task_and_its_terminal_is_as_large_as_it_is_shown() {
     window.wait_for_attribute(&row(id), "data-state", "failed");
 }
 
-/// Lines of 128 bytes with their number, as many as the argument says.
+/// Lines of 1 KiB with their number, as many as the argument says; most of it is not to be seen, so
+/// that there is little to scroll.
 const LINES: &str = "import sys
 for n in range(int(sys.argv[1])):
-    sys.stdout.write('%07d ' % n + 'y' * 119 + '\\n')";
+    sys.stdout.write('%07d end' % n + '\\x1b[0m' * 253 + '\\n')";
 
 #[test]
 fn what_a_bounded_log_has_lost_is_said_where_it_was() {
     let desktop = Desktop::start();
     let options = ["--no-tty", "--log-limit", "256KiB"];
     // All of it but a little before is shown, so that the gap lies in what is shown.
-    let small = desktop.submit_with(&options, &["python3", "-c", LINES, "2400"]);
-    let large = desktop.submit_with(&options, &["python3", "-c", LINES, "65536"]);
+    let small = desktop.submit_with(&options, &["python3", "-c", LINES, "300"]);
+    let large = desktop.submit_with(&options, &["python3", "-c", LINES, "8192"]);
     desktop.wait_for_end(small);
     desktop.wait_for_end(large);
     let window = desktop.open();
@@ -95,15 +96,17 @@ fn what_a_bounded_log_has_lost_is_said_where_it_was() {
         note.contains("Earlier output is not shown (7.") && note.contains("What is left"),
         "{note}"
     );
-    window.wait_for_text(".xterm-rows", "0065535 yyy");
+    window.wait_for_text(".xterm-rows", "0008191 end");
     window.wait_for_frame();
     desktop.picture("bounded");
 
     window.click(&history(small));
-    window.wait_for_text(".xterm-rows", "0002399 yyy");
+    window.wait_for_text(".xterm-rows", "0000299 end");
     window.click(".xterm-screen");
     window.wait_until("the gap", || {
-        window.press_with(Key::Shift, Key::PageUp + Key::PageUp);
+        window.press_with(Key::Shift, Key::PageUp + "");
+        // Drawn, or it would be scrolled past.
+        window.wait_for_frame();
         window.text(".xterm-rows").is_some_and(|rows| rows.contains("of output are gone here"))
     });
     window.wait_for_frame();
