@@ -1,6 +1,7 @@
 //! Verbs on many tasks: cancel by what they are, remove, submit from a file, watch.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 
@@ -184,25 +185,76 @@ fn every_verb_says_of_a_wrong_state_which_one_it_is_and_of_no_task_that_there_is
     host.wait_for_state(running, StateName::Running);
     host.wait_for_end(ended);
     let (running, ended) = (running.to_string(), ended.to_string());
-    let cases: [(&[&str], &str); 12] = [
+    let none = "no task has id 99";
+    let cases: [(&[&str], &str); 35] = [
         (&["edit", &running, "--priority", "1"], "is Running: only a queued task"),
         (&["edit", &ended, "--priority", "1"], "is Succeeded: only a queued task"),
-        (&["edit", "99", "--priority", "1"], "no task has id 99"),
+        (&["edit", "99", "--priority", "1"], none),
         (&["retry", &running], "is Running: only a task that has ended"),
-        (&["retry", "99"], "no task has id 99"),
+        (&["retry", "99"], none),
         (&["remove", &running], "is Running: cancel it first"),
-        (&["remove", "99"], "no task has id 99"),
+        (&["remove", "99"], none),
         (&["deadline", &ended, "1m"], "is Succeeded"),
-        (&["deadline", "99", "1m"], "no task has id 99"),
+        (&["deadline", "99", "1m"], none),
         (&["cancel", &ended], "is Succeeded"),
+        (&["cancel", "99"], none),
+        (&["pause", &ended], "is Succeeded: only a running task"),
+        (&["pause", "99"], none),
+        (&["resume", &ended], "is Succeeded: only a running task"),
+        (&["resume", "99"], none),
+        (&["stdin", &ended, "--line", "x"], "is Succeeded: nobody reads"),
+        (&["stdin", &running, "--line", "x"], "submit it with -i"),
+        (&["stdin", "99", "--line", "x"], none),
+        (&["feedback", &ended, "x"], "is Succeeded: it reads no message"),
+        (&["feedback", "99", "x"], none),
+        (&["notify", &ended, "k"], "is Succeeded: it takes no signal"),
+        (&["notify", "99", "k"], none),
+        (&["show", "99"], none),
+        (&["logs", "99"], none),
+        (&["logs", "-f", "99"], none),
+        (&["wait", "99"], none),
+        (&["search", "x", "99"], none),
+        (&["run-again", "99"], none),
+        (&["audit", "99"], none),
+        (&["submit", "--after", "99", "--", "true"], none),
+        (&["submit", "--kind", "nope"], "no kind is named `nope`"),
+        (&["submit", "--group", "nope", "--", "true"], "no group is named `nope`"),
         (&["group", "pause", "nope"], "no group is named `nope`"),
         (&["group", "remove", "default"], "default"),
+        (&["watch", "--since", "999999"], "there is no event 999999 yet"),
     ];
     for (words, expected) in cases {
         let ran = host.run(words);
-        assert_eq!(ran.code, Some(1), "{words:?}: {ran:?}");
+        assert!(matches!(ran.code, Some(1 | 2)), "{words:?}: {ran:?}");
         assert!(ran.err.contains(expected), "{words:?}: {ran:?}");
     }
+    // What speaks for the calling task says that there is none.
+    let inside: [&[&str]; 7] = [
+        &["progress", "4"],
+        &["await", "k"],
+        &["inbox"],
+        &["tell", "x"],
+        &["result", "1"],
+        &["fail", "x"],
+        &["cancelled"],
+    ];
+    for words in inside {
+        let ran = host.run(words);
+        assert_eq!(ran.code, Some(2), "{words:?}: {ran:?}");
+        assert!(ran.err.contains("works only inside a task"), "{words:?}: {ran:?}");
+    }
+    for words in [["approve", "99"], ["deny", "99"]] {
+        let ran = host.run(&words);
+        assert_eq!(ran.code, Some(77), "{words:?}: {ran:?}");
+    }
+    // No task and no state is a matter of these.
+    let others = ["ask", "list", "rules", "serve", "stop", "doctor", "help"];
+    let verbs = cases.iter().map(|(words, _)| words[0]).chain(inside.map(|words| words[0]));
+    let known: BTreeSet<_> = verbs.chain(["approve", "deny"]).chain(others).collect();
+    let help = host.run(&["--help"]).out;
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed.map_while(|line| line.split_whitespace().next()).collect::<BTreeSet<_>>();
+    assert_eq!(listed.difference(&known).collect::<Vec<_>>(), [] as [&&str; 0]);
     let unusable: [&[&str]; 6] = [
         &["edit", &running],
         &["edit", "x", "--priority", "1"],

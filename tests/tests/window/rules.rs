@@ -218,7 +218,8 @@ fn the_rules_stand_in_their_order_and_what_the_file_dropped_is_still_in_force() 
     assert_eq!(window.count(&by_name("rule-dropped")), 0);
     fs::write(&file, format!("{more}[groups.build]\nslots = 2\n")).unwrap();
     window.wait_until_gone(&by_name("config-error"));
-    window.wait_for_text(&by_name("rules-wait"), "no longer asked first: touch ** (“touching 触る”)");
+    window
+        .wait_for_text(&by_name("rules-wait"), "no longer asked first: touch ** (“touching 触る”)");
     let dropped = format!("{}:has({})", by_name("rule"), by_name("rule-dropped"));
     window.wait_for_text(&dropped, "touching 触る");
     assert_eq!(window.count(&dropped), 1);
