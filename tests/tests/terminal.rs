@@ -345,3 +345,31 @@ fn a_task_is_refused_at_any_terminal_it_opens() {
         }
     }
 }
+
+#[test]
+fn a_program_that_becomes_nod_after_it_connected_does_not_speak_for_a_person() {
+    let seat = Seat::confirmed();
+    let id = seat.host.submit_with(&["--ask-first"], &["true", "x"]);
+    let request = seat.host.wait_for_request(id);
+    fs::write(seat.file("impostor.py"), include_str!("programs/impostor.py")).unwrap();
+    let (socket, host) = (seat.host.socket(), seat.host.pid());
+    let ways = [
+        ("by itself", "was not written by the `nod`"),
+        // Judged as what it has become by then, and known as another by the nonce.
+        ("before it was nod", "was not written by the `nod`"),
+        ("with its errors", "is a connection"),
+    ];
+    for (way, words) in ways {
+        let line = format!(
+            "python3 impostor.py '{way}' {} {} {host} {} {}",
+            socket.display(),
+            seat.nod,
+            request.id,
+            request.hash
+        );
+        seat.open("xterm", &line, &[]);
+        let (_, said) = seat.ended();
+        assert!(said.contains("forbidden") && said.contains(words), "{way}: {said}");
+        assert!(seat.host.request(id, request.id).is_open(), "{way}");
+    }
+}

@@ -26,7 +26,8 @@ impl Wire {
     pub(crate) fn open(socket: &Path) -> anyhow::Result<Self> {
         let stream = BufReader::with_capacity(1 << 16, UnixStream::connect(socket)?);
         let mut wire = Self { stream, last_id: 0 };
-        let hello = Call::Hello(Hello { protocol: PROTOCOL, token: None, terminal: false });
+        let hello =
+            Call::Hello(Hello { protocol: PROTOCOL, token: None, terminal: false, nonce: None });
         wire.send(vec![hello])?;
         wire.reply()?;
         Ok(wire)

@@ -62,7 +62,7 @@ impl Connection {
         Ok(Self {
             stream: BufReader::with_capacity(READ_SIZE, stream),
             protocol: PROTOCOL,
-            hello: Some(Hello { protocol: PROTOCOL, token, terminal: false }),
+            hello: Some(Hello { protocol: PROTOCOL, token, terminal: false, nonce: None }),
             welcome: None,
             peer: peer.pid.as_raw_nonzero().get(),
             last_id: 0,
@@ -84,11 +84,18 @@ impl Connection {
     pub fn at_terminal(mut self) -> Result<Self, ClientError> {
         let Some(mut hello) = self.hello.take() else { return Ok(self) };
         hello.terminal = true;
+        self.say(hello.clone())?;
+        // Written by whoever reads it: the host then knows that this process is the one it judged.
+        hello.nonce = self.welcome.as_ref().and_then(|welcome| welcome.nonce.clone());
+        self.say(hello)?;
+        Ok(self)
+    }
+
+    fn say(&mut self, hello: Hello) -> Result<(), ClientError> {
         let mut bytes = Vec::new();
         self.encode(&mut bytes, Call::Hello(hello))?;
         self.stream.get_mut().write_all(&bytes).map_err(|error| self.lost(error))?;
-        self.read_welcome()?;
-        Ok(self)
+        self.read_welcome()
     }
 
     /// Makes a reply that takes longer than `timeout` an error; without one, waits for ever.

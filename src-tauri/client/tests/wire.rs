@@ -76,6 +76,7 @@ fn welcome(protocol: u32) -> Reply {
         epoch: "e".into(),
         host: HostKind::Headless,
         pid: 1,
+        nonce: None,
     })
 }
 

@@ -200,6 +200,9 @@ pub struct Hello {
     /// itself.
     #[serde(default)]
     pub terminal: bool,
+    /// What the welcome to the hello before this one held: at a terminal it is said twice.
+    #[serde(default)]
+    pub nonce: Option<String>,
 }
 
 /// A new task.

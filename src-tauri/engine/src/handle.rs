@@ -157,6 +157,7 @@ impl Handle {
             epoch: self.inner.epoch.clone(),
             host: self.inner.kind,
             pid: std::process::id(),
+            nonce: None,
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) use alarm::{Alarm, Rings};
 pub(crate) use asker::program_of;
 #[cfg(test)]
 pub(crate) use links::ProgramFile;
-pub(crate) use links::{Link, chain_from, file_of, standard_terminal};
+pub(crate) use links::{Link, chain_from, file_of, has_standard_socket, standard_terminal};
 pub(crate) use vanishing::vanished;
 pub(crate) use watching::FolderWatch;
 

@@ -1,5 +1,8 @@
 //! Serves the protocol on a socket that only this user can reach.
 
+mod lines;
+mod outbox;
+
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -15,24 +18,29 @@ use nod_core::protocol::{
     Call, CallMessage, ErrorCode, ErrorReply, Hello, HostMessage, LogPart, MESSAGE_LIMIT,
     Notification, Reply,
 };
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::unix::OwnedWriteHalf;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with, sockopt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::error::EngineError;
 use crate::handle::{Caller, Handle};
 use crate::process;
 use crate::sight::Sight;
-use crate::terminals::Terminal;
+use crate::terminals::{Distrust, Terminal};
+use crate::tokens::Token;
+use lines::{Line, Lines};
+use outbox::{Outbox, Rooms};
 
 const TERMINAL: Actor = Actor::Person { surface: Surface::Terminal };
 
-/// How many messages wait for a client that does not read.
-const BACKLOG: usize = 64;
-
 /// How many calls of one connection are carried out, and how many wait, at once.
 const CALLS: usize = 64;
+
+/// How many connections wait to be accepted.
+const WAITING_CONNECTIONS: i32 = 1_024;
+
+/// How long a reply is that only says what was done, in bytes.
+const SHORT_REPLY: usize = 1 << 10;
 
 /// How long the calls of a client that writes no more have to end.
 const LAST_REPLIES: Duration = Duration::from_millis(250);
@@ -48,9 +56,14 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let listener = UnixListener::bind(path)?;
+    let kind = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, kind, None)?;
+    // Set before anybody can connect: each message then says which process wrote it.
+    sockopt::set_socket_passcred(&socket, true)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    Ok(listener)
+    rustix::net::listen(&socket, WAITING_CONNECTIONS)?;
+    UnixListener::from_std(socket.into())
 }
 
 /// Makes the folder of a socket, which must be this user's alone.
@@ -66,9 +79,10 @@ pub(crate) fn make_folder(socket: &Path) -> io::Result<()> {
 
 /// Accepts connections for as long as the host runs, and listens anew where its socket vanished.
 pub(crate) async fn serve(path: PathBuf, mut listener: UnixListener, handle: Handle) {
+    let rooms = Rooms::default();
     loop {
         tokio::select! {
-            () = accept_all(&listener, &handle) => {}
+            () = accept_all(&listener, &handle, &rooms) => {}
             gone = process::vanished(&path) => match gone {
                 Ok(()) => {
                     tracing::warn!("the socket vanished: it is made again");
@@ -76,7 +90,7 @@ pub(crate) async fn serve(path: PathBuf, mut listener: UnixListener, handle: Han
                 }
                 Err(error) => {
                     tracing::warn!("failed to watch the socket: {error}");
-                    return accept_all(&listener, &handle).await;
+                    return accept_all(&listener, &handle, &rooms).await;
                 }
             },
         }
@@ -94,11 +108,11 @@ async fn listen_again(path: &Path) -> UnixListener {
     }
 }
 
-async fn accept_all(listener: &UnixListener, handle: &Handle) {
+async fn accept_all(listener: &UnixListener, handle: &Handle, rooms: &Rooms) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(connection(stream, handle.clone()));
+                tokio::spawn(connection(stream, handle.clone(), rooms.clone()));
             }
             Err(error) => {
                 tracing::warn!("failed to accept a connection: {error}");
@@ -108,7 +122,7 @@ async fn accept_all(listener: &UnixListener, handle: &Handle) {
     }
 }
 
-async fn connection(stream: UnixStream, handle: Handle) {
+async fn connection(stream: UnixStream, handle: Handle, rooms: Rooms) {
     let connected_ms = process::since_boot_ms();
     let peer = match stream.peer_cred() {
         Ok(peer) if peer.uid() == process::user_id() => peer,
@@ -122,35 +136,41 @@ async fn connection(stream: UnixStream, handle: Handle) {
         }
     };
     let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0);
-    let actor = Actor::Peer { uid: peer.uid(), pid };
-    let (read, write) = stream.into_split();
-    let (out, outbox) = mpsc::channel(BACKLOG);
-    let writer = tokio::spawn(write_all(write, outbox));
-    let caller = Caller { pid, connected_ms };
+    let stream = Arc::new(stream);
+    let (out, unwritten) = rooms.admit();
+    let client = Arc::clone(&unwritten.client);
+    let writer = tokio::spawn(unwritten.write_all(Arc::clone(&stream)));
+    let aborted = writer.abort_handle();
+    let peer = Peer { uid: peer.uid(), caller: Caller { pid, connected_ms } };
     let (short, waiting) = (JoinSet::new(), JoinSet::new());
     let sight = Arc::default();
-    let mut connection = Connection { handle, caller, out, sight, short, waiting };
-    connection.read_all(BufReader::new(read), actor).await;
-    // One that only stopped writing may still read the replies to what it sent.
-    let finished = connection.finish();
-    drop(tokio::time::timeout(LAST_REPLIES, finished).await);
-    // Whoever waits longer is gone: dropping the calls takes back what they asked.
-    drop(connection);
-    if let Err(error) = writer.await {
-        tracing::debug!("a connection's writer ended: {error}");
+    let judged = None;
+    let mut connection = Connection { handle, peer, out, judged, sight, short, waiting };
+    let served = async move {
+        connection.read_all(Lines::new(stream)).await;
+        // One that only stopped writing may still read the replies to what it sent.
+        let finished = connection.finish();
+        drop(tokio::time::timeout(LAST_REPLIES, finished).await);
+        // Whoever waits longer is gone: dropping the calls takes back what they asked.
+        drop(connection);
+        if let Err(error) = writer.await {
+            tracing::debug!("a connection's writer ended: {error}");
+        }
+    };
+    tokio::select! {
+        () = served => {}
+        () = client.cut_off() => {
+            tracing::warn!(pid, "cut off a client that does not read: others need the room");
+            aborted.abort();
+        }
     }
 }
 
-async fn write_all(mut write: OwnedWriteHalf, mut outbox: mpsc::Receiver<Vec<u8>>) {
-    while let Some(mut bytes) = outbox.recv().await {
-        // What waits behind goes along in the same write.
-        while let Ok(more) = outbox.try_recv() {
-            bytes.extend(more);
-        }
-        if write.write_all(&bytes).await.is_err() {
-            return;
-        }
-    }
+/// Who connected, as the system says.
+#[derive(Debug, Clone, Copy)]
+struct Peer {
+    uid: u32,
+    caller: Caller,
 }
 
 /// Whom a connection speaks for.
@@ -163,8 +183,10 @@ enum Speaker {
 
 struct Connection {
     handle: Handle,
-    caller: Caller,
-    out: mpsc::Sender<Vec<u8>>,
+    peer: Peer,
+    out: Outbox,
+    /// The terminal that it may speak at once it has written the nonce that it was sent.
+    judged: Option<(Terminal, String)>,
     /// What it was shown, where it speaks for a person.
     sight: Arc<Sight>,
     /// Calls that are done as soon as the dispatcher comes to them.
@@ -188,28 +210,51 @@ fn waits(call: &Call) -> bool {
     )
 }
 
+/// Returns how long the reply to a call can be, in bytes.
+fn reply_size(call: &Call) -> usize {
+    let is_short = matches!(
+        call,
+        Call::Submit(_)
+            | Call::RunAgain { .. }
+            | Call::Input(_)
+            | Call::Resize { .. }
+            | Call::Progress(_)
+            | Call::Withdraw { .. }
+            | Call::Notify(_)
+            | Call::Feedback(_)
+            | Call::Tell(_)
+            | Call::SayOutcome(_)
+            | Call::IsCancelled
+    );
+    if is_short { SHORT_REPLY } else { MESSAGE_LIMIT }
+}
+
 impl Connection {
-    async fn read_all(&mut self, mut read: impl AsyncBufRead + Unpin, peer: Actor) {
+    async fn read_all(&mut self, mut lines: Lines) {
         let mut speaker = None;
-        let mut line = Vec::new();
         loop {
-            match read_line(&mut read, &mut line).await {
-                Ok(Line::Whole) => {}
-                Ok(Line::End) | Err(_) => return,
+            let goes_on = match lines.next().await {
+                Ok(Line::Whole(line, writer)) => self.take(line, writer, &mut speaker).await,
+                Ok(Line::End) | Err(_) => false,
                 Ok(Line::TooLong) => {
                     let message = format!("a message holds {MESSAGE_LIMIT} bytes at most");
                     self.refuse(None, ErrorReply::new(ErrorCode::BadRequest, message)).await;
-                    return;
+                    false
                 }
-            }
-            if !self.take(&line, &peer, &mut speaker).await {
+            };
+            if !goes_on {
                 return;
             }
         }
     }
 
     /// Takes one message in; returns whether the connection goes on.
-    async fn take(&mut self, line: &[u8], peer: &Actor, speaker: &mut Option<Speaker>) -> bool {
+    async fn take(
+        &mut self,
+        line: &[u8],
+        writer: Option<u32>,
+        speaker: &mut Option<Speaker>,
+    ) -> bool {
         let message: CallMessage = match serde_json::from_slice(line) {
             Ok(message) => message,
             Err(error) => {
@@ -221,13 +266,13 @@ impl Connection {
         let id = message.id;
         match (message.call, speaker.as_ref()) {
             (Call::Hello(hello), None) => {
-                let greeting = self.greet(peer.clone(), &hello).await;
+                let greeting = self.greet(&hello, writer).await;
                 let welcome = greeting.is_ok();
                 let reply = greeting.map(|(who, reply)| {
-                    *speaker = Some(who);
+                    *speaker = who;
                     reply
                 });
-                send(&self.out, &HostMessage::reply(id, reply)).await;
+                self.out.send(&HostMessage::reply(id, reply)).await;
                 welcome
             }
             (_, None) => {
@@ -235,20 +280,53 @@ impl Connection {
                 self.refuse(Some(id), error).await;
                 false
             }
+            (_, Some(Speaker::Terminal(_))) if !self.is_peer(writer) => {
+                self.refuse(Some(id), EngineError::from(Distrust::AnotherWriter).into()).await;
+                false
+            }
             (call, Some(speaker)) => {
-                self.begin(id, call, speaker.clone()).await;
+                self.begin(id, call, speaker.clone().of(writer)).await;
                 true
             }
         }
     }
 
-    /// Returns whom the connection speaks for from its hello on.
-    async fn greet(&self, peer: Actor, hello: &Hello) -> Result<(Speaker, Reply), ErrorReply> {
-        let (actor, reply) = self.handle.hello(peer, hello)?;
+    /// Returns whether a line was written by the very process that connected.
+    fn is_peer(&self, writer: Option<u32>) -> bool {
+        writer == Some(self.peer.caller.pid)
+    }
+
+    /// Returns whom the connection speaks for from its hello on, or nobody yet.
+    ///
+    /// A process at a terminal is judged by what it is now. That it is this one which speaks, and
+    /// not what it was before or who else holds its connection, is known once it has written what
+    /// it can have read only after it was judged.
+    async fn greet(
+        &mut self,
+        hello: &Hello,
+        writer: Option<u32>,
+    ) -> Result<(Option<Speaker>, Reply), ErrorReply> {
+        let Peer { uid, caller } = self.peer;
+        let (actor, mut reply) = self.handle.hello(Actor::Peer { uid, pid: caller.pid }, hello)?;
         if !hello.terminal {
-            return Ok((Speaker::Actor(actor), reply));
+            return Ok((Some(Speaker::Actor(actor)), reply));
         }
-        Ok((Speaker::Terminal(self.handle.terminal_of(self.caller).await?), reply))
+        if !self.is_peer(writer) {
+            return Err(EngineError::from(Distrust::AnotherWriter).into());
+        }
+        if let Some((terminal, nonce)) = self.judged.take() {
+            if hello.nonce.as_ref() != Some(&nonce) {
+                return Err(EngineError::from(Distrust::AnotherWriter).into());
+            }
+            return Ok((Some(Speaker::Terminal(terminal)), reply));
+        }
+        let terminal = self.handle.terminal_of(caller).await?;
+        let nonce = Token::random().secret().to_owned();
+        if let Reply::Welcome(welcome) = &mut reply {
+            welcome.nonce = Some(nonce.clone());
+        }
+        self.judged = Some((terminal, nonce));
+        Ok((None, reply))
     }
 
     /// Carries a call out beside the others of the connection.
@@ -267,43 +345,29 @@ impl Connection {
         while self.short.len() >= CALLS {
             self.short.join_next().await;
         }
-        let (handle, out, caller) = (self.handle.clone(), self.out.clone(), self.caller);
+        // Nor is anything found out whose reply has nowhere to wait for its reader.
+        let room = if waits { None } else { Some(self.out.room(reply_size(&call)).await) };
+        let (handle, out, caller) = (self.handle.clone(), self.out.clone(), self.peer.caller);
+        let sight = Arc::clone(&self.sight);
         let calls = if waits { &mut self.waiting } else { &mut self.short };
-        let actor = match (speaker, &call) {
-            (Speaker::Actor(actor), _) => actor,
-            (Speaker::Terminal(terminal), Call::Answer(given)) => {
-                let (given, sight) = (given.clone(), Arc::clone(&self.sight));
-                calls.spawn(async move {
-                    let result = handle.answer_at((terminal, caller), &sight, given).await;
-                    send(&out, &HostMessage::reply(id, result)).await;
-                });
-                return;
-            }
-            // The table says what else such a one may do.
-            (Speaker::Terminal(_), _) => {
-                let (actor, sight) = (TERMINAL, Arc::clone(&self.sight));
-                calls.spawn(async move {
-                    let began = Instant::now();
-                    let result = handle.call(&actor, call).await;
-                    if let Ok(reply) = &result {
-                        sight.show(reply, began);
-                    }
-                    send(&out, &HostMessage::reply(id, result)).await;
-                });
-                return;
-            }
-        };
         calls.spawn(async move {
-            let result = if call == Call::Subscribe {
-                subscribe(id, &handle, &actor, &out).await
-            } else if let Call::FollowLog { id, offset } = call {
-                follow(&handle, &actor, &out, (id, offset)).await
-            } else if let Call::Watch { since } = call {
-                watch(&handle, &actor, &out, since).await
-            } else {
-                handle.call(&actor, call).await
+            let result = match speaker {
+                Speaker::Actor(actor) => carry_out(id, &handle, &actor, call, &out).await,
+                Speaker::Terminal(terminal) => {
+                    // Its answer is the one thing that needs more than the table says.
+                    if let Call::Answer(given) = call {
+                        handle.answer_at((terminal, caller), &sight, given).await
+                    } else {
+                        let began = Instant::now();
+                        let result = handle.call(&TERMINAL, call).await;
+                        if let Ok(reply) = &result {
+                            sight.show(reply, began);
+                        }
+                        result
+                    }
+                }
             };
-            send(&out, &HostMessage::reply(id, result)).await;
+            out.send_in(room, &HostMessage::reply(id, result)).await;
         });
     }
 
@@ -312,7 +376,37 @@ impl Connection {
     }
 
     async fn refuse(&self, id: Option<u64>, error: ErrorReply) {
-        send(&self.out, &HostMessage::error(id, error)).await;
+        self.out.send(&HostMessage::error(id, error)).await;
+    }
+}
+
+impl Speaker {
+    /// Returns the same, as the process that wrote one line; a connection may have been inherited.
+    fn of(self, writer: Option<u32>) -> Self {
+        match (self, writer) {
+            (Self::Actor(Actor::Peer { uid, .. }), Some(pid)) => {
+                Self::Actor(Actor::Peer { uid, pid })
+            }
+            (same, _) => same,
+        }
+    }
+}
+
+async fn carry_out(
+    id: u64,
+    handle: &Handle,
+    actor: &Actor,
+    call: Call,
+    out: &Outbox,
+) -> Result<Reply, ErrorReply> {
+    if call == Call::Subscribe {
+        subscribe(id, handle, actor, out).await
+    } else if let Call::FollowLog { id, offset } = call {
+        follow(handle, actor, out, (id, offset)).await
+    } else if let Call::Watch { since } = call {
+        watch(handle, actor, out, since).await
+    } else {
+        handle.call(actor, call).await
     }
 }
 
@@ -321,13 +415,13 @@ async fn subscribe(
     id: u64,
     handle: &Handle,
     actor: &Actor,
-    out: &mpsc::Sender<Vec<u8>>,
+    out: &Outbox,
 ) -> Result<Reply, ErrorReply> {
     let (reply, mut events) = handle.subscribe(actor)?;
-    send(out, &HostMessage::reply(id, Ok(reply))).await;
+    out.send(&HostMessage::reply(id, Ok(reply))).await;
     while let Some(event) = events.next().await {
         let event = Notification::Event(Arc::unwrap_or_clone(event));
-        send(out, &HostMessage::notification(event)).await;
+        out.send(&HostMessage::notification(event)).await;
     }
     Err(ErrorReply::new(ErrorCode::Stopping, "the host is stopping"))
 }
@@ -336,13 +430,13 @@ async fn subscribe(
 async fn watch(
     handle: &Handle,
     actor: &Actor,
-    out: &mpsc::Sender<Vec<u8>>,
+    out: &Outbox,
     since: Option<EventNumber>,
 ) -> Result<Reply, ErrorReply> {
     let mut watch = handle.watch(actor, since)?;
     while let Some(events) = watch.next().await? {
         for event in events {
-            send(out, &HostMessage::notification(Notification::Watched(event))).await;
+            out.send(&HostMessage::notification(Notification::Watched(event))).await;
         }
     }
     Err(ErrorReply::new(ErrorCode::Stopping, "the host is stopping"))
@@ -351,7 +445,7 @@ async fn watch(
 async fn follow(
     handle: &Handle,
     actor: &Actor,
-    out: &mpsc::Sender<Vec<u8>>,
+    out: &Outbox,
     (id, offset): (TaskId, u64),
 ) -> Result<Reply, ErrorReply> {
     let mut follow = handle.follow_log(actor, id, offset)?;
@@ -359,54 +453,7 @@ async fn follow(
     while let Some((offset, bytes)) = follow.next().await.map_err(failed)? {
         let size = offset + bytes.len() as u64;
         let part = LogPart { offset, data: BASE64.encode(bytes), size };
-        send(out, &HostMessage::notification(Notification::Log(part))).await;
+        out.send(&HostMessage::notification(Notification::Log(part))).await;
     }
     Ok(Reply::LogEnded { size: follow.offset() })
-}
-
-async fn send(out: &mpsc::Sender<Vec<u8>>, message: &HostMessage) {
-    let mut line = line_of(message);
-    if line.len() > MESSAGE_LIMIT
-        && let HostMessage::Reply { id, .. } = message
-    {
-        let text = format!("the reply is longer than {MESSAGE_LIMIT} bytes: ask for less");
-        let error = ErrorReply::new(ErrorCode::Conflict, text);
-        line = line_of(&HostMessage::error(Some(*id), error));
-    }
-    // A client that is gone ends its connection, which is noticed by the reader.
-    drop(out.send(line).await);
-}
-
-fn line_of(message: &HostMessage) -> Vec<u8> {
-    let mut line = serde_json::to_vec(message).expect("our own types are JSON");
-    line.push(b'\n');
-    line
-}
-
-enum Line {
-    Whole,
-    TooLong,
-    End,
-}
-
-/// Reads one line of bounded length into `line`, without its end.
-async fn read_line(read: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -> io::Result<Line> {
-    line.clear();
-    loop {
-        let available = read.fill_buf().await?;
-        if available.is_empty() {
-            return Ok(Line::End);
-        }
-        let end = available.iter().position(|byte| *byte == b'\n');
-        let taken = end.unwrap_or(available.len());
-        if line.len() + taken >= MESSAGE_LIMIT {
-            return Ok(Line::TooLong);
-        }
-        line.extend_from_slice(&available[..taken]);
-        let used = end.map_or(taken, |end| end + 1);
-        read.consume(used);
-        if end.is_some() {
-            return Ok(Line::Whole);
-        }
-    }
 }

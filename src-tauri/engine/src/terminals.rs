@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use crate::process::{Link, chain_from, file_of, standard_terminal};
+use crate::process::{Link, chain_from, file_of, has_standard_socket, standard_terminal};
 
 /// Programs that show a terminal to a person, or log one in, by the names of their files.
 const TERMINALS: [&str; 39] = [
@@ -155,6 +155,13 @@ pub enum Distrust {
     #[error("another program looks into `nod`, or has put its own code into it")]
     Meddled,
     #[error(
+        "what came over this connection was not written by the `nod` that opened it: answer in \
+         Nod's window, or use the `nod` that belongs to this host"
+    )]
+    AnotherWriter,
+    #[error("an input or output of `nod` is a connection, through which others could speak for it")]
+    Piped,
+    #[error(
         "input and output must be the terminal that a person sits at, with `nod` in the foreground"
     )]
     NoTerminal,
@@ -177,6 +184,10 @@ pub(crate) fn find(pid: u32, connected_ms: u64, nod: &Path) -> Result<Terminal, 
     let standard = standard_terminal(pid);
     let device = standard.as_ref().map_or(0, |(device, _)| *device);
     let shown_by = judge(&chain, nod, device, crate::process::user_id())?;
+    // What `nod` says there would count as written by it.
+    if has_standard_socket(pid) {
+        return Err(Distrust::Piped);
+    }
     // A number that was given again belongs to a process that began after the connection.
     let is_later = chain[0].started_ms > connected_ms;
     // What was read piece by piece was one chain only if it still is.

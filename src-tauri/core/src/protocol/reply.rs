@@ -124,6 +124,9 @@ pub struct Welcome {
     pub epoch: String,
     pub host: HostKind,
     pub pid: u32,
+    /// What a terminal is to say hello with once more, before it is believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]

@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_call_reads_back_from_its_line() {
         let calls = [
-            Call::Hello(Hello { protocol: PROTOCOL, token: None, terminal: false }),
+            Call::Hello(Hello { protocol: PROTOCOL, token: None, terminal: false, nonce: None }),
             Call::Snapshot,
             Call::Cancel { operation: OperationId("a".into()), id: TaskId(7) },
             Call::ReadLog { id: TaskId(1), offset: 0, limit: 10 },

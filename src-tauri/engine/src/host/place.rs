@@ -68,7 +68,8 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
 /// Returns whether a host says anything at all on its socket. That somebody holds the socket open
 /// is not enough: what holds a dead host's lock holds that too.
 fn answers(socket: &Path) -> bool {
-    let hello = Call::Hello(Hello { protocol: PROTOCOL, token: None, terminal: false });
+    let hello =
+        Call::Hello(Hello { protocol: PROTOCOL, token: None, terminal: false, nonce: None });
     let asked = || -> io::Result<bool> {
         let mut host = UnixStream::connect(socket)?;
         host.set_read_timeout(Some(SOON))?;

@@ -66,6 +66,14 @@ pub(crate) fn standard_terminal(pid: u32) -> Option<(u64, PathBuf)> {
     (terminal(1)?.0 == input).then_some((input, path))
 }
 
+/// Returns whether a process has a socket for its input, output or errors.
+pub(crate) fn has_standard_socket(pid: u32) -> bool {
+    (0..=2).any(|descriptor| {
+        let file = fs::metadata(format!("/proc/{pid}/fd/{descriptor}"));
+        file.is_ok_and(|file| file.file_type().is_socket())
+    })
+}
+
 /// Returns the device and the number of a file.
 pub(crate) fn file_of(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))

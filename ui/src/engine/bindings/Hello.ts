@@ -12,4 +12,8 @@ token: string | null,
  * The connection wants to speak for the person at a terminal, which the host finds out by
  * itself.
  */
-terminal: boolean, };
+terminal: boolean, 
+/**
+ * What the welcome to the hello before this one held: at a terminal it is said twice.
+ */
+nonce: string | null, };

@@ -8,4 +8,8 @@ export type Welcome = { protocol: number, version: string,
 /**
  * Names this run of the host; another one means that events were missed.
  */
-epoch: string, host: HostKind, pid: number, };
+epoch: string, host: HostKind, pid: number, 
+/**
+ * What a terminal is to say hello with once more, before it is believed.
+ */
+nonce?: string | null, };
