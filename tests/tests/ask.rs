@@ -196,20 +196,6 @@ fn the_audit_says_who_asked_what_who_answered_what_and_from_where() {
 }
 
 #[test]
-fn a_person_is_reminded_of_an_open_question() {
-    let mut host = TestHost::start();
-    let id = host.submit("nod ask 'Go?' --remind 1s");
-    let request = host.wait_for_request(id);
-    let reminded = || {
-        let events = host.detail(id).events;
-        events.iter().filter(|event| event.what == "request_reminded").count()
-    };
-    until("two reminders", || (reminded() >= 2).then_some(()));
-    host.answer(&request, Answer::Approve);
-    host.wait_for_end(id);
-}
-
-#[test]
 fn the_same_question_twice_is_one_card_and_both_askers_hear_the_answer() {
     let mut host = TestHost::start();
     let id = host.submit(

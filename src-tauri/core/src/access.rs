@@ -62,6 +62,7 @@ pub enum Verb {
     AwaitAnswer,
     Withdraw,
     Answer,
+    OpenQuestion,
     Audit,
     Await,
     Notify,
@@ -81,7 +82,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 47] = [
         Self::Hello,
         Self::Submit,
         Self::SubmitMany,
@@ -112,6 +113,7 @@ impl Verb {
         Self::AwaitAnswer,
         Self::Withdraw,
         Self::Answer,
+        Self::OpenQuestion,
         Self::Audit,
         Self::Await,
         Self::Notify,
@@ -163,6 +165,7 @@ impl Verb {
             Self::AwaitAnswer => "await_answer",
             Self::Withdraw => "withdraw",
             Self::Answer => "answer",
+            Self::OpenQuestion => "open_question",
             Self::Audit => "audit",
             Self::Await => "await",
             Self::Notify => "notify",
@@ -274,7 +277,7 @@ fn row(verb: Verb) -> For {
         | Verb::Diagnose
         | Verb::ShowWindow
         | Verb::StopHost => For::PersonAndPrograms,
-        Verb::Show | Verb::Snapshot => For::PeopleAndPrograms,
+        Verb::Show | Verb::Snapshot | Verb::OpenQuestion => For::PeopleAndPrograms,
         Verb::Answer => For::Person,
         Verb::AddRule | Verb::RevokeRule | Verb::ConfirmLoosening => For::Window,
     }
@@ -363,7 +366,7 @@ mod tests {
         let table = |verb| match verb {
             Verb::Hello | Verb::Submit | Verb::SubmitMany => [true, false, true, true, true],
             Verb::Answer => [true, true, false, false, false],
-            Verb::Show | Verb::Snapshot => [true, true, true, false, false],
+            Verb::Show | Verb::Snapshot | Verb::OpenQuestion => [true, true, true, false, false],
             Verb::AddRule | Verb::RevokeRule | Verb::ConfirmLoosening => {
                 [true, false, false, false, false]
             }

@@ -16,7 +16,7 @@ mod scheduling;
 mod talk;
 mod wire;
 
-pub use asking::{Ask, AwaitAnswer, Resume};
+pub use asking::{Ask, AwaitAnswer, QuestionOf, Resume};
 pub use error::{ErrorCode, ErrorReply};
 pub use reply::{
     Attempt, AuditPage, AuditRow, AuditWhat, Check, Event, EventChange, Health, HostKind, KeptRule,
@@ -151,6 +151,8 @@ pub enum Call {
         operation: OperationId,
     },
     Answer(GiveAnswer),
+    /// Asks for one question that is open, however many others are.
+    OpenQuestion(QuestionOf),
     /// Asks who answered what, and what they had been shown.
     Audit(AuditQuery),
     /// Returns when the wait has ended.
@@ -363,6 +365,7 @@ impl Call {
             Self::AwaitAnswer(_) => Verb::AwaitAnswer,
             Self::Withdraw { .. } => Verb::Withdraw,
             Self::Answer(_) => Verb::Answer,
+            Self::OpenQuestion(_) => Verb::OpenQuestion,
             Self::Audit(_) => Verb::Audit,
             Self::Await(_) => Verb::Await,
             Self::Notify(_) => Verb::Notify,

@@ -6,6 +6,7 @@
 //! visible and can be repaired.
 
 mod calls;
+mod cards;
 mod changes;
 mod condition;
 mod gates;
@@ -13,6 +14,7 @@ mod groups;
 mod index;
 mod live;
 mod message;
+mod pace;
 mod progress;
 mod pruning;
 mod questions;
@@ -27,6 +29,7 @@ mod unstored;
 mod waiters;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,11 +43,13 @@ use nod_core::shim::LOG_FILE;
 use nod_core::task::{Outcome, StateName, Task, TaskState};
 use nod_core::transition::{Effect, Input, transition};
 
+pub(crate) use cards::{Cards, HeldBack};
 pub(crate) use live::{Judged, Live, LiveTask, Numbers};
 pub(crate) use message::{
     Answering, Change, Incoming, Message, NewEnvironment, NewTask, Program, ReplyTo, Said,
 };
-pub(crate) use questions::{Pace, Reminders, reminders_of};
+pub(crate) use pace::{Pace, Source};
+pub(crate) use questions::{Reminders, reminders_of};
 pub(crate) use talk::Talking;
 pub(crate) use waiters::Waiters;
 
@@ -98,6 +103,7 @@ pub(crate) struct Dispatcher {
     pub(crate) rules: Board,
     pub(crate) talking: Talking,
     pub(crate) pace: Pace,
+    pub(crate) cards: Cards,
     pub(crate) reminders: Reminders,
 }
 
@@ -111,6 +117,8 @@ pub(crate) struct Settings {
     /// What the shims that are started are told to speak.
     pub(crate) shim_protocol: u32,
     pub(crate) arming: Arming,
+    /// The command line that belongs to this host.
+    pub(crate) nod: PathBuf,
 }
 
 impl Dispatcher {
@@ -159,7 +167,7 @@ impl Dispatcher {
         let delay = self.live.first_delay().map(|(at, _)| at);
         let due =
             [expiry, orphan, reminder, delay, self.talking.next(), self.waiters.next_resume()];
-        let due = due.into_iter().flatten().min();
+        let due = due.into_iter().chain([self.cards.next()]).flatten().min();
         let due = due.map(|at| Duration::from_millis(at.since(now)));
         let progress = self.board.next().map(|at| at.saturating_duration_since(Instant::now()));
         [due, progress].into_iter().flatten().min()
@@ -200,6 +208,7 @@ impl Dispatcher {
         self.settle_ends(&mut turn);
         self.end_delays(&mut turn);
         self.admit(&mut turn);
+        self.show_cards(&mut turn);
         self.settle(turn, heard);
     }
 
@@ -208,6 +217,7 @@ impl Dispatcher {
             return self.act(turn, vec![]);
         }
         let (commit, events) = turn.commit(&self.live);
+        self.cards.hide(&turn);
         match self.store.write(&commit) {
             Ok(()) => {
                 self.stuck = false;
@@ -224,6 +234,7 @@ impl Dispatcher {
                 }
                 self.stop_unstored(&turn);
                 self.live.undo();
+                self.cards.forget(&turn);
                 self.apply_limits();
                 self.forget_unstored_talk();
                 self.again = heard;
@@ -234,6 +245,7 @@ impl Dispatcher {
 
     /// Tells everyone what is now on the disk, and sets in motion what follows from it.
     fn act(&mut self, mut turn: Turn, events: Vec<Event>) {
+        self.cards.keep(&mut turn);
         if let Some(book) = turn.rules.take() {
             self.rules.set(book);
         }
@@ -257,6 +269,7 @@ impl Dispatcher {
         }
         for (request, closure) in &turn.closed {
             self.orphans.remove(request);
+            self.pace.closed(*request);
             self.waiters.notify(APPROVAL_KEY, *request, closure);
         }
         for request in turn.resumed {

@@ -26,7 +26,7 @@ use rustix::fs::inotify::WatchFlags;
 use tokio::sync::{oneshot, watch};
 
 use crate::config::{CurrentConfig, Watched};
-use crate::dispatcher::{Change, Incoming, Message};
+use crate::dispatcher::{Change, HeldBack, Incoming, Message};
 use crate::error::EngineError;
 use crate::events::{Events, Subscription, Watch};
 use crate::guards::Board;
@@ -72,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) outputs: Outputs,
     pub(crate) tokens: Tokens,
     pub(crate) rules: Board,
+    pub(crate) held_back: HeldBack,
     pub(crate) tasks: PathBuf,
     pub(crate) kind: HostKind,
     pub(crate) identity: Identity,
@@ -216,6 +217,7 @@ impl Handle {
             Call::List(query) => self.blocking(move |handle| handle.list(&query)).await,
             Call::Show { id } => self.blocking(move |handle| handle.show(id)).await,
             Call::Snapshot => self.snapshot(actor).await,
+            Call::OpenQuestion(of) => self.blocking(move |handle| handle.open_question(of)).await,
             Call::ReadLog { id, offset, limit } => {
                 self.blocking(move |handle| handle.read_log(id, offset, limit)).await
             }
@@ -286,7 +288,8 @@ impl Handle {
         let mut asking =
             Asking { inbox: self.inner.inbox.clone(), operation: Some(ask.operation.clone()) };
         let asker = actor.clone();
-        let prepared = self.blocking(move |_| questions::prepared(&asker, ask)).await;
+        let prepared =
+            self.blocking(move |handle| questions::prepared(&asker, ask, &handle.inner.nod)).await;
         let reply = match prepared {
             Ok((ask, program)) => self.change(actor, Change::Ask(Box::new(ask), program)).await,
             Err(error) => Err(error),
@@ -397,6 +400,7 @@ fn target(call: &Call) -> Option<TaskId> {
         | Call::AwaitAnswer(_)
         | Call::Withdraw { .. }
         | Call::Answer(_)
+        | Call::OpenQuestion(_)
         | Call::Audit(_)
         | Call::Await(_)
         | Call::Inbox(_)

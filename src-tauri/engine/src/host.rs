@@ -22,7 +22,7 @@ use tokio::task::AbortHandle;
 use crate::clock;
 use crate::config::{ConfigError, CurrentConfig};
 use crate::dispatcher::{
-    Dispatcher, Message, Settings, Steady, Talking, Waiters, hex, reminders_of,
+    Cards, Dispatcher, HeldBack, Message, Settings, Steady, Talking, Waiters, hex, reminders_of,
 };
 use crate::effects::{Effects, Worker};
 use crate::events::{Events, Subscription};
@@ -128,6 +128,7 @@ struct Parts {
     inbox: Sender<Message>,
     shims: Shims,
     rules: Board,
+    held_back: HeldBack,
 }
 
 impl StartError {
@@ -301,6 +302,7 @@ fn parts(
         events: Events::new(),
         outputs,
         tokens: Tokens::default(),
+        held_back: HeldBack::default(),
         inbox: inbox.clone(),
         shims,
     })
@@ -331,6 +333,7 @@ fn dispatcher(
         umask,
         shim_protocol,
         arming,
+        nod: programs.nod.clone(),
     };
     let tasks = paths.tasks();
     let recovery = Recovery {
@@ -362,6 +365,7 @@ fn dispatcher(
         rules: parts.rules.clone(),
         talking: Talking::new(talk, clock::now().plus(COMING_BACK_MS)),
         pace: Default::default(),
+        cards: Cards::new(&live, parts.held_back.clone()),
         reminders: reminders_of(&live, clock::now()),
         stuck: false,
         live,
@@ -423,6 +427,7 @@ fn handle(
         outputs: parts.outputs,
         tokens: parts.tokens,
         rules: parts.rules,
+        held_back: parts.held_back,
         tasks: options.paths.tasks(),
         kind: options.kind,
         identity: options.identity,

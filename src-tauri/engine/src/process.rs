@@ -23,7 +23,7 @@ pub(crate) use unix::{
 };
 
 pub(crate) use alarm::{Alarm, Rings};
-pub(crate) use asker::program_of;
+pub(crate) use asker::{program_of, source_of};
 #[cfg(test)]
 pub(crate) use links::ProgramFile;
 pub(crate) use links::{Link, chain_from, file_of, has_standard_socket, standard_terminal};

@@ -61,6 +61,9 @@ impl Sight {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the others show nothing to agree to")]
         match reply {
             Reply::Task(detail) => add(&mut since, requests(&detail.requests), now),
+            Reply::OpenQuestion { request, .. } => {
+                add(&mut since, request.as_deref().map(seen), now);
+            }
             Reply::Rules(list) => add(&mut since, loosening(list.loosening.as_ref()), now),
             Reply::Snapshot(snapshot) => {
                 let all = requests(&snapshot.requests);

@@ -252,6 +252,7 @@ export class FakeHost implements Transport {
       case 'progress':
       case 'ask':
       case 'await_answer':
+      case 'open_question':
       case 'await':
       case 'notify':
       case 'feedback':

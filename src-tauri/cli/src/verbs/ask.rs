@@ -67,7 +67,7 @@ pub(crate) struct Arguments {
     /// What stands for an answer after that time; never for an approval
     #[arg(long, value_enum, default_value = "deny", requires = "timeout")]
     on_timeout: Silence,
-    /// Remind the person this often
+    /// Remind the person this often, which is once a minute at the most
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
     remind: Option<Duration>,
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::ids::{OperationId, RequestId, Timestamp};
+use crate::ids::{OperationId, RequestId, TaskId, Timestamp};
 use crate::question::{
     DETAIL_LIMIT, DIFF_LIMIT, OnTimeout, QUESTION_LIMIT, QuestionError, Wants, fits,
 };
@@ -30,6 +30,19 @@ pub struct Ask {
     /// When to go on without an answer; the question stays open.
     #[serde(default)]
     pub resume: Option<Resume>,
+}
+
+/// Which open question is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "of", rename_all = "snake_case")]
+pub enum QuestionOf {
+    Request {
+        id: RequestId,
+    },
+    /// The oldest one of a task.
+    Task {
+        id: TaskId,
+    },
 }
 
 /// A wait of the same asker for the answer to a question that it asked before.

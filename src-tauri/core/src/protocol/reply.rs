@@ -77,6 +77,11 @@ pub enum Reply {
     StillOpen {
         request: RequestId,
     },
+    /// The question that was asked for, where it is open, and which others of its task are.
+    OpenQuestion {
+        request: Option<Box<Request>>,
+        others: Vec<RequestId>,
+    },
     Audit(AuditPage),
     Awaited {
         end: WaitEnd,

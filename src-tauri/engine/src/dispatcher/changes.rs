@@ -55,12 +55,26 @@ impl Dispatcher {
             return Ok(said);
         }
         let mut live = self.queued(id)?.clone();
+        self.check_asked_again(by, live.task(), turn)?;
         apply(&mut live.row.task, edit, turn);
         self.check_schedule(&live.task().schedule)?;
         self.check_circle(id, &live.task().schedule.after)?;
         self.put_changed(live, "edited", turn);
         self.settle_change(id, by, turn);
         self.changed(operation, Verb::Edit, id, turn)
+    }
+
+    /// Refuses a program that has a person asked about one task faster than anybody reads.
+    fn check_asked_again(
+        &mut self,
+        by: &Actor,
+        task: &Task,
+        turn: &Turn,
+    ) -> Result<(), EngineError> {
+        if matches!(by, Actor::Person { .. }) || !task.ask_first {
+            return Ok(());
+        }
+        self.pace.check_again(task.id, turn.now)
     }
 
     /// Asks anew about a task that is gated, or is by now: it is another one than was shown.
@@ -100,6 +114,7 @@ impl Dispatcher {
             return Err(EngineError::KeyTaken { key: key.clone(), id: other });
         }
         self.check_schedule(&task.schedule)?;
+        self.check_asked_again(by, task, turn)?;
         task.state = TaskState::Queued { reason: QueueReason::Slot };
         (task.started_at, task.ended_at, task.progress) = (None, None, None);
         task.schedule.hold_until(None);

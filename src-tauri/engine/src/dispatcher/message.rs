@@ -17,6 +17,7 @@ use nod_core::shim::{ProcessIdentity, Report, ShimStop, Status};
 use nod_core::task::{ExitStatus, OutputMode, RunOptions, SpawnError, StopStage};
 use tokio::sync::oneshot;
 
+use super::pace::Source;
 use crate::config::Config;
 use crate::error::EngineError;
 use crate::store::SealedEnvironment;
@@ -140,6 +141,7 @@ pub(crate) struct Program {
     pub(crate) name: String,
     pub(crate) argv: Vec<String>,
     pub(crate) cwd: String,
+    pub(crate) source: Source,
 }
 
 /// A task to be made, with everything that takes time to find out already found out.

@@ -1,6 +1,6 @@
 //! Questions: how they are put, folded, answered, reminded of, and closed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use nod_core::access::{Actor, Refusal};
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
@@ -12,6 +12,7 @@ use nod_core::transition::Input;
 use super::calls::Said;
 use super::live::{Judged, Live, LiveTask};
 use super::message::{Answering, Program};
+use super::pace::Source;
 use super::turn::Turn;
 use super::{Dispatcher, hex};
 use crate::error::EngineError;
@@ -20,42 +21,8 @@ use crate::store::{OperationResult, RequestRow};
 /// How long a question waits for the one who asked it to come back, in milliseconds.
 pub(super) const ASKER_GRACE_MS: u64 = 2_000;
 
-/// How many questions one task may have open, and all programs that are no tasks together.
-const OPEN_LIMIT: usize = 20;
-
-/// How many questions one asker may put at once, and how soon it may put one more, in milliseconds.
-const BURST: u64 = 40;
-const PACE_MS: u64 = 1_000;
-
-/// How fast each asker puts its questions.
-#[derive(Debug, Default)]
-pub(crate) struct Pace {
-    /// When the questions put so far would have been put at an even pace.
-    until: HashMap<Option<TaskId>, Timestamp>,
-}
-
-impl Pace {
-    /// Counts a question; returns whether it comes too soon.
-    fn is_exceeded(&mut self, asker: Option<TaskId>, now: Timestamp) -> bool {
-        let until = self.until.entry(asker).or_insert(now);
-        let start = (*until).max(now);
-        let exceeded = start.since(now) >= BURST * PACE_MS;
-        if !exceeded {
-            *until = start.plus(PACE_MS);
-        }
-        exceeded
-    }
-
-    pub(super) fn forget(&mut self, task: TaskId) {
-        self.until.remove(&Some(task));
-    }
-
-    pub(super) fn follow_clock(&mut self, jump: i64) {
-        for until in self.until.values_mut() {
-            *until = until.moved(jump);
-        }
-    }
-}
+/// How often a person is reminded of a question at the most, in milliseconds.
+const LEAST_REMINDER_MS: u64 = 60_000;
 
 /// When a person is to be reminded of which question.
 pub(crate) type Reminders = BTreeSet<(Timestamp, RequestId)>;
@@ -83,16 +50,23 @@ impl Dispatcher {
             None => {}
         }
         ask.check()?;
+        let source = match (task, &program) {
+            (Some(id), _) => Source::Task(id),
+            (None, Some(program)) => program.source,
+            (None, None) => Source::Gone,
+        };
         let (shown, digest, attempt) = self.to_be_shown(task, program, &ask)?;
         let hash = shown.hash(&digest);
         turn.durable = true;
-        if let Some(same) = self.same_question(task, &hash, &ask) {
+        if let Some(same) = self.same_question(task, &hash, &ask, turn.now) {
             let result = OperationResult::Asked { request: same };
             turn.operation(&mut self.live, ask.operation, result);
             return Ok(Said::OnClosing(same));
         }
-        self.check_pace(task, turn.now)?;
+        let open = self.live.open_requests_of(task).map(|request| request.id);
+        self.pace.check(source, open, turn.now)?;
         let number = self.live.next_request();
+        self.pace.note(number, source);
         let origin = if task.is_some() { Origin::Task } else { Origin::Program };
         let request = Request {
             id: number,
@@ -105,7 +79,7 @@ impl Dispatcher {
             created_at: turn.now,
             expires_at: ask.timeout_ms.map(|limit| turn.now.plus(limit)),
             on_timeout: ask.on_timeout,
-            remind_ms: ask.remind_ms,
+            remind_ms: ask.remind_ms.map(|every| every.max(LEAST_REMINDER_MS)),
             closure: None,
         };
         if let Some(id) = task {
@@ -164,29 +138,21 @@ impl Dispatcher {
         Ok((shown, digest, attempt))
     }
 
-    /// Returns the open question of the same asker that shows exactly the same: one card is enough.
-    fn same_question(&self, task: Option<TaskId>, hash: &str, ask: &Ask) -> Option<RequestId> {
-        let limited = ask.timeout_ms.is_some();
+    /// Returns the open question of the same asker that shows exactly the same, and ends when this
+    /// one would: one card is enough.
+    fn same_question(
+        &self,
+        task: Option<TaskId>,
+        hash: &str,
+        ask: &Ask,
+        now: Timestamp,
+    ) -> Option<RequestId> {
         let same = |request: &&Request| {
             request.hash == hash
                 && request.on_timeout == ask.on_timeout
-                && request.expires_at.is_some() == limited
+                && ends_alike(request.expires_at, ask.timeout_ms, now)
         };
         self.live.open_requests_of(task).find(same).map(|request| request.id)
-    }
-
-    fn check_pace(&mut self, task: Option<TaskId>, now: Timestamp) -> Result<(), EngineError> {
-        if self.live.open_requests_of(task).count() >= OPEN_LIMIT {
-            return Err(EngineError::Busy(
-                "20 questions are open already: wait until a person has answered some",
-            ));
-        }
-        if self.pace.is_exceeded(task, now) {
-            return Err(EngineError::Busy(
-                "questions come faster than a person can read them: wait a second for each",
-            ));
-        }
-        Ok(())
     }
 
     fn asked_again(&self, task: Option<TaskId>, id: RequestId) -> Result<Said, EngineError> {
@@ -272,12 +238,10 @@ impl Dispatcher {
     }
 
     pub(crate) fn open_request(&mut self, row: RequestRow, turn: &mut Turn) {
-        let request = Box::new(row.request.clone());
-        let question = request.shown.question.clone();
-        self.reminders.extend(request.next_reminder(turn.now).map(|at| (at, request.id)));
+        let id = row.request.id;
+        self.reminders.extend(row.request.next_reminder(turn.now).map(|at| (at, id)));
         self.live.put_request(row);
-        let (task, change) = (request.task, EventChange::Request { request });
-        turn.event(&mut self.live, task, ("request_opened", Some(question)), change);
+        self.tell_of_request(id, turn);
     }
 
     /// Closes an open question, and moves its task on.
@@ -351,6 +315,19 @@ impl Dispatcher {
 
     fn stored_closure(&self, id: RequestId) -> Result<Closure, EngineError> {
         self.any_request(id)?.closure.ok_or(EngineError::RequestNotFound(id))
+    }
+}
+
+/// Returns whether a question that ends then ends at the same time as one that is asked now: within
+/// a hundredth of the time that this one has, so that none runs out sooner or later than it says.
+fn ends_alike(expires_at: Option<Timestamp>, timeout_ms: Option<u64>, now: Timestamp) -> bool {
+    match (expires_at, timeout_ms) {
+        (None, None) => true,
+        (Some(at), Some(timeout)) => {
+            let own = now.plus(timeout);
+            own.since(at).max(at.since(own)) <= timeout / 100
+        }
+        (Some(_), None) | (None, Some(_)) => false,
     }
 }
 

@@ -170,7 +170,7 @@ impl Dispatcher {
         let request = gate_request(&live, by, number, why, turn);
         let reason = QueueReason::Gate { request: number };
         self.follow(id, Input::Requeued { reason }, turn);
-        self.open_request(RequestRow { request, operation: None }, turn);
+        self.open_gate(RequestRow { request, operation: None }, by, turn);
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::store::Seal;
 
+mod cards;
 mod clock_set;
 mod model;
 mod resuming;
@@ -25,6 +26,7 @@ struct Table {
     subscription: crate::events::Subscription,
     operations: u32,
     shims: crate::shims::Shims,
+    held_back: HeldBack,
     _folder: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
@@ -60,14 +62,18 @@ impl Table {
             umask: 0o022,
             shim_protocol: SHIM_PROTOCOL,
             arming: Arming::off(),
+            nod: "/nowhere/nod".into(),
         };
+        let (live, held_back) = (Live::new(numbers, []), HeldBack::default());
         let mut table = Self {
             seal: Seal::load(&folder.path().join("seal.key")).unwrap(),
             subscription: events.subscribe(),
             operations: 0,
             shims: shims.clone(),
+            held_back: held_back.clone(),
             dispatcher: Dispatcher {
-                live: Live::new(numbers, []),
+                cards: Cards::new(&live, held_back),
+                live,
                 store,
                 readers,
                 events,

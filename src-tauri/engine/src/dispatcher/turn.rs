@@ -10,8 +10,10 @@ use nod_core::shim::ToShim;
 use nod_core::task::{Outcome, Task};
 use nod_core::transition::Effect;
 
+use super::cards::Card;
 use super::live::Live;
 use super::message::ReplyTo;
+use super::pace::Source;
 use super::waiters::Asker;
 use crate::effects::Start;
 use crate::error::EngineError;
@@ -35,6 +37,11 @@ pub(crate) struct Turn {
     /// What shims are told beside the effects.
     pub(crate) orders: Vec<(TaskId, AttemptNumber, ToShim)>,
     pub(crate) closed: Vec<(RequestId, Closure)>,
+    /// New gates, and earlier ones that are shown from now on.
+    pub(super) gates: Vec<(RequestId, Card)>,
+    pub(super) shown: Vec<RequestId>,
+    /// Where the processes that submitted gated tasks count, by their numbers.
+    pub(super) sources: HashMap<u32, Source>,
     /// New tasks, whose output can be waited for from now on.
     pub(crate) begun: Vec<TaskId>,
     pub(crate) ended: Vec<TaskId>,
@@ -82,6 +89,9 @@ impl Turn {
             starts: Vec::new(),
             orders: Vec::new(),
             closed: Vec::new(),
+            gates: Vec::new(),
+            shown: Vec::new(),
+            sources: HashMap::new(),
             begun: Vec::new(),
             ended: Vec::new(),
             tried: Vec::new(),

@@ -1,12 +1,15 @@
 //! Questions, answers and rules, made ready for the dispatcher or read beside it.
 
 use std::iter;
+use std::path::Path;
 
 use nod_core::access::Actor;
 use nod_core::environment::redirecting;
 use nod_core::ids::TaskId;
-use nod_core::protocol::{Ask, AuditQuery, Call, GiveAnswer, ListQuery, Reply, RulePreview};
-use nod_core::request::{Answer, OnTimeout, Wants};
+use nod_core::protocol::{
+    Ask, AuditQuery, Call, GiveAnswer, ListQuery, QuestionOf, Reply, RulePreview,
+};
+use nod_core::request::{Answer, OnTimeout, Request, Wants};
 use nod_core::rule::{Command, Rule, Then};
 
 use super::Handle;
@@ -21,13 +24,17 @@ const PREVIEW_PAGE: u32 = 500;
 const PREVIEW_SHOWN: usize = 50;
 
 /// Returns a question that can be put, and the program that asks where it is no task.
-pub(super) fn prepared(actor: &Actor, mut ask: Ask) -> Result<(Ask, Option<Program>), EngineError> {
+pub(super) fn prepared(
+    actor: &Actor,
+    mut ask: Ask,
+    nod: &Path,
+) -> Result<(Ask, Option<Program>), EngineError> {
     if let Wants::Form { schema, initial } = &mut ask.wants {
         *initial = forms::initial(schema, ask.on_timeout == OnTimeout::Default)?;
     }
     ask.check()?;
     let program = match actor {
-        Actor::Peer { pid, .. } => Some(process::program_of(*pid)),
+        Actor::Peer { pid, .. } => Some(process::program_of(*pid, nod)),
         Actor::Person { .. } | Actor::Task { .. } | Actor::Host => None,
     };
     Ok((ask, program))
@@ -69,6 +76,24 @@ impl Handle {
             _ => return Err(EngineError::Bad("this call is carried out elsewhere")),
         };
         self.change(actor, change).await
+    }
+
+    /// Returns an open question, be its card held back or not.
+    pub(super) fn open_question(&self, of: QuestionOf) -> Result<Reply, EngineError> {
+        let requests = match of {
+            QuestionOf::Request { id } => {
+                self.read(|reader| reader.request(id))?.into_iter().collect()
+            }
+            QuestionOf::Task { id } => {
+                let (task, requests) =
+                    self.read(|reader| Ok((reader.task(id)?, reader.requests(id)?)))?;
+                task.ok_or(EngineError::TaskNotFound(id))?;
+                requests
+            }
+        };
+        let mut open = requests.into_iter().filter(Request::is_open);
+        let request = open.next().map(Box::new);
+        Ok(Reply::OpenQuestion { request, others: open.map(|request| request.id).collect() })
     }
 
     /// Fills the defaults into the data of a form; refuses data that does not fit.

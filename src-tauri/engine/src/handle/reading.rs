@@ -83,7 +83,7 @@ impl Handle {
         };
         let environment = &self.inner.host_environment;
         let home = environment.get("HOME").cloned().unwrap_or_else(|| "/".to_owned());
-        self.read(|reader| {
+        let mut snapshot = self.read(|reader| {
             let mut tasks: Vec<_> = reader.unfinished()?.into_iter().map(|row| row.task).collect();
             tasks.extend(reader.list(&recent)?.tasks);
             tasks.sort_by_key(|task| std::cmp::Reverse(task.id));
@@ -101,7 +101,10 @@ impl Handle {
                 now: clock::now(),
                 findings: self.inner.findings.clone(),
             })
-        })
+        })?;
+        // Looked at last: what is shown meanwhile is there, and is told once more.
+        snapshot.requests = self.inner.held_back.shown(snapshot.requests);
+        Ok(snapshot)
     }
 
     pub(super) fn read_log(

@@ -1,28 +1,58 @@
 //! Which program is at the other end of a connection, as far as /proc tells.
 
 use std::fs;
+use std::path::Path;
 
-use crate::dispatcher::Program;
+use super::links::{beginning, file_of};
+use crate::dispatcher::{Program, Source};
 
 /// The longest command line of a program that is shown, in bytes.
 const ARGV_LIMIT: usize = 4_096;
 
-/// The name of the command line, behind which another program stands.
-const NOD: &str = "nod";
+/// What takes in processes whose parents have ended: it started none of them.
+const INIT: u32 = 1;
+const SESSION: &str = "systemd";
 
-/// Returns the program of a process; for a `nod` command the one that ran it.
-pub(crate) fn program_of(pid: u32) -> Program {
-    let shown = match (name(pid).as_deref(), parent(pid)) {
-        (Some(NOD), Some(parent)) if parent > 1 => parent,
-        (_, _) => pid,
-    };
-    let name = name(shown).unwrap_or_else(|| "a program that has gone".to_owned());
+/// Returns the program of a process; for the command line of this host, whose file is `nod`, the one
+/// that ran it.
+pub(crate) fn program_of(pid: u32, nod: &Path) -> Program {
+    let Some(shown) = behind(pid, nod) else { return gone() };
+    let (Some(name), Some((_, started))) = (name(shown), beginning(shown)) else { return gone() };
     let cwd = fs::read_link(format!("/proc/{shown}/cwd"));
     Program {
         name: format!("{name} (process {shown})"),
         argv: argv(shown),
         cwd: cwd.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+        source: Source::Program { pid: shown, started },
     }
+}
+
+/// Returns what the questions and gates of a process are counted with.
+pub(crate) fn source_of(pid: u32, nod: &Path) -> Source {
+    let known = behind(pid, nod).and_then(|pid| Some((pid, beginning(pid)?)));
+    known.map_or(Source::Gone, |(pid, (_, started))| Source::Program { pid, started })
+}
+
+fn gone() -> Program {
+    Program {
+        name: "a program that has gone".to_owned(),
+        argv: vec![],
+        cwd: String::new(),
+        source: Source::Gone,
+    }
+}
+
+/// Returns the process that speaks through `pid`; nothing where that one has gone.
+///
+/// The command line is told by its file: what only calls itself so speaks for itself.
+fn behind(pid: u32, nod: &Path) -> Option<u32> {
+    let file = file_of(Path::new(&format!("/proc/{pid}/exe")));
+    if file.is_none() || file != file_of(nod) {
+        return Some(pid);
+    }
+    let (parent, _) = beginning(pid)?;
+    let has_gone = parent <= INIT || name(parent).as_deref() == Some(SESSION);
+    (!has_gone).then_some(parent)
 }
 
 fn name(pid: u32) -> Option<String> {
@@ -37,24 +67,56 @@ fn argv(pid: u32) -> Vec<String> {
     text.trim_end_matches('\0').split('\0').map(str::to_owned).collect()
 }
 
-/// Returns the fourth field of proc_pid_stat(5); the second may hold spaces and parentheses.
-fn parent(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, after_name) = stat.rsplit_once(')')?;
-    after_name.split_whitespace().nth(1)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::process::{Child, Command};
+
     use super::*;
+
+    struct Running(Child);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.0.kill().ok();
+            self.0.wait().ok();
+        }
+    }
+
+    fn sleeping(program: &Path) -> Running {
+        Running(Command::new(program).arg("60").spawn().unwrap())
+    }
 
     #[test]
     fn a_program_is_named_with_its_process() {
         let own = std::process::id();
-        let program = program_of(own);
+        let program = program_of(own, Path::new("/nowhere/nod"));
         assert!(program.name.ends_with(&format!("(process {own})")), "{program:?}");
         assert_eq!(program.argv, std::env::args().collect::<Vec<_>>());
         assert_eq!(program.cwd, std::env::current_dir().unwrap().to_string_lossy());
-        assert!(parent(own).is_some());
+        assert_eq!(program.source, source_of(own, Path::new("/nowhere/nod")));
+        assert_eq!(program_of(u32::MAX, Path::new("/nowhere/nod")), gone());
+    }
+
+    #[test]
+    fn the_command_line_is_told_by_its_file_and_not_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (nod, other) = (folder.path().join("sleeper"), folder.path().join("nod"));
+        fs::copy("/usr/bin/sleep", &nod).unwrap();
+        fs::copy("/usr/bin/sleep", &other).unwrap();
+        let own = source_of(std::process::id(), &nod);
+        assert_eq!(source_of(sleeping(&nod).0.id(), &nod), own);
+        let impostor = sleeping(&other);
+        let id = impostor.0.id();
+        assert_eq!(program_of(id, &nod).name, format!("nod (process {id})"));
+        // Whoever let go of its `nod` is not there any more to be named.
+        let line = format!("{} 60 > /dev/null 2>&1 & echo $!", nod.display());
+        let said = Command::new("/bin/sh").args(["-c", &line]).output().unwrap();
+        let orphan: u32 = String::from_utf8_lossy(&said.stdout).trim().parse().unwrap();
+        let (parent, _) = beginning(orphan).unwrap();
+        let taken_in = parent == INIT || name(parent).as_deref() == Some(SESSION);
+        let shown = program_of(orphan, &nod);
+        let process = rustix::process::Pid::from_raw(orphan.cast_signed()).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+        assert!(!taken_in || shown == gone(), "{shown:?}");
     }
 }

@@ -79,6 +79,12 @@ pub(crate) fn file_of(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
+/// Returns the parent of a process, and when it began in ticks of the clock since the boot.
+pub(super) fn beginning(pid: u32) -> Option<(u32, u64)> {
+    let stat = Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
+    Some((stat.parent, stat.started))
+}
+
 fn link(pid: u32) -> Option<Link> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

@@ -13,6 +13,7 @@ import type { ListQuery } from "./ListQuery";
 import type { LogQuery } from "./LogQuery";
 import type { Notify } from "./Notify";
 import type { OperationId } from "./OperationId";
+import type { QuestionOf } from "./QuestionOf";
 import type { ReadInbox } from "./ReadInbox";
 import type { ReportProgress } from "./ReportProgress";
 import type { Rule } from "./Rule";
@@ -37,7 +38,7 @@ session: SessionId | null, } } | { "method": "deadline", "params": { operation: 
 /**
  * From now on when it is missing.
  */
-since: EventNumber | null, } } | { "method": "progress", "params": ReportProgress } | { "method": "ask", "params": Ask } | { "method": "await_answer", "params": AwaitAnswer } | { "method": "withdraw", "params": { operation: OperationId, } } | { "method": "answer", "params": GiveAnswer } | { "method": "audit", "params": AuditQuery } | { "method": "await", "params": Await } | { "method": "notify", "params": Notify } | { "method": "feedback", "params": Feedback } | { "method": "inbox", "params": ReadInbox } | { "method": "tell", "params": Tell } | { "method": "say_outcome", "params": SayOutcome } | { "method": "is_cancelled" } | { "method": "rules" } | { "method": "preview_rule", "params": { rule: Rule, } } | { "method": "add_rule", "params": { operation: OperationId, rule: Rule, } } | { "method": "revoke_rule", "params": { operation: OperationId, id: RuleId, } } | { "method": "confirm_loosening", "params": { operation: OperationId, 
+since: EventNumber | null, } } | { "method": "progress", "params": ReportProgress } | { "method": "ask", "params": Ask } | { "method": "await_answer", "params": AwaitAnswer } | { "method": "withdraw", "params": { operation: OperationId, } } | { "method": "answer", "params": GiveAnswer } | { "method": "open_question", "params": QuestionOf } | { "method": "audit", "params": AuditQuery } | { "method": "await", "params": Await } | { "method": "notify", "params": Notify } | { "method": "feedback", "params": Feedback } | { "method": "inbox", "params": ReadInbox } | { "method": "tell", "params": Tell } | { "method": "say_outcome", "params": SayOutcome } | { "method": "is_cancelled" } | { "method": "rules" } | { "method": "preview_rule", "params": { rule: Rule, } } | { "method": "add_rule", "params": { operation: OperationId, rule: Rule, } } | { "method": "revoke_rule", "params": { operation: OperationId, id: RuleId, } } | { "method": "confirm_loosening", "params": { operation: OperationId, 
 /**
  * The hash of what the person saw.
  */

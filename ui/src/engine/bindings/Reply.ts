@@ -8,6 +8,7 @@ import type { InboxMessage } from "./InboxMessage";
 import type { LogMatches } from "./LogMatches";
 import type { LogPart } from "./LogPart";
 import type { Page } from "./Page";
+import type { Request } from "./Request";
 import type { RequestId } from "./RequestId";
 import type { RuleList } from "./RuleList";
 import type { RulePreview } from "./RulePreview";
@@ -34,4 +35,4 @@ gated: boolean,
 /**
  * What a person should know, such as a config file that cannot be read.
  */
-note: string | null, } | { "type": "submitted_many", results: Array<SubmitResult>, note: string | null, } | { "type": "tasks" } & Page | { "type": "task" } & TaskDetail | { "type": "snapshot" } & Snapshot | { "type": "subscribed", epoch: string, seq: EventNumber, } | { "type": "log" } & LogPart | { "type": "matches" } & LogMatches | { "type": "log_ended", size: number, } | { "type": "ended", task: Task, } | { "type": "cancelling", task: Task, } | { "type": "cancelled", count: number, } | { "type": "changed", task: Task, } | { "type": "groups", groups: Array<Group>, note: string | null, } | { "type": "closed", request: RequestId, closure: Closure, } | { "type": "still_open", request: RequestId, } | { "type": "audit" } & AuditPage | { "type": "awaited", end: WaitEnd, } | { "type": "notified", woken: number, kept: boolean, } | { "type": "inbox", messages: Array<InboxMessage>, } | { "type": "is_cancelled", cancelled: boolean, } | { "type": "rules" } & RuleList | { "type": "preview" } & RulePreview | { "type": "diagnosis", checks: Array<Check>, } | { "type": "done" };
+note: string | null, } | { "type": "submitted_many", results: Array<SubmitResult>, note: string | null, } | { "type": "tasks" } & Page | { "type": "task" } & TaskDetail | { "type": "snapshot" } & Snapshot | { "type": "subscribed", epoch: string, seq: EventNumber, } | { "type": "log" } & LogPart | { "type": "matches" } & LogMatches | { "type": "log_ended", size: number, } | { "type": "ended", task: Task, } | { "type": "cancelling", task: Task, } | { "type": "cancelled", count: number, } | { "type": "changed", task: Task, } | { "type": "groups", groups: Array<Group>, note: string | null, } | { "type": "closed", request: RequestId, closure: Closure, } | { "type": "still_open", request: RequestId, } | { "type": "open_question", request: Request | null, others: Array<RequestId>, } | { "type": "audit" } & AuditPage | { "type": "awaited", end: WaitEnd, } | { "type": "notified", woken: number, kept: boolean, } | { "type": "inbox", messages: Array<InboxMessage>, } | { "type": "is_cancelled", cancelled: boolean, } | { "type": "rules" } & RuleList | { "type": "preview" } & RulePreview | { "type": "diagnosis", checks: Array<Check>, } | { "type": "done" };
