@@ -68,6 +68,13 @@ pub(crate) fn columns() -> Option<usize> {
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
+/// Returns how many columns and rows the terminal has; what most have where it does not say.
+pub(crate) fn screen() -> (u16, u16) {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+    let known = size.filter(|size| size.ws_col > 0 && size.ws_row > 0);
+    known.map_or((80, 24), |size| (size.ws_col, size.ws_row))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,23 +3,21 @@
 //! The host decides whether it believes this process. Here the person is shown
 //! what the card in the window shows, and what was shown is what is answered.
 
-use std::fmt::Write as _;
+mod page;
+
 use std::io;
 use std::thread;
 use std::time::Duration;
 
 use clap::Args;
 use nod_client::{Connection, new_operation};
-use nod_core::command::CommandLine;
-use nod_core::environment::{Change, EnvironmentChange};
 use nod_core::ids::{RequestId, TaskId};
-use nod_core::protocol::{Call, GiveAnswer, Reply};
+use nod_core::protocol::{Call, GiveAnswer, QuestionOf, Reply};
 use nod_core::request::{Answer, COMMENT_LIMIT, Request, Wants};
 use rustix::termios::{QueueSelector, tcflush};
 
 use crate::failure::Failure;
 use crate::host::Host;
-use crate::text::neutralised;
 use crate::{exit, output};
 
 /// How long a question is on the screen before keys count: none that was already on its way does.
@@ -63,7 +61,7 @@ pub(crate) fn approve(arguments: OfApprove) -> Result<u8, Failure> {
             "this question wants more than a yes: answer it in Nod's window, or `nod deny` it",
         ));
     }
-    output::text(&render(&request))?;
+    page::show(&request)?;
     if !is_confirmed()? {
         output::note("nothing was answered: the question stays open");
         return Ok(exit::FAILED);
@@ -74,7 +72,7 @@ pub(crate) fn approve(arguments: OfApprove) -> Result<u8, Failure> {
 pub(crate) fn deny(arguments: OfDeny) -> Result<u8, Failure> {
     check_length("the reason", arguments.reason.as_deref())?;
     let (mut connection, request) = prepare(arguments.target)?;
-    output::text(&render(&request))?;
+    page::show(&request)?;
     answer(&mut connection, &request, Answer::Deny { reason: arguments.reason }, None)
 }
 
@@ -88,30 +86,21 @@ fn prepare(target: Target) -> Result<(Connection, Request), Failure> {
 }
 
 fn find(connection: &mut Connection, target: Target) -> Result<Request, Failure> {
-    let requests = match target {
-        Target::Task(id) => {
-            let reply = connection.call(&Call::Show { id })?;
-            let Reply::Task(detail) = reply else { return Err(Failure::unexpected(&reply)) };
-            detail.requests
-        }
-        Target::Request(_) => {
-            let reply = connection.call(&Call::Snapshot)?;
-            let Reply::Snapshot(snapshot) = reply else { return Err(Failure::unexpected(&reply)) };
-            snapshot.requests
-        }
+    let of = match target {
+        Target::Task(id) => QuestionOf::Task { id },
+        Target::Request(id) => QuestionOf::Request { id },
     };
-    let is_meant = |request: &Request| match target {
-        Target::Task(_) => request.is_open(),
-        Target::Request(id) => request.is_open() && request.id == id,
+    let reply = connection.call(&Call::OpenQuestion(of))?;
+    let Reply::OpenQuestion { request, others } = reply else {
+        return Err(Failure::unexpected(&reply));
     };
-    let mut meant = requests.into_iter().filter(is_meant);
-    let first = meant.next().ok_or_else(|| Failure::NoQuestion(target.words()))?;
-    let others: Vec<_> = meant.map(|request| format!("r{}", request.id)).collect();
+    let request = request.ok_or_else(|| Failure::NoQuestion(target.words()))?;
     if others.is_empty() {
-        return Ok(first);
+        return Ok(*request);
     }
-    let all = format!("r{}, {}", first.id, others.join(", "));
-    Err(Failure::SeveralQuestions { of: target.words(), all })
+    let all: Vec<_> =
+        std::iter::once(request.id).chain(others).map(|id| format!("r{id}")).collect();
+    Err(Failure::SeveralQuestions { of: target.words(), all: all.join(", ") })
 }
 
 fn answer(
@@ -144,43 +133,6 @@ fn is_confirmed() -> Result<bool, Failure> {
     Ok(matches!(line.trim(), "approve" | "y"))
 }
 
-fn render(request: &Request) -> String {
-    let shown = &request.shown;
-    let mut page = String::new();
-    let mut row = |name: &str, value: &str| {
-        writeln!(page, "{name:<9} {}", neutralised(value)).expect("a string takes any text");
-    };
-    row("request", &request.id.to_string());
-    row("for", &shown.task_name);
-    if let Some(asker) = &request.asked_by {
-        row("asked by", &asker.words());
-    }
-    row("question", &shown.question);
-    row("command", &CommandLine::Argv { argv: shown.argv.clone() }.display());
-    row("folder", &shown.cwd);
-    for change in &shown.environment {
-        row("variable", &change_words(change));
-    }
-    // Each line has its name before it, so that none can pass for one of Nod's own.
-    for (name, text) in [("detail", &shown.detail), ("diff", &shown.diff)] {
-        for line in text.iter().flat_map(|text| text.lines()) {
-            row(name, line);
-        }
-    }
-    if let Some(at) = request.expires_at {
-        row("until", &at.utc());
-    }
-    page
-}
-
-fn change_words(change: &EnvironmentChange) -> String {
-    match (change.change, &change.value, change.masked) {
-        (Change::Removed, _, _) => format!("{} is not set", change.name),
-        (_, _, true) => format!("{}=••••••", change.name),
-        (_, value, false) => format!("{}={}", change.name, value.as_deref().unwrap_or_default()),
-    }
-}
-
 fn check_length(what: &'static str, text: Option<&str>) -> Result<(), Failure> {
     let size = text.map_or(0, str::len);
     if size > COMMENT_LIMIT {
@@ -211,45 +163,7 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
-    use nod_core::access::Actor;
-    use nod_core::ids::{AttemptNumber, Timestamp};
-    use nod_core::request::{OnTimeout, Origin, Shown};
-
     use super::*;
-
-    #[test]
-    fn all_of_a_question_is_shown_and_none_of_it_passes_for_another_row() {
-        let variable = EnvironmentChange {
-            name: "API_KEY".into(),
-            change: Change::Added,
-            value: None,
-            masked: true,
-        };
-        let request = Request {
-            id: RequestId(3),
-            task: Some(TaskId(42)),
-            attempt: AttemptNumber::FIRST,
-            origin: Origin::Task,
-            asked_by: Some(Actor::Task { id: TaskId(42) }),
-            shown: Shown {
-                task_name: "deploy".into(),
-                question: "Deploy?\x1b[2J\nfolder    /safe".into(),
-                detail: Some("one\nrequest   4\u{202e}".into()),
-                diff: Some("-a\n+b".into()),
-                wants: Wants::Approval,
-                argv: vec!["deploy".into(), "to prod".into()],
-                cwd: "/srv".into(),
-                environment: vec![variable],
-            },
-            hash: String::new(),
-            created_at: Timestamp(0),
-            expires_at: Some(Timestamp(60_000)),
-            on_timeout: OnTimeout::Deny,
-            remind_ms: None,
-            closure: None,
-        };
-        insta::assert_snapshot!(render(&request));
-    }
 
     #[test]
     fn a_request_is_told_from_a_task() {
