@@ -268,3 +268,25 @@ fn a_press_in_a_real_notification_daemon_opens_what_waits() {
         (window.count(&by_name("loosening-card")) > 0).then_some(())
     });
 }
+
+#[test]
+fn a_flood_of_questions_is_a_few_notifications_and_one_that_counts_the_others() {
+    let desktop = Desktop::start();
+    let notes = Notes::start(&desktop, &["body"]);
+    desktop.start_app();
+    let ids: Vec<_> =
+        (0..40).map(|n| desktop.submit_with(&["--ask-first"], &[&format!("echo {n}")])).collect();
+    let count = |title: &str| title.split_whitespace().next()?.parse::<usize>().ok();
+    // Twenty cards at once are shown of one program; some have a notification of their own.
+    let sum = until("all to be counted", || {
+        let record = notes.record();
+        let own = record.shown.iter().filter(|it| it.title.starts_with("Needs approval")).count();
+        let sum = record.shown.iter().rfind(|it| it.title.contains("more question"))?;
+        (own + count(&sum.title)? == 20).then(|| sum.clone())
+    });
+    assert!(notes.record().shown.len() < 40);
+    for id in ids {
+        assert_eq!(desktop.run(&["cancel", &id.to_string()]).code, Some(0));
+    }
+    until("the sentence to go", || notes.record().closed.contains(&sum.id).then_some(()));
+}

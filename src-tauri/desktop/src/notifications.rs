@@ -4,10 +4,11 @@
 //! server may take its time.
 
 mod loosening;
+mod notes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Instant;
 
@@ -22,6 +23,7 @@ use notify_rust::{Notification, NotificationHandle, Urgency};
 use tokio::runtime::Handle;
 
 use loosening::{Announcement, Loosenings, Step};
+use notes::{Deed, Notes};
 
 const APP_NAME: &str = "Nod";
 const ICON: &str = "dev.nod.desktop";
@@ -29,9 +31,6 @@ const ICON: &str = "dev.nod.desktop";
 /// The longest title and body, in characters.
 const TITLE_LIMIT: usize = 100;
 const BODY_LIMIT: usize = 300;
-/// How many questions are taken back when they are closed. Each holds a connection to the session
-/// bus, which has 256 for a user.
-const OPEN_LIMIT: usize = 32;
 
 /// What the desktop is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,33 +118,73 @@ fn moment(at: Option<Instant>) -> tokio::time::Instant {
 }
 
 fn show_all(words: &Receiver<Word>) {
-    let mut open = BTreeMap::new();
-    for word in words {
-        match word {
-            Word::Asked(request, notice) => {
-                if let Some(handle) = show(&notice, Urgency::Critical) {
-                    open.insert(request, handle);
-                }
-                if open.len() > OPEN_LIMIT {
-                    open.pop_first();
-                }
-            }
-            Word::Closed(request) => {
-                if let Some(handle) = open.remove(&request) {
-                    handle.close();
-                }
-            }
-            Word::Ended(notice) | Word::Stalled(notice) => drop(show(&notice, Urgency::Normal)),
+    let mut notes = Notes::new(Instant::now());
+    let mut screen = Screen::default();
+    loop {
+        let word = match notes.wait(Instant::now()) {
+            Some(wait) => words.recv_timeout(wait),
+            None => words.recv().map_err(RecvTimeoutError::from),
+        };
+        let now = Instant::now();
+        let deed = match word {
+            Ok(word) => notes.take(word, now),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        for deed in deed.into_iter().chain(notes.sum(now)) {
+            screen.carry_out(deed);
         }
     }
 }
 
-fn show(notice: &Notice, urgency: Urgency) -> Option<NotificationHandle> {
+/// The notifications that are taken back.
+#[derive(Default)]
+struct Screen {
+    asked: BTreeMap<RequestId, NotificationHandle>,
+    sum: Option<NotificationHandle>,
+}
+
+impl Screen {
+    fn carry_out(&mut self, deed: Deed) {
+        match deed {
+            Deed::Ask(request, notice) => {
+                let before = self.asked.remove(&request);
+                let shown = replace(before, &notice, Urgency::Critical);
+                self.asked.extend(shown.map(|handle| (request, handle)));
+            }
+            Deed::Close(request) => {
+                if let Some(handle) = self.asked.remove(&request) {
+                    handle.close();
+                }
+            }
+            Deed::Tell(notice) => drop(replace(None, &notice, Urgency::Normal)),
+            Deed::Sum(Some(notice)) => {
+                self.sum = replace(self.sum.take(), &notice, Urgency::Critical);
+            }
+            Deed::Sum(None) => {
+                if let Some(handle) = self.sum.take() {
+                    handle.close();
+                }
+            }
+        }
+    }
+}
+
+/// Shows a notice, in the place of an earlier one where there is one.
+fn replace(
+    before: Option<NotificationHandle>,
+    notice: &Notice,
+    urgency: Urgency,
+) -> Option<NotificationHandle> {
     // Servers that know markup would read a task's text as such; the others would show the escapes.
     let knows_markup = notify_rust::get_capabilities()
         .map_or(true, |known| known.iter().any(|capability| capability == "body-markup"));
     let body = if knows_markup { escaped(&notice.body) } else { notice.body.clone() };
-    let shown = Notification::new()
+    let mut notification = Notification::new();
+    if let Some(before) = before {
+        notification.id(before.id());
+    }
+    let shown = notification
         .appname(APP_NAME)
         .summary(&notice.title)
         .body(&body)
