@@ -72,3 +72,42 @@ fn a_config_file_that_asks_for_less_holds_only_after_the_person_said_so() {
         page.rows.iter().any(|row| row.what == AuditWhat::Loosened).then_some(())
     });
 }
+
+#[test]
+fn what_a_program_brings_into_sight_moves_no_card_under_a_click_that_is_on_its_way() {
+    let desktop = Desktop::start_in(Home::new().with_config(ASKS));
+    let config = desktop.data().join("config.toml");
+    let window = desktop.open();
+    let asked = desktop.submit_with(&[], &["touch", "ran"]);
+    let request = desktop.wait_for_request(asked);
+    let approve = format!("{} {}", crate::card(&request), by_name("approve"));
+    window.click(&by_name("nav-inbox"));
+    window.wait_for(&format!("{approve}:enabled"));
+    // Each moment in which it could not be pressed is noted.
+    let place = "const it = document.querySelector(arguments[0]); \
+                 window.disarmed ??= (() => { const seen = []; \
+                   new MutationObserver(() => seen.push(it.disabled)) \
+                     .observe(it, { attributes: true, attributeFilter: ['disabled'] }); \
+                   return seen; })(); \
+                 return [it.getBoundingClientRect().top, window.disarmed.includes(true)];";
+    let look = || {
+        let seen = window.script(place, &[approve.as_str().into()]);
+        (seen[0].as_f64().unwrap(), seen[1].as_bool().unwrap())
+    };
+    let (top, _) = look();
+    // A change of the config file that a program makes and takes back.
+    fs::write(&config, "").unwrap();
+    let loosening = by_name("loosening-card");
+    window.wait_for(&loosening);
+    window.wait_for_frame();
+    assert_eq!(look(), (top, false));
+    fs::write(&config, ASKS).unwrap();
+    window.wait_until_gone(&loosening);
+    window.wait_for_frame();
+    assert_eq!(look(), (top, false));
+    // What does move it, as a banner above everything, has it look at again.
+    fs::write(&config, "nonsense").unwrap();
+    window.wait_until("the card to move", || look().0 > top);
+    window.wait_until("the card to be looked at again", || look().1);
+    window.wait_for(&format!("{approve}:enabled"));
+}

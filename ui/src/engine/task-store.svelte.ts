@@ -60,6 +60,16 @@ export class TaskStore {
     [...this.#requests.values()].filter((request) => request.closure === null).sort(oldestFirst),
   );
 
+  /** How many tasks wait for an approval whose card comes when others are answered. */
+  readonly heldBack = $derived(
+    [...this.#tasks.values()].filter(
+      ({ state }) =>
+        state.name === 'queued' &&
+        state.reason.type === 'gate' &&
+        !this.#requests.has(state.reason.request),
+    ).length,
+  );
+
   /** How many things wait for a person: the open questions, and a looser configuration. */
   get waiting(): number {
     return this.needsYou.length + (this.#loosening === null ? 0 : 1);

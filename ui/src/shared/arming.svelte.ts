@@ -1,6 +1,7 @@
 /**
  * Keeps a click or a key that was already on its way from doing what has just appeared: what is
- * shown is armed only once it has been in sight for a moment, and again when the window comes back.
+ * shown is armed only once it has been in sight for a moment, and again when the window comes back
+ * or when it stands in another place.
  */
 
 export const ARMING_DELAY = 500;
@@ -8,6 +9,7 @@ export const ARMING_DELAY = 500;
 export class Arming {
   readonly #shown: () => string;
   #armedFor = $state<string | null>(null);
+  #restart: (() => void) | null = null;
 
   /** `shown` names exactly what is shown: something else has to be in sight for as long again. */
   constructor(shown: () => string) {
@@ -31,10 +33,17 @@ export class Arming {
       }, ARMING_DELAY);
     };
     restart();
+    this.#restart = restart;
     document.addEventListener('visibilitychange', restart);
     return () => {
       clearTimeout(timer);
+      if (this.#restart === restart) this.#restart = null;
       document.removeEventListener('visibilitychange', restart);
     };
+  }
+
+  /** Waits anew, since what is shown has come to stand elsewhere. */
+  again(): void {
+    this.#restart?.();
   }
 }

@@ -32,6 +32,11 @@ export class Confirming {
     return this.#arming.begin();
   }
 
+  /** Arms it anew, since the card has come to stand elsewhere. */
+  armAgain(): void {
+    this.#arming.again();
+  }
+
   /** Confirms exactly what is shown. The card goes when the engine says that nothing waits. */
   async confirm(): Promise<void> {
     if (!this.canConfirm) return;

@@ -70,6 +70,11 @@ export class Answering {
     return this.#arming.begin();
   }
 
+  /** Arms it anew, since the card has come to stand elsewhere. */
+  armAgain(): void {
+    this.#arming.again();
+  }
+
   /** Approves, or answers with the draft. */
   async give(): Promise<void> {
     if (!this.canGive) return;

@@ -47,6 +47,16 @@ describe('a request card', () => {
     expect(isDisabled('approve')).toBe(false);
   });
 
+  it('is one of those that are shown, and the others are counted', async () => {
+    const held = aTask(6, { state: { name: 'queued', reason: { type: 'gate', request: 9 } } });
+    window = await openView('inbox', { ...asking(), tasks: [...asking().tasks, held] });
+    await window.find('request-card');
+    expect(window.get('held-back').textContent).toBe('1 more after these');
+    window.host.open(aRequest(9, 6));
+    await vi.advanceTimersByTimeAsync(10);
+    expect(window.all('held-back')).toEqual([]);
+  });
+
   it('is disarmed anew when the window comes back into sight', async () => {
     window = await openView('inbox', asking());
     await window.find('request-card');
