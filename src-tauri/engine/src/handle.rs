@@ -238,10 +238,7 @@ impl Handle {
                 change(Change::CancelMany { operation, which }).await
             }
             Call::Edit(edit) => self.edit(actor, *edit).await,
-            Call::Retry { operation, id } => {
-                self.rules_looked_at().await?;
-                change(Change::Retry { operation, id }).await
-            }
+            Call::Retry { operation, id } => self.retry(actor, operation, id).await,
             Call::Remove { operation, id, session } => {
                 change(Change::Remove { operation, id, session }).await
             }
@@ -266,6 +263,16 @@ impl Handle {
             }
             call => self.decide(actor, call).await,
         }
+    }
+
+    async fn retry(
+        &self,
+        actor: &Actor,
+        operation: OperationId,
+        id: TaskId,
+    ) -> Result<Reply, EngineError> {
+        self.rules_looked_at().await?;
+        self.change(actor, Change::Retry { operation, id }).await
     }
 
     async fn report(&self, actor: &Actor, report: &ReportProgress) -> Result<Reply, EngineError> {

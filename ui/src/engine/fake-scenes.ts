@@ -22,7 +22,13 @@ export function aTask(id: TaskId, changes: Partial<Task> = {}): Task {
     ...{ timeout_ms: null, ask_first: false, attempt: 1, progress: null, schedule: aSchedule() },
     ...{ state: { name: 'running' }, created_at: now - 5 * MINUTE, started_at: now - 4 * MINUTE },
     options: { grace_ms: null, keep_children: false, log_limit: null },
-    condition: { paused: false, disk_full: false, unbounded_log: false, prompt: null, wants_input: false },
+    condition: {
+      paused: false,
+      disk_full: false,
+      unbounded_log: false,
+      prompt: null,
+      wants_input: false,
+    },
     ended_at: null,
     ...changes,
   };

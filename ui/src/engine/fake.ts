@@ -333,7 +333,13 @@ export class FakeHost implements Transport {
     this.setTask({
       ...{ id, kind: 'command', label: submit.label, command: submit.command, cwd: submit.cwd },
       options: submit.options,
-      condition: { paused: false, disk_full: false, unbounded_log: false, prompt: null, wants_input: false },
+      condition: {
+        paused: false,
+        disk_full: false,
+        unbounded_log: false,
+        prompt: null,
+        wants_input: false,
+      },
       ...{ output: submit.output, session: submit.session, parent: null, attempt: 1 },
       ...{ timeout_ms: submit.timeout_ms, ask_first: submit.ask_first, progress: null },
       schedule: {
