@@ -72,6 +72,12 @@ pub fn kill_9(pid: i32) {
     Pid::from_raw(pid).and_then(|pid| kill_process(pid, Signal::KILL).ok());
 }
 
+/// Asks a process to end, as a shutdown does.
+pub fn terminate(pid: i32) {
+    // One that is gone already is what was wanted.
+    Pid::from_raw(pid).and_then(|pid| kill_process(pid, Signal::TERM).ok());
+}
+
 /// Returns how often each thread of a process has given up the processor by itself, by its id.
 #[must_use]
 pub fn voluntary_switches(pid: i32) -> BTreeMap<String, u64> {

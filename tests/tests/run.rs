@@ -94,6 +94,43 @@ fn logs_follow_until_the_end() {
 }
 
 #[test]
+fn a_follower_gets_the_output_of_every_try() {
+    let host = TestHost::start();
+    let line = "for i in 1 2; do echo line $i of try $NOD_ATTEMPT; done; \
+                while [ ! -e go ]; do sleep 0.02; done; exit 1";
+    let id = host.submit_with(&["--retries", "2", "--backoff", "0s", "--no-tty"], &[line]);
+    let mut follow = host
+        .nod(&["logs", "-f", &id.to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = follow.stdout.take().unwrap();
+    let mut first = [0; 18];
+    out.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"line 1 of try 1\nli");
+    std::fs::write(host.work().join("go"), "").unwrap();
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    let tries: String =
+        (1..=3).map(|n| format!("line 1 of try {n}\nline 2 of try {n}\n")).collect();
+    assert_eq!(rest, tries[18..]);
+    let mut told = String::new();
+    follow.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(told, "nod: try 2 begins\nnod: try 3 begins\n");
+    assert!(follow.wait().unwrap().success());
+}
+
+#[test]
+fn no_line_of_a_followed_log_is_nothing() {
+    let host = TestHost::start();
+    let id = host.submit("echo one; sleep 6126");
+    host.wait_for_state(id, StateName::Running);
+    let ran = host.run(&["logs", "-f", "--head", "0", &id.to_string()]);
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (Some(0), "", ""), "{ran:?}");
+}
+
+#[test]
 fn a_reader_that_goes_away_early_is_no_accident() {
     let host = TestHost::start();
     let id = host.submit("seq 200000");

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
 use nod_core::access::{Actor, Surface};
+use nod_core::ids::TaskId;
 use nod_core::request::Answer;
 use nod_core::task::{Outcome, StateName, StopCause, TaskState};
 use nod_tests::{TestHost, processes, until};
@@ -88,7 +89,8 @@ fn a_cancel_that_was_stored_is_carried_out_by_the_next_host() {
     host.kill();
     // As a host leaves it that dies between the storing and the telling of its shim.
     let by = Actor::Person { surface: Surface::Window };
-    let state = TaskState::Stopping { cause: StopCause::Cancelled { by }, stage: None };
+    let state =
+        TaskState::Stopping { cause: StopCause::Cancelled { by }, stage: None, cancelled_by: None };
     let history = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
     let changed = history.execute(
         "UPDATE tasks SET state = 'stopping', state_json = ?2 WHERE id = ?1",
@@ -198,4 +200,77 @@ fn the_output_of_a_settled_task_is_not_in_the_hosts_log() {
     host.wait_for_end(id);
     let log = std::fs::read_to_string(host.data().join("host.log")).unwrap();
     assert!(log.contains("settled") && !log.contains("hunter2"), "{log}");
+}
+
+/// Returns the shim of a task that runs.
+fn shim_of(host: &TestHost, id: TaskId) -> i32 {
+    let process = until("the process", || host.detail(id).attempts.last()?.process);
+    processes::parent(process)
+}
+
+#[test]
+fn what_an_orderly_shutdown_ends_is_lost_or_runs_again_as_its_kind_says() {
+    let again = "[kinds.again]\nargv = [\"sh\", \"-c\", \"echo $NOD_ATTEMPT >> runs; \
+                 [ -e go ] || exec sleep 6123\"]\non_lost = \"requeue\"\n";
+    let mut host = TestHost::start_in(nod_tests::Home::new().with_config(again));
+    let seen = host.submit_with(&["--retries", "3"], &["sleep 6123"]);
+    let unseen = host.submit_with(&["--retries", "3"], &["sleep 6123"]);
+    let ran = host.run(&["submit", "--kind", "again"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let requeued = host.tasks()[0].id;
+    // Each shim is told as the system tells every process, with a host and without one.
+    processes::terminate(shim_of(&host, seen));
+    let ended = host.wait_for_end(seen);
+    let Some(Outcome::Lost { why }) = ended.state.outcome() else { panic!("{ended:?}") };
+    assert!(why.contains("told to end"), "{why}");
+    let shims = [unseen, requeued].map(|id| shim_of(&host, id));
+    host.kill();
+    shims.into_iter().for_each(processes::terminate);
+    until("their processes", || processes::with_mark("sleep\u{0}6123").is_empty().then_some(()));
+    std::fs::write(host.work().join("go"), "").unwrap();
+    host.restart();
+    assert_eq!(host.wait_for_end(unseen).state.name(), StateName::Lost);
+    assert_eq!(host.wait_for_end(requeued).state.outcome(), Some(&Outcome::Succeeded));
+    assert_eq!(std::fs::read_to_string(host.work().join("runs")).unwrap(), "1\n2\n");
+}
+
+#[test]
+fn a_cancelled_task_does_not_run_again_though_its_shim_dies() {
+    let again = "[kinds.again]\nargv = [\"sh\", \"-c\", \"echo $NOD_ATTEMPT >> runs; \
+                 trap '' INT TERM; sleep 6124\"]\non_lost = \"requeue\"\n";
+    let host = TestHost::start_in(nod_tests::Home::new().with_config(again));
+    let ran = host.run(&["submit", "--kind", "again", "--grace", "60s"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let id = host.tasks()[0].id;
+    let shim = shim_of(&host, id);
+    until("its trap", || (!processes::with_mark("sleep\u{0}6124").is_empty()).then_some(()));
+    assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
+    processes::kill_9(shim);
+    assert_eq!(host.wait_for_end(id).state.name(), StateName::Cancelled);
+    assert_eq!(host.detail(id).attempts.len(), 1);
+}
+
+#[test]
+fn a_running_task_of_which_nothing_is_left_is_lost_at_the_next_start() {
+    let mut host = TestHost::start();
+    let (gone, unknown) = (host.submit("sleep 6125"), host.submit("sleep 6125"));
+    let shims = [gone, unknown].map(|id| shim_of(&host, id));
+    host.kill();
+    shims.into_iter().for_each(processes::kill_9);
+    processes::with_mark("sleep\u{0}6125").into_iter().for_each(processes::kill_9);
+    for entry in std::fs::read_dir(host.data().join("tasks")).unwrap() {
+        std::fs::remove_dir_all(entry.unwrap().path()).unwrap();
+    }
+    let history = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
+    let forgotten = history.execute("DELETE FROM attempts WHERE task_id = ?1", [unknown.0]);
+    assert_eq!(forgotten.unwrap(), 1);
+    drop(history);
+    host.restart();
+    for id in [gone, unknown] {
+        assert_eq!(host.wait_for_end(id).state.name(), StateName::Lost);
+    }
+    let again = host.run(&["retry", &unknown.to_string()]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    host.wait_for_state(unknown, StateName::Running);
+    assert_eq!(host.task(unknown).attempt.0, 2, "no number is given twice");
 }

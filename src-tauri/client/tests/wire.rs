@@ -259,7 +259,7 @@ fn a_host_that_comes_late_is_found() {
 
 #[test]
 fn notifications_come_before_the_reply() {
-    let part = LogPart { offset: 0, data: "YQ==".into(), size: 1 };
+    let part = LogPart { offset: 0, data: "YQ==".into(), size: 1, attempt: None };
     let sent = part.clone();
     let peer = Peer::start(vec![Box::new(move |mut wire| {
         let call = wire.greet();
@@ -267,7 +267,7 @@ fn notifications_come_before_the_reply() {
         wire.say(&HostMessage::reply(call.id, Ok(Reply::LogEnded { size: 1 })));
     })]);
     let mut connection = peer.door.open().unwrap();
-    connection.send(&Call::FollowLog { id: TaskId(1), offset: 0 }).unwrap();
+    connection.send(&Call::FollowLog { id: TaskId(1), offset: 0, attempt: None }).unwrap();
     let first = connection.receive().unwrap();
     assert_eq!(first, Incoming::Notification(Box::new(Notification::Log(part))));
     let last = connection.receive().unwrap();

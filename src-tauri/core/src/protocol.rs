@@ -74,10 +74,15 @@ pub enum Call {
         offset: u64,
         limit: u64,
     },
-    /// Asks for the log from `offset` on, as notifications of the method `log`, until the task's end.
+    /// Asks for the log from `offset` on, as notifications of the method `log`, until the task's end,
+    /// the logs of later tries included.
     FollowLog {
         id: TaskId,
         offset: u64,
+        /// Which try has the offset; the last one where it is not said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        attempt: Option<AttemptNumber>,
     },
     /// Looks for text in the output of one task or of all.
     SearchLogs(LogQuery),

@@ -123,6 +123,9 @@ pub enum FromShim {
     Stopping {
         cause: ShimStop,
         stage: StopStage,
+        /// No host asked for it: somebody told the shim itself, as a shutdown does.
+        #[serde(default)]
+        terminated: bool,
     },
     /// Whether the log can take no more bytes; the task waits until it can.
     DiskFull {
@@ -161,6 +164,9 @@ pub struct Status {
     pub disk_full: bool,
     #[serde(default)]
     pub unbounded: bool,
+    /// It ends the task because it was told to itself, and by no host.
+    #[serde(default)]
+    pub terminated: bool,
 }
 
 /// A process for as long as the machine runs: a pid alone is given again.
@@ -201,6 +207,10 @@ pub struct Report {
     /// exit is the task's own, even if a stop was asked for.
     #[serde(default)]
     pub stopped: bool,
+    /// The shim itself was told to end before the main process was known to have ended, as in a
+    /// shutdown. Nobody asked for the task's end.
+    #[serde(default)]
+    pub terminated: bool,
     /// The largest resident set of the main process and those it waited for, in bytes.
     pub peak_memory: Option<u64>,
     /// User and system time of the same, in milliseconds.

@@ -166,6 +166,10 @@ pub enum TaskState {
         cause: StopCause,
         /// What the shim does about it, once it has said so.
         stage: Option<StopStage>,
+        /// Who cancelled it after its end had begun for another reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        cancelled_by: Option<Actor>,
     },
     Ended {
         outcome: Outcome,
@@ -373,6 +377,21 @@ impl TaskState {
             Self::Queued { .. }
             | Self::Starting
             | Self::Running
+            | Self::Stopping { .. }
+            | Self::Ended { .. } => None,
+        }
+    }
+
+    /// Returns who has cancelled a task that is being ended, whatever began its end.
+    #[must_use]
+    pub fn cancelled_by(&self) -> Option<&Actor> {
+        match self {
+            Self::Stopping { cause: StopCause::Cancelled { by }, .. }
+            | Self::Stopping { cancelled_by: Some(by), .. } => Some(by),
+            Self::Queued { .. }
+            | Self::Starting
+            | Self::Running
+            | Self::Waiting { .. }
             | Self::Stopping { .. }
             | Self::Ended { .. } => None,
         }

@@ -60,6 +60,10 @@ pub enum Input {
         cause: ShimStop,
         stage: StopStage,
     },
+    /// The shim was told to end by no host, and is ending processes for that.
+    ShimTerminated {
+        stage: StopStage,
+    },
     /// Every process of the task is gone.
     Finished {
         report: Box<Report>,
@@ -71,6 +75,10 @@ pub enum Input {
     },
     /// The shim is gone and left no report.
     Vanished {
+        why: String,
+    },
+    /// The history refuses what became of it, now and whenever it is tried.
+    Unstorable {
         why: String,
     },
 }
@@ -109,10 +117,13 @@ pub struct Again {
     pub when_lost: bool,
 }
 
-/// Returns what a task comes to in place of an end that another try may mend; nothing where the
-/// end stays one, as that which somebody wanted does.
+/// Returns what a task that was in `state` comes to in place of an end that another try may mend;
+/// nothing where the end stays one, as that which somebody wanted does.
 #[must_use]
-pub fn retried(next: &TaskState, again: Again) -> Option<TaskState> {
+pub fn retried(state: &TaskState, next: &TaskState, again: Again) -> Option<TaskState> {
+    if state.cancelled_by().is_some() {
+        return None;
+    }
     let mends = match next.outcome()? {
         Outcome::Failed { .. } | Outcome::TimedOut => again.when_failed,
         Outcome::Lost { .. } => again.when_lost,
@@ -131,7 +142,7 @@ pub fn transition(state: &TaskState, input: Input) -> Result<Next, Rejected> {
         TaskState::Starting => starting(input),
         TaskState::Running => running(&BTreeSet::new(), input),
         TaskState::Waiting { open } => running(open, input),
-        TaskState::Stopping { cause, stage } => stopping(cause, stage.as_ref(), input),
+        TaskState::Stopping { cause, stage, .. } => stopping(state, cause, stage.as_ref(), input),
         TaskState::Ended { .. } => Err(input),
     }
     .map_err(|_input| Rejected { state: state.name() })
@@ -165,6 +176,7 @@ fn queued(reason: &QueueReason, input: Input) -> Result<Next, Input> {
         I::DependencyFailed { task } => {
             Ok((ended(Outcome::Skipped { dependency: task }), withdrawn()))
         }
+        I::Unstorable { why } => Ok((ended(Outcome::Lost { why }), withdrawn())),
         input @ (I::Admitted
         | I::Requeued { .. }
         | I::GateOpened { .. }
@@ -175,6 +187,7 @@ fn queued(reason: &QueueReason, input: Input) -> Result<Next, Input> {
         | I::Asked { .. }
         | I::Closed { .. }
         | I::Stopping { .. }
+        | I::ShimTerminated { .. }
         | I::Finished { .. }
         | I::FinishedFailing { .. }
         | I::Vanished { .. }) => Err(input),
@@ -198,9 +211,11 @@ fn starting(input: Input) -> Result<Next, Input> {
         | Input::Closed { .. }
         | Input::CancelRequested { .. }
         | Input::Stopping { .. }
+        | Input::ShimTerminated { .. }
         | Input::Finished { .. }
         | Input::FinishedFailing { .. }
-        | Input::Vanished { .. }) => running(&BTreeSet::new(), input),
+        | Input::Vanished { .. }
+        | Input::Unstorable { .. }) => running(&BTreeSet::new(), input),
     }
 }
 
@@ -221,7 +236,7 @@ fn running(open: &BTreeSet<RequestId>, input: Input) -> Result<Next, Input> {
         Input::CancelRequested { by } => {
             let mut effects = withdrawing(open);
             effects.push(Effect::Stop);
-            Ok((TaskState::Stopping { cause: StopCause::Cancelled { by }, stage: None }, effects))
+            Ok((being_stopped(StopCause::Cancelled { by }, None, None), effects))
         }
         Input::Stopping { cause, stage } => {
             let cause = match cause {
@@ -230,13 +245,16 @@ fn running(open: &BTreeSet<RequestId>, input: Input) -> Result<Next, Input> {
                 // Asked for by a host that died before it stored who did.
                 ShimStop::Requested => StopCause::Cancelled { by: Actor::Host },
             };
-            Ok((TaskState::Stopping { cause, stage: Some(stage) }, withdrawing(open)))
+            Ok((being_stopped(cause, Some(stage), None), withdrawing(open)))
         }
+        // Nobody wanted that. What it comes to is said by the report, if there is one.
+        Input::ShimTerminated { .. } => Ok((active(open.clone()), vec![])),
         Input::Finished { report } => finished(None, &report, withdrawing(open)),
         Input::FinishedFailing { report, message } => {
             failing(finished(None, &report, withdrawing(open)), message)
         }
         Input::Vanished { why } => Ok(vanished(why, withdrawing(open))),
+        Input::Unstorable { why } => Ok(given_up(why, withdrawing(open))),
         input @ (Input::Admitted
         | Input::Requeued { .. }
         | Input::DependencyFailed { .. }
@@ -248,14 +266,29 @@ fn running(open: &BTreeSet<RequestId>, input: Input) -> Result<Next, Input> {
     }
 }
 
-fn stopping(cause: &StopCause, stage: Option<&StopStage>, input: Input) -> Result<Next, Input> {
-    let same = || TaskState::Stopping { cause: cause.clone(), stage: stage.cloned() };
+fn stopping(
+    state: &TaskState,
+    cause: &StopCause,
+    stage: Option<&StopStage>,
+    input: Input,
+) -> Result<Next, Input> {
+    let cancelled_by = match cause {
+        StopCause::Cancelled { .. } => None,
+        StopCause::TimedOut | StopCause::LeftProcesses => state.cancelled_by().cloned(),
+    };
     match input {
-        Input::Started => Ok((same(), vec![])),
-        // Why it ends is settled. The shim is told all the same: it may not have heard the first time.
-        Input::CancelRequested { .. } => Ok((same(), vec![Effect::Stop])),
-        Input::Stopping { stage, .. } => {
-            Ok((TaskState::Stopping { cause: cause.clone(), stage: Some(stage) }, vec![]))
+        Input::Started => Ok((state.clone(), vec![])),
+        // Why it ends is settled, and that nothing follows is from now on. The shim is told all the
+        // same: it may not have heard the first time.
+        Input::CancelRequested { by } => {
+            let by = match cause {
+                StopCause::Cancelled { .. } => None,
+                StopCause::TimedOut | StopCause::LeftProcesses => cancelled_by.or(Some(by)),
+            };
+            Ok((being_stopped(cause.clone(), stage.cloned(), by), vec![Effect::Stop]))
+        }
+        Input::Stopping { stage, .. } | Input::ShimTerminated { stage } => {
+            Ok((being_stopped(cause.clone(), Some(stage), cancelled_by), vec![]))
         }
         // Cancelled between its admission and its start: no process ever was.
         Input::StartFailed { .. } | Input::NeverStarted => match cause {
@@ -268,7 +301,14 @@ fn stopping(cause: &StopCause, stage: Option<&StopStage>, input: Input) -> Resul
         Input::FinishedFailing { report, message } => {
             failing(finished(Some(cause), &report, vec![]), message)
         }
-        Input::Vanished { why } => Ok(vanished(why, vec![])),
+        Input::Vanished { why } => Ok(match cause {
+            // Whatever became of it was not wanted any more.
+            StopCause::Cancelled { by } => {
+                (ended(Outcome::Cancelled { by: by.clone() }), vec![Effect::Sweep])
+            }
+            StopCause::TimedOut | StopCause::LeftProcesses => vanished(why, vec![]),
+        }),
+        Input::Unstorable { why } => Ok(given_up(why, vec![])),
         input @ (Input::Admitted
         | Input::Requeued { .. }
         | Input::DependencyFailed { .. }
@@ -277,6 +317,14 @@ fn stopping(cause: &StopCause, stage: Option<&StopStage>, input: Input) -> Resul
         | Input::Asked { .. }
         | Input::Closed { .. }) => Err(input),
     }
+}
+
+fn being_stopped(
+    cause: StopCause,
+    stage: Option<StopStage>,
+    cancelled_by: Option<Actor>,
+) -> TaskState {
+    TaskState::Stopping { cause, stage, cancelled_by }
 }
 
 fn active(open: BTreeSet<RequestId>) -> TaskState {
@@ -293,6 +341,12 @@ fn withdrawing(open: &BTreeSet<RequestId>) -> Vec<Effect> {
 
 fn vanished(why: String, mut effects: Vec<Effect>) -> Next {
     effects.push(Effect::Sweep);
+    (ended(Outcome::Lost { why }), effects)
+}
+
+/// Ends the processes of a task that nothing can be said of any more.
+fn given_up(why: String, mut effects: Vec<Effect>) -> Next {
+    effects.extend([Effect::Stop, Effect::Acknowledge]);
     (ended(Outcome::Lost { why }), effects)
 }
 
@@ -323,6 +377,11 @@ fn outcome(cause: Option<&StopCause>, report: &Report) -> Outcome {
     }
     if report.timed_out {
         return Outcome::TimedOut;
+    }
+    // Whoever ends shims ends their tasks' processes as well, in any order: only a success says
+    // that it was none of that.
+    if report.terminated && (report.stopped || report.exit != Some(ExitStatus::Code { code: 0 })) {
+        return Outcome::Lost { why: "its shim was told to end, as in a shutdown".to_owned() };
     }
     if let Some(error) = &report.spawn_error {
         return Outcome::Failed { failure: Failure::Spawn { error: error.clone() } };

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nod_core::access::{Actor, Surface};
 use nod_core::ids::TaskId;
 use nod_core::protocol::{Call, ErrorCode, ErrorReply, Event, Reply};
-use nod_engine::{Handle, Subscription};
+use nod_engine::{Handle, Piece, Subscription};
 use tauri::State;
 use tauri::async_runtime::JoinHandle;
 use tauri::ipc::{Channel, InvokeResponseBody};
@@ -63,7 +63,7 @@ async fn send_events(mut subscription: Subscription, channel: Channel<Event>) {
     }
 }
 
-/// Sends a task's output from `offset` on, each piece after its own offset in eight bytes; returns after its last byte, or when it is no longer wanted.
+/// Sends the output of a task's last try from `offset` on, each piece after its own offset in eight bytes; returns after its last byte, or when it is no longer wanted.
 #[tauri::command]
 pub(crate) async fn follow_log(
     window: State<'_, Window>,
@@ -72,14 +72,19 @@ pub(crate) async fn follow_log(
     offset: u64,
     channel: Channel<InvokeResponseBody>,
 ) -> Result<(), ErrorReply> {
-    let mut log = window.handle.follow_log(&PERSON, id, offset)?;
+    let mut log = window.handle.follow_log(&PERSON, id, (None, offset))?;
     let Some(mut stopped) = window.follows.begin(follow) else { return Ok(()) };
+    let mut first = None;
     let followed = loop {
         tokio::select! {
             // An error says that its sender is gone, which is how a following is ended.
             _ = &mut stopped => break Ok(()),
             piece = log.next() => match piece {
-                Ok(Some((offset, bytes))) => {
+                // The window asks anew for another try, on an empty screen.
+                Ok(Some(Piece { attempt, .. })) if *first.get_or_insert(attempt) != attempt => {
+                    break Ok(());
+                }
+                Ok(Some(Piece { offset, bytes, .. })) => {
                     let message = [&offset.to_le_bytes(), bytes.as_slice()].concat();
                     if let Err(error) = channel.send(InvokeResponseBody::Raw(message)) {
                         tracing::debug!("the window takes no more output: {error}");

@@ -25,10 +25,11 @@ mod steady;
 mod submitting;
 mod talk;
 mod turn;
+mod unstorable;
 mod unstored;
 mod waiters;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,12 +60,13 @@ use crate::effects::Effects;
 use crate::error::EngineError;
 use crate::events::Events;
 use crate::guards::Board;
-use crate::logs::Outputs;
+use crate::logs::{Outputs, Try};
 use crate::process::Alarm;
 use crate::sight::Arming;
 use crate::store::{Commit, Readers, Store, StoreError};
 use crate::tokens::Tokens;
 use progress::ProgressBoard;
+pub(crate) use starting::attempt_folder;
 pub(crate) use steady::Steady;
 use turn::Turn;
 
@@ -92,10 +94,14 @@ pub(crate) struct Dispatcher {
     pub(crate) board: ProgressBoard,
     pub(crate) waiters: Waiters,
     /// What a turn that could not be stored had taken in, to be decided again.
-    pub(crate) again: Vec<(TaskId, AttemptNumber, Said)>,
+    pub(crate) again: Vec<Heard>,
     /// The last turn could not be stored.
     pub(crate) stuck: bool,
     pub(crate) steady: Steady,
+    /// Queued tasks of which it could not be told yet whether they may go on.
+    pub(crate) unplaced: BTreeSet<TaskId>,
+    /// What the config file says of who is asked first is taken in, and not stored yet.
+    pub(crate) unstored_guards: bool,
     /// Tasks that are being ended though their cancel could not be stored yet, and who wanted it.
     pub(crate) unstored_cancels: HashMap<TaskId, Actor>,
     /// Questions whose askers are gone, and until when they may come back.
@@ -106,6 +112,9 @@ pub(crate) struct Dispatcher {
     pub(crate) cards: Cards,
     pub(crate) reminders: Reminders,
 }
+
+/// What was heard of an attempt.
+pub(crate) type Heard = (TaskId, AttemptNumber, Said);
 
 /// What does not change while a host runs.
 #[derive(Debug, Clone)]
@@ -143,7 +152,7 @@ impl Dispatcher {
 
     fn next_message(&mut self, inbox: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
         // What a full disk holds up is tried again by the clock below, not at once and for ever.
-        let first = self.live.first_delay().map(|(at, _)| at).filter(|_| !self.stuck);
+        let first = self.next_due().filter(|_| !self.stuck);
         if let Err(error) = self.alarm.set(first) {
             // It is woken all the same, but for the time that the machine sleeps.
             tracing::warn!("failed to set the alarm: {error}");
@@ -156,27 +165,32 @@ impl Dispatcher {
 
     /// Returns how long nothing happens by itself; nothing when that is for ever.
     fn next_wake(&self) -> Option<Duration> {
-        if self.stuck {
+        if self.stuck || !self.unplaced.is_empty() {
             // Whatever is due: no sooner than the disk may have room again.
             return Some(RETRY);
         }
-        let now = clock::now();
+        let due = self.next_due().map(|at| Duration::from_millis(at.since(clock::now())));
+        let progress = self.board.next().map(|at| at.saturating_duration_since(Instant::now()));
+        [due, progress].into_iter().flatten().min()
+    }
+
+    /// Returns when something happens by itself, by the clock on the wall.
+    fn next_due(&self) -> Option<Timestamp> {
         let expiry = self.live.first_expiry().map(|(at, _)| at);
         let orphan = self.orphans.values().min().copied();
         let reminder = self.reminders.first().map(|(at, _)| *at);
         let delay = self.live.first_delay().map(|(at, _)| at);
         let due =
             [expiry, orphan, reminder, delay, self.talking.next(), self.waiters.next_resume()];
-        let due = due.into_iter().chain([self.cards.next()]).flatten().min();
-        let due = due.map(|at| Duration::from_millis(at.since(now)));
-        let progress = self.board.next().map(|at| at.saturating_duration_since(Instant::now()));
-        [due, progress].into_iter().flatten().min()
+        due.into_iter().chain([self.cards.next()]).flatten().min()
     }
 
     /// Decides, stores, publishes and acts, once.
     pub(crate) fn turn(&mut self, messages: Vec<Message>) {
         let mut turn = Turn::new(clock::now());
+        self.settle_guards_again(&mut turn);
         self.cancel_again(&mut turn);
+        self.place_again(&mut turn);
         let mut heard = std::mem::take(&mut self.again);
         for (id, attempt, said) in heard.clone() {
             self.decide_shim(id, attempt, said, &mut turn);
@@ -185,8 +199,7 @@ impl Dispatcher {
             match message {
                 Message::Call(incoming) => self.decide_call(*incoming, &mut turn),
                 Message::Shim(id, attempt, said) => {
-                    heard.push((id, attempt, said.clone()));
-                    self.decide_shim(id, attempt, said, &mut turn);
+                    self.hear((id, attempt, said), &mut heard, &mut turn);
                 }
                 Message::AskerGone(operation) => {
                     self.asker_gone(&operation, &turn);
@@ -212,8 +225,10 @@ impl Dispatcher {
         self.settle(turn, heard);
     }
 
-    fn settle(&mut self, mut turn: Turn, heard: Vec<(TaskId, AttemptNumber, Said)>) {
+    fn settle(&mut self, mut turn: Turn, heard: Vec<Heard>) {
         if turn.stores_nothing(&self.live) {
+            // What could not be stored was refused, and nothing is left to try.
+            self.stuck = false;
             return self.act(turn, vec![]);
         }
         let (commit, events) = turn.commit(&self.live);
@@ -222,6 +237,7 @@ impl Dispatcher {
             Ok(()) => {
                 self.stuck = false;
                 self.unstored_cancels.clear();
+                self.unstored_guards = false;
                 if commit.clock.is_some() {
                     self.steady.settled();
                 }
@@ -237,8 +253,10 @@ impl Dispatcher {
                 self.cards.forget(&turn);
                 self.apply_limits();
                 self.forget_unstored_talk();
-                self.again = heard;
+                self.unplaced.append(&mut turn.placed);
+                let lasts = error.is_lasting();
                 refuse(turn, error);
+                self.again = if lasts { self.give_up_on(&commit, heard) } else { heard };
             }
         }
     }
@@ -257,6 +275,8 @@ impl Dispatcher {
         }
         self.hand_over(&mut turn);
         for (id, _) in turn.tried {
+            // The next try has a log of its own.
+            self.note_disk(id, false);
             self.tokens.revoke(id);
             self.board.forget(id);
         }
@@ -276,7 +296,8 @@ impl Dispatcher {
             self.waiters.resume(request, turn.now);
         }
         for start in turn.starts {
-            self.outputs.begin(start.spec.task, Some(start.folder.join(LOG_FILE)));
+            let (id, attempt) = (start.spec.task, start.spec.attempt);
+            self.outputs.begin(id, Some(Try { attempt, log: start.folder.join(LOG_FILE) }));
             self.tokens.admit(&start.token, start.spec.task);
             self.effects.start(start);
         }
@@ -312,6 +333,7 @@ impl Dispatcher {
         turn: &mut Turn,
     ) -> Result<(), EngineError> {
         let live = self.live.task(id).ok_or(EngineError::TaskNotFound(id))?;
+        let gives_up = matches!(input, Input::Unstorable { .. });
         let (state, effects) =
             transition(&live.task().state, input).map_err(|_rejected| EngineError::WrongState {
                 id,
@@ -320,7 +342,7 @@ impl Dispatcher {
             })?;
         let mut live = live.clone();
         let tries = turn.tried.len();
-        let state = self.after_try(&mut live, state, turn);
+        let state = if gives_up { state } else { self.after_try(&mut live, state, turn) };
         let again = turn.tried.get(tries).map(|(_, outcome)| outcome.words());
         let asks_again = again.is_some() && self.asks_again(&mut live, turn);
         let changed = live.task().state != state;

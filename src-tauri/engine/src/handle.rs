@@ -16,7 +16,7 @@ use std::time::Instant;
 use crossbeam_channel::Sender;
 use nod_core::access::{Actor, Surface, Verb, allowed};
 use nod_core::environment::Environment;
-use nod_core::ids::{EventNumber, OperationId, TaskId};
+use nod_core::ids::{AttemptNumber, EventNumber, OperationId, TaskId};
 use nod_core::progress::Progress;
 use nod_core::protocol::{
     Ask, Await, Call, ErrorReply, Feedback, Hello, HostKind, Notify, Reply, ReportProgress, TypeIn,
@@ -196,19 +196,24 @@ impl Handle {
         Ok(Watch::new(self.inner.readers.clone(), subscription, since))
     }
 
-    /// Returns a reader of a task's output that waits for more until the task's end.
-    pub fn follow_log(&self, actor: &Actor, id: TaskId, offset: u64) -> Result<Follow, ErrorReply> {
+    /// Returns a reader of a task's output that waits for more until the task's end: from an offset
+    /// of a try on, which is the last one where none is named, and through all that follow it.
+    pub fn follow_log(
+        &self,
+        actor: &Actor,
+        id: TaskId,
+        (attempt, offset): (Option<AttemptNumber>, u64),
+    ) -> Result<Follow, ErrorReply> {
         allowed(actor, Verb::FollowLog, Some(id)).map_err(EngineError::from)?;
-        // Watched before the path is read, so that an end between the two is not missed.
+        // Watched before the tries are read, so that an end between the two is not missed.
         let watch = self.inner.outputs.watch(id);
-        let path = self.log_path(id)?;
-        Ok(Follow::new(watch, path, offset))
+        let tries = self.tries(id)?;
+        Ok(Follow::new(watch, tries, (attempt, offset)))
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is decided in one other place")]
     async fn carry_out(&self, actor: &Actor, call: Call) -> Result<Reply, EngineError> {
-        let (verb, target) = (call.verb(), target(&call));
-        allowed(actor, verb, target)?;
+        allowed(actor, call.verb(), target(&call))?;
         let change = |change| self.change(actor, change);
         match call {
             Call::Submit(submit) => self.submit(actor, *submit).await,

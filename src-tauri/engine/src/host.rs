@@ -319,13 +319,26 @@ struct Place<'a> {
     arming: Arming,
 }
 
+fn worker(place: &Place<'_>, parts: &Parts) -> Worker {
+    Worker {
+        programs: place.programs.clone(),
+        readers: parts.readers.clone(),
+        seal: parts.seal.clone(),
+        shims: parts.shims.clone(),
+        inbox: parts.inbox.clone(),
+        socket: place.socket.to_owned(),
+        bin: place.paths.bin(),
+        tasks: place.paths.tasks(),
+    }
+}
+
 fn dispatcher(
     place: &Place<'_>,
     config: &CurrentConfig,
     parts: &Parts,
     store: Store,
 ) -> Result<(Dispatcher, Vec<Message>, Workers), StartError> {
-    let Place { paths, programs, socket, umask, shim_protocol, arming } = *place;
+    let Place { paths, programs, umask, shim_protocol, arming, .. } = *place;
     let settings = Settings {
         config: config.current().config,
         boot_id: process::boot_id(),
@@ -344,16 +357,7 @@ fn dispatcher(
         boot_id: &settings.boot_id,
     };
     let (live, first) = recovery.recover(&parts.readers)?;
-    let worker = Worker {
-        programs: programs.clone(),
-        readers: parts.readers.clone(),
-        seal: parts.seal.clone(),
-        shims: parts.shims.clone(),
-        inbox: parts.inbox.clone(),
-        socket: socket.to_owned(),
-        bin: paths.bin(),
-        tasks,
-    };
+    let worker = worker(place, parts);
     let (talk, clock_row) = {
         let reader = parts.readers.lend()?;
         (reader.talk()?, reader.clock()?)
@@ -362,12 +366,14 @@ fn dispatcher(
     let (effects, workers) = Effects::begin(&worker).map_err(StartError::Threads)?;
     let mut dispatcher = Dispatcher {
         orphans: Dispatcher::orphans_of(&live, COMING_BACK_MS),
+        unplaced: Dispatcher::dependent(&live),
         rules: parts.rules.clone(),
         talking: Talking::new(talk, clock::now().plus(COMING_BACK_MS)),
         pace: Default::default(),
         cards: Cards::new(&live, parts.held_back.clone()),
         reminders: reminders_of(&live, clock::now()),
         stuck: false,
+        unstored_guards: false,
         live,
         store,
         readers: parts.readers.clone(),

@@ -38,7 +38,7 @@ pub use error::EngineError;
 pub use events::Subscription;
 pub use handle::Handle;
 pub use host::{Host, HostOptions, Identity, NotificationServer, StartError};
-pub use logs::Follow;
+pub use logs::{Follow, Piece};
 pub use process::Programs;
 pub use serve::{ServeOptions, serve};
 pub use sight::Arming;

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use nod_core::shim::{CLAIM_FILE, EXIT_FILE, LOG_FILE};
-use nod_core::task::TaskState;
+use nod_core::shim::{CLAIM_FILE, EXIT_FILE};
+use nod_core::task::{StopCause, Task, TaskState};
 
-use crate::dispatcher::{Judged, Live, LiveTask, Message, Numbers, Said};
-use crate::logs::Outputs;
+use crate::dispatcher::{Judged, Live, LiveTask, Message, Numbers, Said, attempt_folder};
+use crate::logs::{Outputs, Try};
 use crate::process;
 use crate::shims::{Link, Shims, last_word};
 use crate::store::{AttemptRow, LiveRow, Readers, StoreError};
-use crate::tokens::Tokens;
+use crate::tokens::{Token, Tokens};
 
 /// Where the parts of a host stand while it starts.
 pub(crate) struct Recovery<'a> {
@@ -40,9 +40,11 @@ impl Recovery<'_> {
         let mut messages = Vec::new();
         for LiveRow { task: row, attempt } in reader.live()? {
             let has_process = row.task.state.holds_slot();
+            // A damaged history may have lost what it says of the attempt.
+            let attempt = attempt.or_else(|| has_process.then(|| self.unknown_attempt(&row.task)));
             let id = row.task.id;
-            let log = attempt.as_ref().map(|row| self.tasks.join(&row.folder).join(LOG_FILE));
-            self.outputs.begin(id, log.filter(|_| has_process));
+            let current = attempt.as_ref().filter(|_| has_process);
+            self.outputs.begin(id, current.map(|row| Try::of(row, self.tasks)));
             if let Some(attempt) = attempt.as_ref().filter(|_| has_process) {
                 self.tokens.restore(attempt.token_hash.clone(), id);
                 messages.extend(self.settle(attempt, &row.task.state));
@@ -53,12 +55,20 @@ impl Recovery<'_> {
         Ok((live, messages))
     }
 
+    /// Returns the attempt of a running task of which nothing is known but that there was one.
+    fn unknown_attempt(&self, task: &Task) -> AttemptRow {
+        let started = task.started_at.unwrap_or(task.created_at);
+        let folder = attempt_folder(started, task.id, task.attempt);
+        let token = Token::random().hash();
+        AttemptRow::new((task.id, task.attempt), folder, token, self.boot_id.to_owned())
+    }
+
     /// Adopts the attempt, or returns what is to be decided of it.
     fn settle(&self, attempt: &AttemptRow, state: &TaskState) -> Option<Message> {
         let (id, number) = (attempt.task, attempt.number);
         let folder = self.tasks.join(&attempt.folder);
         let found = if attempt.boot_id == self.boot_id {
-            find(&folder)
+            find(&folder, state)
         } else if folder.join(EXIT_FILE).exists() {
             Found::Settled(last_word(&folder))
         } else {
@@ -82,11 +92,24 @@ impl Recovery<'_> {
     }
 }
 
+/// Returns whether a task can be in the state without a shim having come to its attempt.
+fn may_be_unclaimed(state: &TaskState) -> bool {
+    match state {
+        TaskState::Starting => true,
+        TaskState::Stopping { cause: StopCause::Cancelled { .. }, stage: None, .. } => true,
+        TaskState::Queued { .. }
+        | TaskState::Running
+        | TaskState::Waiting { .. }
+        | TaskState::Stopping { .. }
+        | TaskState::Ended { .. } => false,
+    }
+}
+
 /// Finds out what became of an attempt of this boot.
 ///
 /// A shim listens before it claims its attempt: where a claim is and nobody
 /// listens, the shim is dead.
-fn find(folder: &Path) -> Found {
+fn find(folder: &Path, state: &TaskState) -> Found {
     loop {
         // Looked at first: a claim that comes later says nothing of a socket tried earlier.
         let claimed = folder.join(CLAIM_FILE).exists();
@@ -98,7 +121,12 @@ fn find(folder: &Path) -> Found {
         }
         // No shim has come so far; with the claim taken none can any more.
         match process::claim(folder) {
-            Ok(true) => return Found::Settled(Said::NeverStarted),
+            Ok(true) if may_be_unclaimed(state) => return Found::Settled(Said::NeverStarted),
+            // It did run once, or its shim could not have said what it said.
+            Ok(true) => {
+                let why = "nothing of its attempt is in its folder any more".to_owned();
+                return Found::Settled(Said::Gone { why });
+            }
             // One has come just now, and listens.
             Ok(false) => {}
             Err(error) => {

@@ -261,7 +261,9 @@ impl Heard {
             FromShim::Started { process, at } => self.say(Said::Started { process, at }),
             FromShim::Output { size } => self.grown(size),
             FromShim::Exited { status, at } => self.say(Said::Exited { status, at }),
-            FromShim::Stopping { cause, stage } => self.say(Said::Stopping { cause, stage }),
+            FromShim::Stopping { cause, stage, terminated } => {
+                self.say(Said::Stopping { cause, stage, terminated });
+            }
             FromShim::DiskFull { full } => {
                 tracing::warn!(task = self.id.0, full, "the disk of the task's output");
                 self.say(Said::DiskFull(full));
@@ -368,6 +370,7 @@ mod tests {
             spawn_error: None,
             timed_out: false,
             stopped: false,
+            terminated: false,
             peak_memory: None,
             cpu_ms: None,
             left: vec![],

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use nod_core::access::{Actor, Surface};
-use nod_core::ids::{EventNumber, TaskId};
+use nod_core::ids::{AttemptNumber, EventNumber, TaskId};
 use nod_core::protocol::{
     Call, CallMessage, ErrorCode, ErrorReply, Hello, HostMessage, LogPart, MESSAGE_LIMIT,
     Notification, Reply,
@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::error::EngineError;
 use crate::handle::{Caller, Handle};
+use crate::logs::Piece;
 use crate::process;
 use crate::sight::Sight;
 use crate::terminals::{Distrust, Terminal};
@@ -401,8 +402,8 @@ async fn carry_out(
 ) -> Result<Reply, ErrorReply> {
     if call == Call::Subscribe {
         subscribe(id, handle, actor, out).await
-    } else if let Call::FollowLog { id, offset } = call {
-        follow(handle, actor, out, (id, offset)).await
+    } else if let Call::FollowLog { id, offset, attempt } = call {
+        follow(handle, actor, out, (id, attempt, offset)).await
     } else if let Call::Watch { since } = call {
         watch(handle, actor, out, since).await
     } else {
@@ -446,13 +447,13 @@ async fn follow(
     handle: &Handle,
     actor: &Actor,
     out: &Outbox,
-    (id, offset): (TaskId, u64),
+    (id, attempt, offset): (TaskId, Option<AttemptNumber>, u64),
 ) -> Result<Reply, ErrorReply> {
-    let mut follow = handle.follow_log(actor, id, offset)?;
+    let mut follow = handle.follow_log(actor, id, (attempt, offset))?;
     let failed = |error: io::Error| ErrorReply::new(ErrorCode::Internal, error.to_string());
-    while let Some((offset, bytes)) = follow.next().await.map_err(failed)? {
+    while let Some(Piece { attempt, offset, bytes }) = follow.next().await.map_err(failed)? {
         let size = offset + bytes.len() as u64;
-        let part = LogPart { offset, data: BASE64.encode(bytes), size };
+        let part = LogPart { offset, data: BASE64.encode(bytes), size, attempt: Some(attempt) };
         out.send(&HostMessage::notification(Notification::Log(part))).await;
     }
     Ok(Reply::LogEnded { size: follow.offset() })

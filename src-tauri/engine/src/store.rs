@@ -113,6 +113,23 @@ fn damage_was_seen() -> bool {
 }
 
 impl StoreError {
+    /// Returns whether the same write would be refused whenever it is tried.
+    pub(crate) fn is_lasting(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        let Self::Sql(error) = self else { return false };
+        match error.sqlite_error_code() {
+            Some(code) => matches!(
+                code,
+                Code::ConstraintViolation
+                    | Code::TypeMismatch
+                    | Code::TooBig
+                    | Code::ParameterOutOfRange
+            ),
+            // It did not come as far as to SQLite.
+            None => true,
+        }
+    }
+
     /// Returns whether the file itself is damaged, rather than what surrounds it.
     fn is_damage(&self) -> bool {
         match self {

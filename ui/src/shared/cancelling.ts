@@ -10,7 +10,7 @@ export function canCancel(state: TaskState): boolean {
       return true;
     case 'stopping':
       // A person may hurry what its deadline or its own end began.
-      return state.cause.type !== 'cancelled';
+      return state.cause.type !== 'cancelled' && state.cancelled_by === undefined;
     case 'ended':
       return false;
   }

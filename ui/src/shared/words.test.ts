@@ -114,6 +114,9 @@ describe('a cancel', () => {
     const timedOut: TaskState = { name: 'stopping', cause: { type: 'timed_out' }, stage: null };
     expect(canCancel({ name: 'running' })).toBe(true);
     expect(canCancel(timedOut)).toBe(true);
+    expect(canCancel({ ...timedOut, cancelled_by: { type: 'person', surface: 'window' } })).toBe(
+      false,
+    );
     expect(canCancel(stopping)).toBe(false);
     expect(canCancel(exit(1))).toBe(false);
   });

@@ -155,7 +155,7 @@ export function stateExplanation(state: TaskState): string | null {
     case 'waiting':
       return null;
     case 'stopping':
-      return stopWords(state.cause);
+      return stopWords(state.cause, state.cancelled_by);
     case 'ended':
       return outcomeExplanation(state.outcome);
   }
@@ -181,14 +181,15 @@ export function queueWords(reason: QueueReason): string | null {
   }
 }
 
-function stopWords(cause: StopCause): string {
+function stopWords(cause: StopCause, cancelledBy?: Actor): string {
+  const cancelled = cancelledBy ? ` Cancelled by ${actorWords(cancelledBy)}.` : '';
   switch (cause.type) {
     case 'cancelled':
       return `Cancelled by ${actorWords(cause.by)}.`;
     case 'timed_out':
-      return 'Its time is up.';
+      return `Its time is up.${cancelled}`;
     case 'left_processes':
-      return 'It ended and left processes behind, which are being stopped.';
+      return `It ended and left processes behind, which are being stopped.${cancelled}`;
   }
 }
 

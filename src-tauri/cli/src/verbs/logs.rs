@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use nod_client::{ClientError, Connection, Incoming};
-use nod_core::ids::TaskId;
+use nod_core::ids::{AttemptNumber, TaskId};
 use nod_core::protocol::{Call, ErrorCode, LogPart, Notification, Reply};
 
 use crate::bytes::words;
@@ -46,6 +46,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let mut log = Log::new(arguments);
     if let Some(lines) = arguments.tail {
         log.offset = start_of_last(lines, |offset| part(&host, arguments.id, offset))?;
+    }
+    if log.is_complete() {
+        // No line, or no byte, was asked for.
+        return Ok(exit::OK);
     }
     if arguments.follow {
         follow(&host, arguments.id, &mut log)?;
@@ -110,7 +114,7 @@ fn follow_on(
     id: TaskId,
     log: &mut Log,
 ) -> Result<Result<(), Failure>, ClientError> {
-    connection.send(&Call::FollowLog { id, offset: log.offset })?;
+    connection.send(&Call::FollowLog { id, offset: log.offset, attempt: log.attempt })?;
     loop {
         match connection.receive()? {
             Incoming::Notification(notification) => match *notification {
@@ -134,6 +138,8 @@ fn follow_on(
 
 /// How much of the log was printed, and how.
 struct Log {
+    /// Which try is printed, once that is known.
+    attempt: Option<AttemptNumber>,
     offset: u64,
     /// Where to end, if not with the log.
     end: Option<u64>,
@@ -146,7 +152,7 @@ impl Log {
     fn new(arguments: &Arguments) -> Self {
         let (offset, end) = arguments.range.unwrap_or((0, None));
         let plain = arguments.plain.then(PlainLog::default);
-        Self { offset, end, lines: arguments.head, plain }
+        Self { attempt: None, offset, end, lines: arguments.head, plain }
     }
 
     fn is_complete(&self) -> bool {
@@ -154,6 +160,11 @@ impl Log {
     }
 
     fn take(&mut self, part: &LogPart) -> Result<(), Failure> {
+        if let Some(attempt) = part.attempt
+            && self.attempt.replace(attempt).is_some_and(|before| before != attempt)
+        {
+            self.begin_again(attempt)?;
+        }
         let bytes = decoded(part)?;
         if part.offset > self.offset {
             self.tell_gap(part.offset - self.offset)?;
@@ -164,6 +175,16 @@ impl Log {
             Some(plain) => output::bytes(&plain.feed(bytes))?,
             None => output::bytes(bytes)?,
         }
+        Ok(())
+    }
+
+    /// Goes on with the log of another try.
+    fn begin_again(&mut self, attempt: AttemptNumber) -> Result<(), Failure> {
+        self.offset = 0;
+        if let Some(plain) = &mut self.plain {
+            output::bytes(&std::mem::take(plain).finish())?;
+        }
+        output::note(&format!("try {attempt} begins"));
         Ok(())
     }
 
@@ -264,7 +285,7 @@ mod tests {
             let offset = usize::try_from(offset).unwrap_or(usize::MAX).clamp(lost, log.len());
             let end = log.len().min(offset + usize::try_from(STEP).unwrap());
             let data = STANDARD.encode(&log[offset..end]);
-            Ok(LogPart { offset: offset as u64, data, size: log.len() as u64 })
+            Ok(LogPart { offset: offset as u64, data, size: log.len() as u64, attempt: None })
         };
         start_of_last(lines, read).unwrap()
     }
@@ -293,10 +314,10 @@ mod tests {
 
     #[test]
     fn the_first_lines_end_with_a_line() {
-        let mut log = Log { offset: 0, end: None, lines: Some(2), plain: None };
+        let mut log = Log { attempt: None, offset: 0, end: None, lines: Some(2), plain: None };
         assert_eq!(log.wanted(b"a\nb\nc\n", 0), b"a\nb\n");
         assert!(log.is_complete());
-        let mut log = Log { offset: 0, end: Some(5), lines: None, plain: None };
+        let mut log = Log { attempt: None, offset: 0, end: Some(5), lines: None, plain: None };
         assert_eq!(log.wanted(b"abcdef", 2), b"abc");
     }
 }

@@ -263,6 +263,10 @@ pub struct LogPart {
     pub data: String,
     /// How long the log is now, in bytes.
     pub size: u64,
+    /// Which try printed it; each has a log of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub attempt: Option<AttemptNumber>,
 }
 
 /// Lines that were found in the output of tasks.

@@ -158,6 +158,7 @@ mod tests {
                 offset: 0,
                 data: "YQ==".into(),
                 size: 1,
+                attempt: None,
             })),
         ];
         for message in messages {

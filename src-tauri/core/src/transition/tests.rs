@@ -1,11 +1,13 @@
-//! The life of a task as tables and as random walks.
-
-use proptest::prelude::*;
+//! The life of a task as tables.
 
 use super::*;
 use crate::access::Surface;
 use crate::ids::AttemptNumber;
 use crate::shim::SHIM_PROTOCOL;
+
+mod walks;
+
+use walks::transition_with_retry;
 
 const PERSON: Actor = Actor::Person { surface: Surface::Window };
 
@@ -22,7 +24,11 @@ fn waiting<const N: usize>(open: [i64; N]) -> TaskState {
 }
 
 fn stopping_for(cause: StopCause) -> TaskState {
-    TaskState::Stopping { cause, stage: None }
+    TaskState::Stopping { cause, stage: None, cancelled_by: None }
+}
+
+fn cancelled_while(cause: StopCause) -> TaskState {
+    TaskState::Stopping { cause, stage: None, cancelled_by: Some(PERSON) }
 }
 
 fn cancelling() -> TaskState {
@@ -50,6 +56,7 @@ fn report(exit: Option<ExitStatus>, timed_out: bool) -> Box<Report> {
         spawn_error: None,
         timed_out,
         stopped: timed_out,
+        terminated: false,
         peak_memory: None,
         cpu_ms: None,
         left: vec![],
@@ -156,7 +163,13 @@ fn an_end_without_a_report_has_its_outcome_too() {
     let vanished = || Input::Vanished { why: "killed".into() };
     let cases = [
         ("a shim that dies loses its task", TaskState::Running, vanished(), lost()),
-        ("also while it is being cancelled", cancelling(), vanished(), lost()),
+        ("unless nobody wanted it any more", cancelling(), vanished(), cancelled()),
+        (
+            "a cancel during another ending does not tell what became of it",
+            cancelled_while(StopCause::TimedOut),
+            vanished(),
+            lost(),
+        ),
         ("a cancel that comes before the start", cancelling(), Input::NeverStarted, cancelled()),
         (
             "an attempt nobody claimed is queued again",
@@ -172,6 +185,35 @@ fn an_end_without_a_report_has_its_outcome_too() {
         ),
     ];
     check(cases);
+}
+
+#[test]
+fn a_shim_that_was_told_to_end_by_nobody_of_us_lost_its_task() {
+    let exit = |code, stopped| {
+        let mut report = report(Some(ExitStatus::Code { code }), false);
+        (report.stopped, report.terminated) = (stopped, true);
+        Input::Finished { report }
+    };
+    let lost = || ended(Outcome::Lost { why: "its shim was told to end, as in a shutdown".into() });
+    let terminated = || Input::ShimTerminated { stage: stage() };
+    check([
+        ("it goes on until its end", waiting([1]), terminated(), waiting([1])),
+        ("it is lost", TaskState::Running, exit(130, true), lost()),
+        ("also where it gives up in peace", TaskState::Running, exit(0, true), lost()),
+        ("also where it heard of it first", TaskState::Running, exit(143, false), lost()),
+        (
+            "a success before it is one",
+            TaskState::Running,
+            exit(0, false),
+            ended(Outcome::Succeeded),
+        ),
+        (
+            "a cancel is one",
+            cancelling(),
+            exit(130, true),
+            ended(Outcome::Cancelled { by: PERSON }),
+        ),
+    ]);
 }
 
 #[test]
@@ -231,122 +273,6 @@ fn what_means_nothing_in_a_state_is_rejected() {
     ];
     for (name, from, input) in cases {
         assert!(transition(&from, input).is_err(), "{name}");
-    }
-}
-
-fn any_reason() -> impl Strategy<Value = QueueReason> {
-    prop_oneof![
-        Just(QueueReason::Slot),
-        (1..4_i64).prop_map(|request| QueueReason::Gate { request: RequestId(request) }),
-        Just(QueueReason::Dependency { tasks: BTreeSet::from([TaskId(9)]) }),
-        Just(QueueReason::Delay { until: Timestamp(5) }),
-        Just(QueueReason::Paused),
-        Just(QueueReason::Resource { name: "gpu".into() }),
-        Just(QueueReason::Cap { of: "tasks of kind deploy".into() }),
-    ]
-}
-
-fn any_state() -> impl Strategy<Value = TaskState> {
-    prop_oneof![
-        any_reason().prop_map(|reason| TaskState::Queued { reason }),
-        Just(TaskState::Starting),
-        Just(TaskState::Running),
-        Just(waiting([1])),
-        Just(waiting([1, 2])),
-        Just(cancelling()),
-        Just(stopping_for(StopCause::TimedOut)),
-        Just(stopping_for(StopCause::LeftProcesses)),
-        Just(ended(Outcome::Succeeded)),
-        Just(ended(Outcome::TimedOut)),
-    ]
-}
-
-fn any_again() -> impl Strategy<Value = Option<Again>> {
-    let some = |(when_failed, when_lost)| Some(Again { at: Timestamp(7), when_failed, when_lost });
-    prop_oneof![Just(None), any::<(bool, bool)>().prop_map(some)]
-}
-
-/// What the dispatcher does with each input.
-fn transition_with_retry(
-    state: &TaskState,
-    input: Input,
-    again: Option<Again>,
-) -> Result<Next, Rejected> {
-    let (next, effects) = transition(state, input)?;
-    // No try, nothing to try again.
-    let again = again.filter(|_| state.holds_slot());
-    let retried = again.and_then(|again| retried(&next, again));
-    Ok((retried.unwrap_or(next), effects))
-}
-
-fn any_input() -> impl Strategy<Value = Input> {
-    let request = (1..4_i64).prop_map(RequestId);
-    let cause = prop_oneof![
-        Just(ShimStop::Requested),
-        Just(ShimStop::TimedOut),
-        Just(ShimStop::LeftProcesses)
-    ];
-    let exit = prop_oneof![
-        Just(None),
-        any::<i32>().prop_map(|code| Some(ExitStatus::Code { code })),
-        (1..32).prop_map(|signal| Some(ExitStatus::Signal { signal })),
-    ];
-    prop_oneof![
-        Just(Input::Admitted),
-        any_reason().prop_map(|reason| Input::Requeued { reason }),
-        Just(Input::DependencyFailed { task: TaskId(9) }),
-        request.clone().prop_map(|request| Input::GateOpened { request }),
-        request.clone().prop_map(|request| Input::GateShut { request, denial: denied() }),
-        Just(Input::Started),
-        Just(Input::StartFailed { error: spawn_error() }),
-        Just(Input::NeverStarted),
-        request.clone().prop_map(|request| Input::Asked { request }),
-        request.prop_map(|request| Input::Closed { request }),
-        Just(Input::CancelRequested { by: PERSON }),
-        cause.prop_map(|cause| Input::Stopping { cause, stage: stage() }),
-        (exit, any::<bool>())
-            .prop_map(|(exit, late)| Input::Finished { report: report(exit, late) }),
-        Just(Input::Vanished { why: "killed".into() }),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn from_any_state_any_sequence_of_inputs_enters_at_most_one_terminal_state(
-        first in any_state(),
-        inputs in proptest::collection::vec((any_input(), any_again()), 0..60),
-    ) {
-        let mut state = first;
-        let mut ends = 0;
-        for (input, again) in inputs {
-            let before = state.clone();
-            let Ok((next, effects)) = transition_with_retry(&state, input, again) else { continue };
-            prop_assert!(before.outcome().is_none(), "left {before:?}");
-            ends += usize::from(next.outcome().is_some());
-            if let TaskState::Waiting { open } = &next {
-                prop_assert!(!open.is_empty());
-            }
-            // A process is only ever started from the queue, and always enters `starting`.
-            let starts = effects.contains(&Effect::Start);
-            let was_ready = matches!(
-                &before,
-                TaskState::Queued { reason } if reason.is_ready()
-            );
-            prop_assert!(!starts || (was_ready && next == TaskState::Starting));
-            prop_assert_eq!(starts, !before.holds_slot() && next.holds_slot());
-            // Whatever questions a task had are closed once it can no longer hear.
-            if let TaskState::Waiting { open } = &before {
-                let deaf = !matches!(next, TaskState::Waiting { .. } | TaskState::Running);
-                let withdrawn = effects.contains(&Effect::Withdraw { requests: open.clone() });
-                prop_assert_eq!(deaf, withdrawn);
-            }
-            // A try that is over is acknowledged, swept, or never was; also where another follows.
-            let is_over = before.holds_slot() && !next.holds_slot();
-            let settled = effects.contains(&Effect::Acknowledge) || effects.contains(&Effect::Sweep);
-            prop_assert!(!settled || is_over);
-            state = next;
-        }
-        prop_assert!(ends <= 1);
     }
 }
 

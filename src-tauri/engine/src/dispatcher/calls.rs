@@ -9,7 +9,7 @@ use nod_core::transition::Input;
 use super::Dispatcher;
 use super::message::{Change, Incoming};
 use super::turn::Turn;
-use super::waiters::{Asker, Due};
+use super::waiters::{Asker, Due, join};
 use crate::error::EngineError;
 use crate::store::OperationResult;
 
@@ -83,7 +83,7 @@ impl Dispatcher {
         match said {
             Ok(Said::Now(now)) => turn.replies.push((asker.reply, Ok(now))),
             Ok(Said::OnClosing(request)) => self.say_on_closing(request, asker, turn),
-            Ok(Said::OnEnd(id)) => self.waiters.ends.entry(id).or_default().push(asker.reply),
+            Ok(Said::OnEnd(id)) => join(self.waiters.ends.entry(id).or_default(), asker.reply),
             Err(error) => turn.replies.push((asker.reply, Err(error))),
         }
     }

@@ -7,7 +7,7 @@ use nod_core::ids::{OperationId, SessionId, TaskId};
 use nod_core::protocol::{Edit, EventChange, Reply, Which};
 use nod_core::schedule::{Dependency, Retry};
 use nod_core::shim::ToShim;
-use nod_core::task::{QueueReason, StopCause, Task, TaskState};
+use nod_core::task::{QueueReason, Task, TaskState};
 use nod_core::transition::Input;
 
 use super::Dispatcher;
@@ -56,8 +56,12 @@ impl Dispatcher {
         }
         let mut live = self.queued(id)?.clone();
         self.check_asked_again(by, live.task(), turn)?;
+        let known = live.task().schedule.after.clone();
         apply(&mut live.row.task, edit, turn);
         self.check_schedule(&live.task().schedule)?;
+        let mut new = live.task().schedule.after.clone();
+        new.retain(|dependency| known.iter().all(|known| known.task != dependency.task));
+        self.check_dependencies(&new)?;
         self.check_circle(id, &live.task().schedule.after)?;
         self.put_changed(live, "edited", turn);
         self.settle_change(id, by, turn);
@@ -115,8 +119,12 @@ impl Dispatcher {
         }
         self.check_schedule(&task.schedule)?;
         self.check_asked_again(by, task, turn)?;
+        // What it came after may have been told meanwhile to come after it.
+        self.check_circle(id, &task.schedule.after)?;
         task.state = TaskState::Queued { reason: QueueReason::Slot };
         (task.started_at, task.ended_at, task.progress) = (None, None, None);
+        // What the last try said is not what this one comes to.
+        task.condition = Default::default();
         task.schedule.hold_until(None);
         let retry = task.schedule.retry;
         task.schedule.retry = retry.map(|retry| Retry::new(retry.retries, retry.backoff_ms));
@@ -279,9 +287,7 @@ impl Dispatcher {
 /// Returns whether a cancel of many concerns the task: one that has not ended, and is not being
 /// cancelled.
 fn meant(task: &Task, which: &Which) -> bool {
-    let cancelled =
-        matches!(task.state, TaskState::Stopping { cause: StopCause::Cancelled { .. }, .. });
-    !cancelled
+    task.state.cancelled_by().is_none()
         && task.state.outcome().is_none()
         && which.kind.as_ref().is_none_or(|kind| *kind == task.kind)
         && which.group.as_ref().is_none_or(|group| *group == task.schedule.group)

@@ -248,7 +248,21 @@ impl Dispatcher {
         turn.rule(RuleChange::Held(book.held.clone()));
         turn.durable = true;
         debug_assert_eq!(settled(&book.held, &book.wanted).0, book.held);
+        self.unstored_guards = true;
         self.settle(turn, vec![]);
+    }
+
+    /// Takes in anew what the config file says, where the turn that did could not be stored.
+    pub(super) fn settle_guards_again(&mut self, turn: &mut Turn) {
+        if !self.unstored_guards {
+            return;
+        }
+        self.settle_guards_of(&self.settings.config.clone(), turn);
+        if turn.rules.is_none() {
+            // What holds is what should; only the store does not know.
+            turn.rule(RuleChange::Held(self.rules.book().held.clone()));
+            turn.durable = true;
+        }
     }
 
     /// Takes in what a changed config file says of who must be asked: what asks for more holds at
@@ -266,10 +280,11 @@ impl Dispatcher {
         turn.event(&mut self.live, None::<TaskId>, ("rules", None), change);
         turn.rules = Some(Arc::new(book));
         turn.durable = true;
+        self.unstored_guards = true;
     }
 
     /// Returns the rules as they are within this turn.
-    fn rule_book(&self, turn: &Turn) -> Arc<RuleBook> {
+    pub(super) fn rule_book(&self, turn: &Turn) -> Arc<RuleBook> {
         turn.rules.clone().unwrap_or_else(|| self.rules.book())
     }
 

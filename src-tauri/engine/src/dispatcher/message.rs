@@ -185,6 +185,26 @@ impl NewEnvironment {
     }
 }
 
+impl Said {
+    /// Returns whether it must be taken in again where it could not be stored. The rest is in
+    /// memory alone, or is said once more by itself.
+    pub(crate) fn is_kept(&self) -> bool {
+        match self {
+            Self::Progress(_) | Self::DiskFull(_) | Self::InputLost(_) => false,
+            Self::Status(_)
+            | Self::Started { .. }
+            | Self::Exited { .. }
+            | Self::Prompt(_)
+            | Self::Unbounded
+            | Self::Stopping { .. }
+            | Self::Ended { .. }
+            | Self::Gone { .. }
+            | Self::StartFailed { .. }
+            | Self::NeverStarted => true,
+        }
+    }
+}
+
 /// What was heard of an attempt.
 #[derive(Debug, Clone)]
 pub(crate) enum Said {
@@ -208,6 +228,8 @@ pub(crate) enum Said {
     Stopping {
         cause: ShimStop,
         stage: StopStage,
+        /// No host asked for it.
+        terminated: bool,
     },
     Ended {
         report: Box<Report>,

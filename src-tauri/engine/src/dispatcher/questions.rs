@@ -185,7 +185,7 @@ impl Dispatcher {
     /// Notes that one who asked is gone. It may be back in a moment, on another connection.
     pub(super) fn asker_gone(&mut self, operation: &OperationId, turn: &Turn) {
         match self.operation(operation) {
-            // Who let go of its question does not take it along.
+            // Who let go of its question does not take it along, nor does who asked what is closed.
             Ok(Some(OperationResult::Asked { request })) if self.live.is_held(request) => {
                 self.orphans.entry(request).or_insert(turn.now.plus(ASKER_GRACE_MS));
             }

@@ -4,20 +4,34 @@ use std::collections::BTreeSet;
 
 use nod_core::access::Actor;
 use nod_core::ids::{RequestId, TaskId};
-use nod_core::schedule::Dependency;
+use nod_core::schedule::{Dependency, Retry};
 use nod_core::task::{Outcome, QueueReason, TaskState};
 use nod_core::transition::{Again, Input, retried};
 
 use super::Dispatcher;
-use super::live::{Judged, LiveTask};
+use super::live::{Judged, Live, LiveTask};
 use super::questions::gate_request;
 use super::turn::Turn;
 use crate::config::{Kind, OnLost};
 use crate::error::EngineError;
-use crate::store::RequestRow;
+use crate::store::{AttemptRow, RequestRow};
 
-/// How soon a task whose process was lost is run again, in milliseconds.
+/// How soon a task whose process was lost is run again, in milliseconds: twice as late each time.
 const LOST_PAUSE_MS: u64 = 1_000;
+
+/// How often in a row a task is run again that was lost soon after its start.
+const MOST_LOSSES: u32 = 10;
+
+/// A process that ran for so long, in milliseconds, was not lost by its own doing.
+const STEADY_MS: u64 = 10 * 60 * 1000;
+
+/// How far the tasks are that another comes after.
+enum Dependencies {
+    /// These have not ended.
+    Unfinished(BTreeSet<TaskId>),
+    /// This one should have succeeded and has not.
+    Failed(TaskId),
+}
 
 impl Dispatcher {
     /// Starts all that may start, and says of the others what they wait for.
@@ -60,10 +74,18 @@ impl Dispatcher {
         let Some(live) = self.live.task(id) else { return };
         let TaskState::Queued { reason } = &live.task().state else { return };
         let (gated, schedule) = (!reason_may_change(reason), live.task().schedule.clone());
-        match self.unfinished(&schedule.after) {
-            Err(failed) => self.follow(id, Input::DependencyFailed { task: failed }, turn),
-            Ok(_) if gated => {}
-            Ok(unfinished) => {
+        let waited_for =
+            if let QueueReason::Dependency { tasks } = reason { tasks.clone() } else { [].into() };
+        match self.dependencies(&schedule.after, &waited_for) {
+            Err(error) => {
+                tracing::error!(task = id.0, "failed to look at its dependencies: {error}");
+                self.unplaced.insert(id);
+            }
+            Ok(Dependencies::Failed(failed)) => {
+                self.follow(id, Input::DependencyFailed { task: failed }, turn);
+            }
+            Ok(Dependencies::Unfinished(_)) if gated => {}
+            Ok(Dependencies::Unfinished(unfinished)) => {
                 let held = schedule.held_by(unfinished, turn.now);
                 let reason = held.or_else(|| self.live.queue_reason(id));
                 self.requeue(id, reason.unwrap_or(QueueReason::Slot), turn);
@@ -84,32 +106,54 @@ impl Dispatcher {
         }
     }
 
-    /// Returns which of the tasks have not ended; or one that should have succeeded and has not.
-    fn unfinished(&self, after: &[Dependency]) -> Result<BTreeSet<TaskId>, TaskId> {
+    /// Returns the queued tasks that come after others, which an earlier host may have lost.
+    pub(crate) fn dependent(live: &Live) -> BTreeSet<TaskId> {
+        let queued = live.tasks().map(LiveTask::task).filter(|task| {
+            matches!(task.state, TaskState::Queued { .. }) && !task.schedule.after.is_empty()
+        });
+        queued.map(|task| task.id).collect()
+    }
+
+    /// Decides once more on those that an earlier host or an earlier turn could not place.
+    pub(super) fn place_again(&mut self, turn: &mut Turn) {
+        turn.placed = std::mem::take(&mut self.unplaced);
+        for id in turn.placed.clone() {
+            self.place(id, turn);
+        }
+    }
+
+    /// Returns how far the tasks that another comes after are; of those that are no more, it is
+    /// known which were still `waited_for`.
+    fn dependencies(
+        &self,
+        after: &[Dependency],
+        waited_for: &BTreeSet<TaskId>,
+    ) -> Result<Dependencies, EngineError> {
         let mut unfinished = BTreeSet::new();
         for Dependency { task: id, any } in after {
-            let ended = match self.live.task(*id) {
-                Some(live) => live.task().state.outcome().cloned(),
+            let state = match self.live.task(*id) {
+                Some(live) => Some(live.task().state.clone()),
                 None => match self.stored_task(*id) {
-                    Ok(task) => task.state.outcome().cloned(),
-                    // It ended, or there would be no such dependency; it was removed since.
-                    Err(EngineError::TaskNotFound(_)) => Some(Outcome::Succeeded),
-                    Err(error) => {
-                        tracing::error!(task = id.0, "failed to look at a dependency: {error}");
-                        None
-                    }
+                    Ok(task) => Some(task.state),
+                    Err(EngineError::TaskNotFound(_)) => None,
+                    Err(error) => return Err(error),
                 },
             };
-            match ended {
-                None => {
-                    unfinished.insert(*id);
+            let (ended, succeeded) = match &state {
+                Some(state) => {
+                    (state.outcome().is_some(), state.outcome() == Some(&Outcome::Succeeded))
                 }
-                Some(Outcome::Succeeded) => {}
-                Some(_) if *any => {}
-                Some(_) => return Err(*id),
+                // Only what has ended is removed, and whoever waited for it heard of its end: one
+                // that is waited for and gone was lost with a damaged history.
+                None => (true, !waited_for.contains(id)),
+            };
+            if !ended {
+                unfinished.insert(*id);
+            } else if !succeeded && !*any {
+                return Ok(Dependencies::Failed(*id));
             }
         }
-        Ok(unfinished)
+        Ok(Dependencies::Unfinished(unfinished))
     }
 
     /// Returns what a task comes to when a try is over: the end, or another try.
@@ -123,18 +167,23 @@ impl Dispatcher {
             return next;
         };
         let outcome = outcome.clone();
+        let is_lost = matches!(outcome, Outcome::Lost { .. });
         if let Some(row) = &mut live.attempt {
             row.outcome = Some(outcome.clone());
+            if is_lost && row.boot_id == self.settings.boot_id {
+                row.ended_at.get_or_insert(turn.now);
+            }
         }
-        let retry = live.task().schedule.retry.and_then(nod_core::schedule::Retry::next);
-        let on_lost = self.kind_of(live).map(|kind| kind.on_lost);
-        let pause = retry.map_or(LOST_PAUSE_MS, |(_, pause)| pause);
+        let retry = live.task().schedule.retry.filter(|_| !is_lost).and_then(Retry::next);
+        let requeues = self.kind_of(live).is_some_and(|kind| kind.on_lost == OnLost::Requeue);
+        let loss = if is_lost && requeues { self.pause_after_loss(live) } else { None };
+        let pause = loss.or(retry.map(|(_, pause)| pause)).unwrap_or(0);
         let again = Again {
             at: turn.now.plus(pause),
             when_failed: retry.is_some(),
-            when_lost: on_lost == Some(OnLost::Requeue),
+            when_lost: loss.is_some(),
         };
-        let Some(state) = retried(&next, again) else { return next };
+        let Some(state) = retried(&live.task().state, &next, again) else { return next };
         let task = &mut live.row.task;
         if let Some((left, _)) = retry {
             task.schedule.retry = Some(left);
@@ -147,6 +196,30 @@ impl Dispatcher {
         turn.tried.push((task.id, outcome));
         turn.durable = true;
         state
+    }
+
+    /// Returns how late a task runs again that was lost; nothing where that has happened too often.
+    fn pause_after_loss(&self, live: &LiveTask) -> Option<u64> {
+        let earlier = self.readers.lend().and_then(|reader| reader.attempts(live.task().id));
+        let earlier = earlier.unwrap_or_else(|error| {
+            tracing::error!(task = live.task().id.0, "failed to count its losses: {error}");
+            vec![]
+        });
+        let current = live.attempt.as_ref();
+        let before =
+            earlier.iter().rev().filter(|row| current.is_none_or(|now| row.number < now.number));
+        let in_a_row = current.into_iter().chain(before).take_while(|row| self.is_early_loss(row));
+        let losses = u32::try_from(in_a_row.count()).unwrap_or(u32::MAX);
+        let left = (MOST_LOSSES + 1).checked_sub(losses.max(1))?;
+        Retry { left, ..Retry::new(MOST_LOSSES, LOST_PAUSE_MS) }.next().map(|(_, pause)| pause)
+    }
+
+    /// Returns whether a try was lost soon after its start, and not with the machine.
+    fn is_early_loss(&self, row: &AttemptRow) -> bool {
+        let lasted = row.started_at.zip(row.ended_at).map(|(from, to)| to.since(from));
+        matches!(row.outcome, Some(Outcome::Lost { .. }))
+            && row.boot_id == self.settings.boot_id
+            && lasted.is_none_or(|lasted| lasted < STEADY_MS)
     }
 
     fn kind_of(&self, live: &LiveTask) -> Option<&Kind> {

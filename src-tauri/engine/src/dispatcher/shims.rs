@@ -3,15 +3,47 @@
 use nod_core::ids::{AttemptNumber, TaskId, Timestamp};
 use nod_core::protocol::EventChange;
 use nod_core::shim::{ProcessIdentity, Report, Status, ToShim};
-use nod_core::task::{StopCause, Task, TaskSaid, TaskState};
+use nod_core::task::{Task, TaskSaid, TaskState};
 use nod_core::transition::{Effect, Input};
 
-use super::Dispatcher;
 use super::message::Said;
 use super::turn::Turn;
+use super::{Dispatcher, Heard};
 use crate::store::AttemptRow;
 
 impl Dispatcher {
+    /// Decides on what was heard, and keeps it in `heard` as far as it must be decided again where
+    /// this turn cannot be stored.
+    pub(super) fn hear(
+        &mut self,
+        (id, attempt, said): Heard,
+        heard: &mut Vec<Heard>,
+        turn: &mut Turn,
+    ) {
+        if let Said::Status(status) = &said
+            && self.is_current(id, attempt)
+        {
+            // Told at once, and so only once.
+            self.note_disk(id, status.disk_full);
+        }
+        if matches!(said, Said::Prompt(_)) {
+            let earlier =
+                |it: &Heard| (it.0, it.1) == (id, attempt) && matches!(it.2, Said::Prompt(_));
+            heard.retain(|it| !earlier(it));
+        }
+        if said.is_kept() {
+            heard.push((id, attempt, said.clone()));
+        }
+        self.decide_shim(id, attempt, said, turn);
+    }
+
+    /// Returns whether the attempt is the one that is going on.
+    fn is_current(&self, id: TaskId, attempt: AttemptNumber) -> bool {
+        let current = self.live.task(id).filter(|live| live.task().state.holds_slot());
+        let current = current.and_then(|live| live.attempt.as_ref());
+        current.is_some_and(|current| current.number == attempt)
+    }
+
     pub(super) fn decide_shim(
         &mut self,
         id: TaskId,
@@ -19,9 +51,7 @@ impl Dispatcher {
         said: Said,
         turn: &mut Turn,
     ) {
-        let current = self.live.task(id).filter(|live| live.task().state.holds_slot());
-        let current = current.and_then(|live| live.attempt.as_ref());
-        if current.is_none_or(|current| current.number != attempt) {
+        if !self.is_current(id, attempt) {
             // Its end is in the history already, or the attempt was given up.
             if matches!(said, Said::Ended { .. }) {
                 turn.effects.push((id, attempt, Effect::Acknowledge));
@@ -52,7 +82,8 @@ impl Dispatcher {
                     row.exited_at = Some(at);
                 });
             }
-            Said::Stopping { cause, stage } => Input::Stopping { cause, stage },
+            Said::Stopping { stage, terminated: true, .. } => Input::ShimTerminated { stage },
+            Said::Stopping { cause, stage, terminated: false } => Input::Stopping { cause, stage },
             Said::Ended { report, tail } => {
                 self.change_attempt(id, |row| apply_report(row, &report));
                 if let Some(at) = report.started_at {
@@ -94,9 +125,9 @@ impl Dispatcher {
             self.decide_shim(id, attempt, Said::Started { process, at }, turn);
         }
         if let Some((cause, stage)) = status.stopping {
-            self.decide_shim(id, attempt, Said::Stopping { cause, stage }, turn);
+            let terminated = status.terminated;
+            self.decide_shim(id, attempt, Said::Stopping { cause, stage, terminated }, turn);
         }
-        self.decide_shim(id, attempt, Said::DiskFull(status.disk_full), turn);
         if status.unbounded {
             self.decide_shim(id, attempt, Said::Unbounded, turn);
         }
@@ -111,13 +142,8 @@ impl Dispatcher {
             turn.orders.push((id, attempt, ToShim::Deadline { at_boot_ms }));
         }
         // Told once more: the host that stored the cancel may have died before it told.
-        let cancelled = self.live.task(id).is_some_and(|live| {
-            matches!(
-                live.task().state,
-                TaskState::Stopping { cause: StopCause::Cancelled { .. }, .. }
-            )
-        });
-        if cancelled {
+        let state = self.live.task(id).map(|live| &live.task().state);
+        if state.and_then(TaskState::cancelled_by).is_some() {
             turn.effects.push((id, attempt, Effect::Stop));
         }
     }

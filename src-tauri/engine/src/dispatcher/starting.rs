@@ -1,6 +1,6 @@
 //! Making an attempt: its row, its token, and what its shim is to run.
 
-use nod_core::ids::TaskId;
+use nod_core::ids::{AttemptNumber, TaskId, Timestamp};
 use nod_core::shim::Spec;
 use nod_core::task::Task;
 
@@ -11,12 +11,17 @@ use crate::effects::Start;
 use crate::store::AttemptRow;
 use crate::tokens::Token;
 
+/// Returns where an attempt that begins now has its folder, below that of all tasks.
+pub(crate) fn attempt_folder(now: Timestamp, id: TaskId, number: AttemptNumber) -> String {
+    format!("{}/{id}-{number}", clock::day(now))
+}
+
 impl Dispatcher {
     /// Makes the attempt that a start needs.
     pub(super) fn note_start(&mut self, id: TaskId, turn: &mut Turn) {
         let Some(mut live) = self.live.task(id).cloned() else { return };
         let number = live.next_attempt();
-        let folder = format!("{}/{id}-{number}", clock::day(turn.now));
+        let folder = attempt_folder(turn.now, id, number);
         let token = Token::random();
         let boot_id = self.settings.boot_id.clone();
         live.attempt = Some(AttemptRow::new((id, number), folder.clone(), token.hash(), boot_id));

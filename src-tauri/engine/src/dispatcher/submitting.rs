@@ -56,6 +56,7 @@ impl Dispatcher {
             return Ok((id, true));
         }
         self.check_schedule(&new.schedule)?;
+        self.check_dependencies(&new.schedule.after)?;
         let id = self.live.next_task();
         turn.begun.push(id);
         let mut live = self.new_task(id, actor, new, turn);
@@ -100,7 +101,13 @@ impl Dispatcher {
                 return Err(EngineError::ResourceTooSmall { name, size, wanted });
             }
         }
-        for Dependency { task, .. } in &schedule.after {
+        Ok(())
+    }
+
+    /// Refuses to come after a task that is not there. One that was there, and was removed since,
+    /// is no reason to refuse anything: it ended.
+    pub(super) fn check_dependencies(&self, after: &[Dependency]) -> Result<(), EngineError> {
+        for Dependency { task, .. } in after {
             if self.live.task(*task).is_none() {
                 self.stored_task(*task)?;
             }

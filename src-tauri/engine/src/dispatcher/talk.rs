@@ -12,12 +12,13 @@ use nod_core::protocol::{
     Await, Feedback, InboxMessage, Notify, ReadInbox, Reply, SayOutcome, Tell, WaitEnd, check_data,
     check_key, check_text,
 };
-use nod_core::task::{StopCause, TaskSaid, TaskState};
+use nod_core::task::{TaskSaid, TaskState};
 
 use super::calls::Said;
 use super::message::ReplyTo;
 use super::questions::ASKER_GRACE_MS;
 use super::turn::Turn;
+use super::waiters::join;
 use super::{Dispatcher, answer};
 use crate::error::EngineError;
 use crate::store::{NoticeRow, OperationResult, SignalRow, Talk, TalkChange, WaitRow};
@@ -110,6 +111,11 @@ impl Talking {
         for (_, at) in self.orphans.values_mut() {
             *at = at.moved(jump);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn readers_of(&self, task: TaskId) -> usize {
+        self.reading.get(&task).map_or(0, Vec::len)
     }
 
     fn is_waited_for(&self, operation: &OperationId) -> bool {
@@ -364,12 +370,8 @@ impl Dispatcher {
 
     pub(super) fn is_cancelled(&self, actor: &Actor) -> Result<Said, EngineError> {
         let id = self.calling_task(actor)?;
-        let cancelled = self.live.task(id).is_some_and(|live| {
-            matches!(
-                live.task().state,
-                TaskState::Stopping { cause: StopCause::Cancelled { .. }, .. }
-            )
-        });
+        let state = self.live.task(id).map(|live| &live.task().state);
+        let cancelled = state.and_then(TaskState::cancelled_by).is_some();
         Ok(Said::Now(Reply::IsCancelled { cancelled }))
     }
 
@@ -455,6 +457,7 @@ impl Dispatcher {
             if turn.waiting.iter().all(|(waiting, _)| *waiting != operation)
                 && self.talking.take_wait(task, &operation.0).is_some()
             {
+                self.talking.waiting.remove(&operation);
                 turn.talk(TalkChange::WaitsNoMore(operation));
             }
         }
@@ -486,7 +489,7 @@ impl Dispatcher {
     pub(super) fn hand_over(&mut self, turn: &mut Turn) {
         for (operation, reply) in turn.waiting.drain(..) {
             self.talking.orphans.remove(&operation);
-            self.talking.waiting.entry(operation).or_default().push(reply);
+            join(self.talking.waiting.entry(operation).or_default(), reply);
         }
         for (operation, end) in turn.woken.drain(..) {
             for reply in self.talking.waiting.remove(&operation).unwrap_or_default() {
@@ -495,7 +498,7 @@ impl Dispatcher {
         }
         for (id, reply) in turn.readers.drain(..) {
             turn.read.insert(id);
-            self.talking.reading.entry(id).or_default().push(reply);
+            join(self.talking.reading.entry(id).or_default(), reply);
         }
         for id in std::mem::take(&mut turn.read) {
             let of = self.talking.tasks.get(&id);

@@ -15,6 +15,7 @@ use crate::store::Seal;
 
 mod cards;
 mod clock_set;
+mod lives;
 mod model;
 mod resuming;
 
@@ -55,15 +56,7 @@ impl Table {
         );
         let numbers = Numbers { task: TaskId(0), request: RequestId(0), event: EventNumber(0) };
         let events = Events::new();
-        let settings = Settings {
-            config,
-            boot_id: "boot".into(),
-            open_files: None,
-            umask: 0o022,
-            shim_protocol: SHIM_PROTOCOL,
-            arming: Arming::off(),
-            nod: "/nowhere/nod".into(),
-        };
+        let settings = settings(config);
         let (live, held_back) = (Live::new(numbers, []), HeldBack::default());
         let mut table = Self {
             seal: Seal::load(&folder.path().join("seal.key")).unwrap(),
@@ -86,6 +79,8 @@ impl Table {
                 waiters: Waiters::default(),
                 again: vec![],
                 unstored_cancels: HashMap::new(),
+                unstored_guards: false,
+                unplaced: Default::default(),
                 steady: Steady::since(None, "boot"),
                 stuck: false,
                 orphans: HashMap::new(),
@@ -223,6 +218,18 @@ impl Table {
     }
 }
 
+fn settings(config: Arc<Config>) -> Settings {
+    Settings {
+        config,
+        boot_id: "boot".into(),
+        open_files: None,
+        umask: 0o022,
+        shim_protocol: SHIM_PROTOCOL,
+        arming: Arming::off(),
+        nod: "/nowhere/nod".into(),
+    }
+}
+
 fn ended(id: TaskId, code: i32) -> message::Said {
     let report = Report {
         protocol: SHIM_PROTOCOL,
@@ -236,6 +243,7 @@ fn ended(id: TaskId, code: i32) -> message::Said {
         spawn_error: None,
         timed_out: false,
         stopped: false,
+        terminated: false,
         peak_memory: Some(1),
         cpu_ms: Some(1),
         left: vec![],

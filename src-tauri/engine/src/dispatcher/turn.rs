@@ -45,6 +45,8 @@ pub(crate) struct Turn {
     /// New tasks, whose output can be waited for from now on.
     pub(crate) begun: Vec<TaskId>,
     pub(crate) ended: Vec<TaskId>,
+    /// Queued tasks that were looked at once more, and are to be again if this is not stored.
+    pub(crate) placed: BTreeSet<TaskId>,
     /// Tasks whose try is over, and another follows.
     pub(crate) tried: Vec<(TaskId, Outcome)>,
     /// Ended tasks that are to run again.
@@ -94,6 +96,7 @@ impl Turn {
             sources: HashMap::new(),
             begun: Vec::new(),
             ended: Vec::new(),
+            placed: BTreeSet::new(),
             tried: Vec::new(),
             reopened: Vec::new(),
             earlier: Vec::new(),

@@ -1,6 +1,6 @@
 //! Cancels that the disk has no room for: carried out at once, recorded when there is.
 
-use nod_core::task::{StopCause, TaskState};
+use nod_core::task::TaskState;
 use nod_core::transition::{Effect, Input};
 
 use super::Dispatcher;
@@ -16,7 +16,7 @@ impl Dispatcher {
         let stops = turn.effects.iter().filter(|(_, _, effect)| *effect == Effect::Stop);
         for (id, attempt, effect) in stops {
             let state = self.live.task(*id).map(|live| &live.task().state);
-            if let Some(TaskState::Stopping { cause: StopCause::Cancelled { by }, .. }) = state
+            if let Some(by) = state.and_then(TaskState::cancelled_by)
                 && self.unstored_cancels.insert(*id, by.clone()).is_none()
             {
                 self.effects.carry_out(*id, *attempt, effect);

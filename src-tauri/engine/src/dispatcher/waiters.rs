@@ -22,7 +22,7 @@ use crate::error::EngineError;
 pub(crate) struct Waiters {
     pub(super) ends: HashMap<TaskId, Vec<ReplyTo>>,
     /// Who waits for a signal, by its key and the request it answers.
-    signals: HashMap<(&'static str, RequestId), Vec<Asker>>,
+    pub(super) signals: HashMap<(&'static str, RequestId), Vec<Asker>>,
     /// When somebody goes on without an answer. May name what is answered already.
     resumes: BTreeSet<(Timestamp, RequestId)>,
 }
@@ -60,7 +60,7 @@ impl Waiters {
 
     pub(super) fn wait(&mut self, request: RequestId, asker: Asker) {
         self.resumes.extend(asker.resume.map(|due| (due.at, request)));
-        self.signals.entry((APPROVAL_KEY, request)).or_default().push(asker);
+        join(self.signals.entry((APPROVAL_KEY, request)).or_default(), asker);
     }
 
     /// Wakes everyone who waits for the signal.
@@ -98,6 +98,31 @@ impl Waiters {
             }
         }
     }
+}
+
+/// Who may go away while it waits.
+pub(super) trait MayGo {
+    fn is_gone(&self) -> bool;
+}
+
+impl MayGo for ReplyTo {
+    fn is_gone(&self) -> bool {
+        self.is_closed()
+    }
+}
+
+impl MayGo for Asker {
+    fn is_gone(&self) -> bool {
+        self.reply.is_closed()
+    }
+}
+
+/// Adds one who waits, and now and then forgets those who have gone away meanwhile.
+pub(super) fn join<T: MayGo>(waiting: &mut Vec<T>, one: T) {
+    if waiting.len().is_power_of_two() {
+        waiting.retain(|waiting| !waiting.is_gone());
+    }
+    waiting.push(one);
 }
 
 impl Dispatcher {

@@ -1,7 +1,5 @@
 //! Answering what only reads.
 
-use std::path::PathBuf;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use nod_core::access::Actor;
@@ -14,7 +12,7 @@ use serde::Serialize;
 use crate::clock;
 use crate::dispatcher::Change;
 use crate::error::EngineError;
-use crate::logs::{self, PIECE};
+use crate::logs::{self, PIECE, Try};
 use crate::search::Search;
 use crate::store::AttemptRow;
 
@@ -113,9 +111,9 @@ impl Handle {
         offset: u64,
         limit: u64,
     ) -> Result<Reply, EngineError> {
-        let path = self.log_path(id)?.ok_or(EngineError::NoOutput(id))?;
+        let last = self.tries(id)?.pop().ok_or(EngineError::NoOutput(id))?;
         let limit = usize::try_from(limit).unwrap_or(PIECE).min(PIECE);
-        let part = match logs::read_range(&path, offset, limit) {
+        let part = match logs::read_range(&last.log, offset, limit) {
             Ok(part) => part,
             // Its shim has not opened the log yet, or could not.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -124,7 +122,8 @@ impl Handle {
             Err(source) => return Err(EngineError::Log { id, source }),
         };
         let data = BASE64.encode(part.bytes);
-        Ok(Reply::Log(LogPart { offset: part.offset, data, size: part.size }))
+        let (offset, size, attempt) = (part.offset, part.size, Some(last.attempt));
+        Ok(Reply::Log(LogPart { offset, data, size, attempt }))
     }
 
     pub(super) fn search(&self, query: &LogQuery) -> Result<Reply, EngineError> {
@@ -138,11 +137,11 @@ impl Handle {
         Ok(Reply::Matches(found))
     }
 
-    /// Returns the log of the last attempt; nothing when there was none.
-    pub(super) fn log_path(&self, id: TaskId) -> Result<Option<PathBuf>, EngineError> {
+    /// Returns the tries of a task so far, with their logs.
+    pub(super) fn tries(&self, id: TaskId) -> Result<Vec<Try>, EngineError> {
         let (task, attempts) = self.read(|reader| Ok((reader.task(id)?, reader.attempts(id)?)))?;
         task.ok_or(EngineError::TaskNotFound(id))?;
-        Ok(attempts.last().map(|row| self.inner.tasks.join(&row.folder).join(LOG_FILE)))
+        Ok(attempts.iter().map(|row| Try::of(row, &self.inner.tasks)).collect())
     }
 }
 

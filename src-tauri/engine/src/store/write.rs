@@ -47,7 +47,7 @@ pub(crate) struct Commit {
     pub durable: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct EventRow {
     pub seq: EventNumber,
     pub at: Timestamp,
@@ -104,11 +104,26 @@ impl Store {
         Ok(())
     }
 
+    /// Finds out whether `commit` could be written, and writes nothing.
+    pub(crate) fn would_write(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        write_all(&transaction, commit)?;
+        transaction.rollback()?;
+        Ok(())
+    }
+
     /// Bounds the size of the database, as a full disk does.
     #[cfg(test)]
     pub(crate) fn limit_pages(&self, pages: u32) {
         let set = self.connection.pragma_update(None, "max_page_count", pages);
         set.expect("the number of pages can be bounded");
+    }
+
+    /// Changes the database by hand.
+    #[cfg(test)]
+    pub(crate) fn run(&self, sql: &str) {
+        self.connection.execute_batch(sql).expect("a test's SQL is right");
     }
 
     /// Takes no change at all, as a disk without a free byte does.

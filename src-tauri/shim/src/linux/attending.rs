@@ -77,7 +77,8 @@ impl Supervisor {
                     pause.end(main.pid);
                     self.connections.send(&FromShim::Paused { paused: false });
                 }
-                self.connections.send(&FromShim::Stopping { cause, stage });
+                let terminated = self.terminated && cause == ShimStop::Requested;
+                self.connections.send(&FromShim::Stopping { cause, stage, terminated });
             }
             if stopping.may_give_up(now) {
                 self.look_for_the_rest(now);

@@ -57,6 +57,7 @@ impl Supervisor {
             spawn_error: self.spawn_error.clone(),
             timed_out: self.timed_out,
             stopped: self.stopped,
+            terminated: self.terminated,
             peak_memory: main_end.map(|end| end.usage.peak_memory),
             cpu_ms: main_end.map(|end| end.usage.cpu_ms),
             left,

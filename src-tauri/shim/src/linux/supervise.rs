@@ -76,6 +76,8 @@ pub(crate) struct Supervisor {
     pub(super) spawn_error: Option<SpawnError>,
     pub(super) deadline: Option<Moment>,
     pub(super) timed_out: bool,
+    /// This process was told to end, and no host had asked for the task's end.
+    pub(super) terminated: bool,
     /// A signal was sent before the main process was known to have ended.
     pub(super) stopped: bool,
     pub(super) main_end: Option<MainEnd>,
@@ -113,6 +115,7 @@ impl Supervisor {
             spawn_error: None,
             deadline: None,
             timed_out: false,
+            terminated: false,
             stopped: false,
             main_end: None,
             output: None,
@@ -193,6 +196,8 @@ impl Supervisor {
         }
         let now = Moment::now();
         let mut stop = ready.signals && self.signals.take();
+        // One whose end has begun already ends for the reason that it had.
+        self.terminated |= stop && self.may_time_out();
         for message in self.connections.exchange(ready.connections) {
             match message {
                 ToShim::Stop => stop = true,
@@ -338,6 +343,7 @@ impl Supervisor {
             paused: self.pause.is_some(),
             disk_full: self.output.as_ref().is_some_and(Output::is_full),
             unbounded: self.output.as_ref().is_some_and(Output::is_unbounded),
+            terminated: self.terminated,
         }
     }
 

@@ -139,7 +139,7 @@ fn a_process_that_was_left_is_ended_and_named() {
     let left = finished.report.left;
     assert_eq!((left.len(), left[0].name.as_str(), left[0].ended), (1, "sleep", true));
     let stage = finished.heard.iter().find_map(|message| match message {
-        FromShim::Stopping { cause: ShimStop::LeftProcesses, stage } => Some(stage.clone()),
+        FromShim::Stopping { cause: ShimStop::LeftProcesses, stage, .. } => Some(stage.clone()),
         _ => None,
     });
     let stage = stage.unwrap();

@@ -16,7 +16,7 @@ fn a_polite_program_ends_at_the_first_signal() {
     let pid = host.started();
     host.send(&ToShim::Stop);
     let (cause, stage) = host.until(|message| match message {
-        FromShim::Stopping { cause, stage } => Some((cause, stage)),
+        FromShim::Stopping { cause, stage, .. } => Some((cause, stage)),
         _ => None,
     });
     assert_eq!((cause, stage.signal.as_str()), (ShimStop::Requested, "SIGINT"));
@@ -169,6 +169,14 @@ fn a_stopped_process_is_ended_as_well() {
     assert_eq!(finished.report.exit, Some(ExitStatus::Signal { signal: 2 }));
 }
 
+/// Returns of an ending whether nobody asked for it.
+fn is_terminated(message: &FromShim) -> Option<bool> {
+    match message {
+        FromShim::Stopping { terminated, .. } => Some(*terminated),
+        _ => None,
+    }
+}
+
 #[test]
 fn sigterm_to_the_shim_stops_its_task() {
     let (running, mut host) = Attempt::of(&["sleep", "77"]).start();
@@ -177,8 +185,21 @@ fn sigterm_to_the_shim_stops_its_task() {
         running.signal(signal);
     }
     running.signal(Signal::TERM);
+    assert!(host.until(|message| is_terminated(&message)));
     let finished = running.finish(host);
     assert_eq!(finished.report.exit, Some(ExitStatus::Signal { signal: 2 }));
+    assert!(finished.report.terminated, "nobody asked for its end");
+}
+
+#[test]
+fn sigterm_after_a_stop_changes_nothing_about_who_asked() {
+    let (running, mut host) =
+        Attempt::shell("trap '' INT; sleep 77 & wait; wait").grace(500).start();
+    host.started();
+    host.send(&ToShim::Stop);
+    assert!(!host.until(|message| is_terminated(&message)));
+    running.signal(Signal::TERM);
+    assert!(!running.finish(host).report.terminated);
 }
 
 /// Shells stand in for the hosts in the folder of the shim.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use nod_core::protocol::{Edit, GroupChange, Which};
 use nod_core::schedule::{Dependency, Retry, Schedule};
+use nod_core::shim::ShimStop;
+use nod_core::task::StopCause;
 use proptest::prelude::*;
 
 use super::*;
@@ -16,9 +18,15 @@ enum Step {
         priority: i32,
         after: Option<(usize, bool)>,
         retries: u32,
+        /// It is of the kind that runs again when it was lost.
+        requeued: bool,
     },
     /// The process of the nth task ends.
     End(usize, i32),
+    TimeOut(usize),
+    /// The main process ends, and others are left.
+    Leave(usize, i32),
+    Lose(usize),
     Cancel(usize),
     CancelAll,
     Prioritise(usize, i32),
@@ -28,11 +36,16 @@ enum Step {
 
 fn any_step() -> impl Strategy<Value = Step> {
     let after = proptest::option::of((0..40_usize, any::<bool>()));
+    let submit = (-1..2, after, 0..2_u32, any::<bool>());
     prop_oneof![
-        6 => (-1..2, after, 0..2_u32)
-            .prop_map(|(priority, after, retries)| Step::Submit { priority, after, retries }),
+        6 => submit.prop_map(|(priority, after, retries, requeued)| {
+            Step::Submit { priority, after, retries, requeued }
+        }),
         6 => (0..40_usize, 0..2).prop_map(|(n, code)| Step::End(n, code)),
-        2 => (0..40_usize).prop_map(Step::Cancel),
+        2 => (0..40_usize).prop_map(Step::TimeOut),
+        2 => (0..40_usize, 0..2).prop_map(|(n, code)| Step::Leave(n, code)),
+        2 => (0..40_usize).prop_map(Step::Lose),
+        3 => (0..40_usize).prop_map(Step::Cancel),
         1 => Just(Step::CancelAll),
         1 => (0..40_usize, -1..2).prop_map(|(n, priority)| Step::Prioritise(n, priority)),
         1 => (0..40_usize).prop_map(Step::Retry),
@@ -44,8 +57,16 @@ fn any_step() -> impl Strategy<Value = Step> {
 enum Stand {
     Queued,
     Active,
-    Stopping,
+    /// For what, and whether it was cancelled as well.
+    Stopping(Cause, bool),
     Ended(StateName),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Cancel,
+    Time,
+    Left,
 }
 
 #[derive(Debug, Clone)]
@@ -55,6 +76,13 @@ struct Modelled {
     after: Option<(TaskId, bool)>,
     retries: u32,
     left: u32,
+    requeued: bool,
+    /// How often in a row it was lost.
+    losses: u32,
+    /// How its main process ended, before those that it left.
+    code: i32,
+    /// It is too soon for another try.
+    held: bool,
 }
 
 #[derive(Debug, Default)]
@@ -77,7 +105,7 @@ impl Model {
         let Some((after, any)) = task.after else { return Some(true) };
         match self.tasks[&after].stand {
             Stand::Ended(name) => Some(any || name == StateName::Succeeded),
-            Stand::Queued | Stand::Active | Stand::Stopping => None,
+            Stand::Queued | Stand::Active | Stand::Stopping(..) => None,
         }
     }
 
@@ -96,14 +124,16 @@ impl Model {
             self.task(id).stand = Stand::Ended(StateName::Skipped);
         }
         while !self.paused {
-            let holds = |task: &&Modelled| matches!(task.stand, Stand::Active | Stand::Stopping);
+            let holds =
+                |task: &&Modelled| matches!(task.stand, Stand::Active | Stand::Stopping(..));
             if self.tasks.values().filter(holds).count() >= SLOTS {
                 return;
             }
             let ready = self
                 .tasks
                 .iter()
-                .filter(|(_, task)| Self::is_queued(task) && self.is_let(task) == Some(true));
+                .filter(|(_, task)| Self::is_queued(task) && !task.held)
+                .filter(|(_, task)| self.is_let(task) == Some(true));
             let best = ready.min_by_key(|(id, task)| (std::cmp::Reverse(task.priority), **id));
             let Some(id) = best.map(|(id, _)| *id) else { return };
             self.task(id).stand = Stand::Active;
@@ -112,24 +142,45 @@ impl Model {
 
     fn end(&mut self, id: TaskId, code: i32) {
         let task = self.task(id);
-        task.stand = match (task.stand, code) {
-            (Stand::Stopping, _) => Stand::Ended(StateName::Cancelled),
-            (Stand::Active, 0) => Stand::Ended(StateName::Succeeded),
-            (Stand::Active, _) if task.left > 0 => {
-                task.left -= 1;
-                Stand::Queued
-            }
-            (Stand::Active, _) => Stand::Ended(StateName::Failed),
-            (stand @ (Stand::Queued | Stand::Ended(_)), _) => stand,
+        let (end, is_last) = match task.stand {
+            Stand::Queued | Stand::Ended(_) => return,
+            Stand::Active if code == 0 => (StateName::Succeeded, true),
+            Stand::Active => (StateName::Failed, false),
+            Stand::Stopping(Cause::Cancel, _) => (StateName::Cancelled, true),
+            Stand::Stopping(Cause::Time, cancelled) => (StateName::TimedOut, cancelled),
+            Stand::Stopping(Cause::Left, _) if task.code == 0 => (StateName::Succeeded, true),
+            Stand::Stopping(Cause::Left, cancelled) => (StateName::Failed, cancelled),
         };
+        task.losses = 0;
+        task.stand = Stand::Ended(end);
+        if !is_last && task.left > 0 {
+            task.left -= 1;
+            task.stand = Stand::Queued;
+        }
+    }
+
+    fn lose(&mut self, id: TaskId) {
+        let task = self.task(id);
+        let again = task.requeued && task.losses < 10;
+        task.stand = match task.stand {
+            stand @ (Stand::Queued | Stand::Ended(_)) => return task.stand = stand,
+            Stand::Stopping(Cause::Cancel, _) => {
+                task.losses = 0;
+                return task.stand = Stand::Ended(StateName::Cancelled);
+            }
+            Stand::Active | Stand::Stopping(_, false) if again => Stand::Queued,
+            Stand::Active | Stand::Stopping(..) => Stand::Ended(StateName::Lost),
+        };
+        task.losses += 1;
     }
 
     fn cancel(&mut self, id: TaskId) {
         let task = self.task(id);
         task.stand = match task.stand {
             Stand::Queued => Stand::Ended(StateName::Cancelled),
-            Stand::Active => Stand::Stopping,
-            stand @ (Stand::Stopping | Stand::Ended(_)) => stand,
+            Stand::Active => Stand::Stopping(Cause::Cancel, true),
+            Stand::Stopping(cause, _) => Stand::Stopping(cause, true),
+            stand @ Stand::Ended(_) => stand,
         };
     }
 }
@@ -138,7 +189,14 @@ fn stand(state: &TaskState) -> Stand {
     match state {
         TaskState::Queued { .. } => Stand::Queued,
         TaskState::Starting | TaskState::Running | TaskState::Waiting { .. } => Stand::Active,
-        TaskState::Stopping { .. } => Stand::Stopping,
+        TaskState::Stopping { cause, .. } => {
+            let cause = match cause {
+                StopCause::Cancelled { .. } => Cause::Cancel,
+                StopCause::TimedOut => Cause::Time,
+                StopCause::LeftProcesses => Cause::Left,
+            };
+            Stand::Stopping(cause, state.cancelled_by().is_some())
+        }
         TaskState::Ended { outcome } => Stand::Ended(outcome.name()),
     }
 }
@@ -148,10 +206,13 @@ fn submit(
     model: &mut Model,
     priority: i32,
     after: Option<(usize, bool)>,
-    retries: u32,
+    (retries, requeued): (u32, bool),
 ) {
     let after = after.and_then(|(n, any)| Some((model.nth(n)?, any)));
     let Change::Submit(mut new) = table.new_task(false) else { panic!("no submit") };
+    if requeued {
+        new.kind = "deploy".into();
+    }
     new.schedule = Schedule {
         priority,
         after: after.map(|(task, any)| Dependency { task, any }).into_iter().collect(),
@@ -160,25 +221,85 @@ fn submit(
     };
     let said = table.call(&PERSON, Change::Submit(new)).unwrap();
     let Reply::Submitted { id, .. } = said else { panic!("{said:?}") };
-    let stand = Stand::Queued;
-    model.tasks.insert(id, Modelled { stand, priority, after, retries, left: retries });
+    let (stand, left, losses, code) = (Stand::Queued, retries, 0, 0);
+    let held = false;
+    let new = Modelled { stand, priority, after, retries, left, requeued, losses, code, held };
+    model.tasks.insert(id, new);
+}
+
+/// Has the shim of the task's present try say something.
+fn hear(table: &mut Table, id: TaskId, said: message::Said) {
+    let attempt = table.stored(id).attempt;
+    table.dispatcher.turn(vec![Message::Shim(id, attempt, said)]);
+}
+
+/// Ends the process of a task, as its shim reports it.
+fn end(table: &mut Table, model: &mut Model, id: TaskId, code: i32) {
+    let task = &model.tasks[&id];
+    let code = if task.stand == Stand::Stopping(Cause::Left, true)
+        || task.stand == Stand::Stopping(Cause::Left, false)
+    {
+        task.code
+    } else {
+        code
+    };
+    let message::Said::Ended { mut report, tail } = ended(id, code) else { return };
+    report.attempt = table.stored(id).attempt;
+    report.timed_out = matches!(task.stand, Stand::Stopping(Cause::Time, _));
+    hear(table, id, message::Said::Ended { report, tail });
+    model.end(id, code);
+}
+
+/// Loses the shim of a task; its pause before it runs again ends as soon as others have its slot.
+fn lose(table: &mut Table, model: &mut Model, id: TaskId) {
+    hear(table, id, message::Said::Gone { why: "killed".into() });
+    model.lose(id);
+    if model.tasks[&id].stand == Stand::Queued {
+        model.task(id).held = true;
+        model.settle();
+        model.task(id).held = false;
+        let mut edit = Edit::new(table.operation(), id);
+        edit.delay_ms = Some(0);
+        // Refused where it has started since.
+        drop(table.call(&PERSON, Change::Edit(Box::new(edit))));
+    }
+}
+
+/// Has the shim of a running task begin to end it for a reason of its own.
+fn stop(table: &mut Table, model: &mut Model, id: TaskId, (cause, code): (ShimStop, i32)) {
+    if model.tasks[&id].stand == Stand::Active {
+        hear(table, id, lives::stopping(cause));
+        let cause = if cause == ShimStop::TimedOut { Cause::Time } else { Cause::Left };
+        model.task(id).stand = Stand::Stopping(cause, false);
+        model.task(id).code = code;
+    }
+}
+
+fn take_from_shim(table: &mut Table, model: &mut Model, id: TaskId, step: Step) {
+    match step {
+        Step::End(_, code) => end(table, model, id, code),
+        Step::TimeOut(_) => stop(table, model, id, (ShimStop::TimedOut, 0)),
+        Step::Leave(_, code) => stop(table, model, id, (ShimStop::LeftProcesses, code)),
+        Step::Lose(_) => lose(table, model, id),
+        Step::Submit { .. }
+        | Step::Cancel(_)
+        | Step::CancelAll
+        | Step::Prioritise(..)
+        | Step::Retry(_)
+        | Step::Pause(_) => {}
+    }
 }
 
 /// Does a step to the dispatcher and to the model.
 fn take(table: &mut Table, model: &mut Model, step: Step) {
     let operation = table.operation();
     match step {
-        Step::Submit { priority, after, retries } => {
-            submit(table, model, priority, after, retries);
+        Step::Submit { priority, after, retries, requeued } => {
+            submit(table, model, priority, after, (retries, requeued));
         }
-        Step::End(n, code) => {
+        Step::End(n, _) | Step::TimeOut(n) | Step::Leave(n, _) | Step::Lose(n) => {
             let Some(id) = model.nth(n) else { return };
-            let attempt = table.stored(id).attempt;
-            let message::Said::Ended { mut report, tail } = ended(id, code) else { return };
-            report.attempt = attempt;
-            let said = message::Said::Ended { report, tail };
-            table.dispatcher.turn(vec![Message::Shim(id, attempt, said)]);
-            model.end(id, code);
+            take_from_shim(table, model, id, step);
         }
         Step::Cancel(n) => {
             let Some(id) = model.nth(n) else { return };
@@ -189,7 +310,10 @@ fn take(table: &mut Table, model: &mut Model, step: Step) {
         }
         Step::CancelAll => {
             let stands = model.tasks.values().map(|task| task.stand);
-            let met = stands.filter(|it| matches!(it, Stand::Queued | Stand::Active)).count();
+            let is_met = |stand: &Stand| {
+                matches!(stand, Stand::Queued | Stand::Active | Stand::Stopping(_, false))
+            };
+            let met = stands.filter(is_met).count();
             let which = Which::default();
             let said = table.call(&PERSON, Change::CancelMany { operation, which }).unwrap();
             assert_eq!(said, Reply::Cancelled { count: met as u64 });
@@ -232,7 +356,8 @@ proptest! {
     fn the_dispatcher_does_what_the_model_does(
         steps in proptest::collection::vec(any_step(), 1..40),
     ) {
-        let mut table = Table::with_slots(SLOTS);
+        let config = format!("[groups.default]\nslots = {SLOTS}\n{}", lives::REQUEUED);
+        let mut table = Table::with_config(&config);
         let mut model = Model::default();
         for step in steps {
             take(&mut table, &mut model, step);
