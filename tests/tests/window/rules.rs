@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use nod_core::command::CommandLine;
+use nod_core::environment::Environment;
+use nod_core::ids::TaskId;
 use nod_core::protocol::{AuditQuery, AuditWhat, Call, Reply, RuleList};
 use nod_core::rule::Then;
 use nod_core::task::StateName;
@@ -41,6 +44,24 @@ fn rules(desktop: &Desktop) -> RuleList {
     rules
 }
 
+/// Submits words in the environment of the person's session: a rule lets nothing pass in another
+/// one.
+fn submitted(desktop: &Desktop, window: &Window, words: &[&str]) -> TaskId {
+    let mut submit = desktop.shell_submit("");
+    let environ = fs::read_to_string(format!("/proc/{}/environ", window.app())).unwrap();
+    let pairs = environ.split_terminator('\0').filter_map(|pair| pair.split_once('='));
+    let session: Environment =
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    submit.environment = Some(session);
+    let argv = words.iter().map(|word| (*word).to_owned()).collect();
+    submit.command = CommandLine::Argv { argv };
+    submit.label = Some("触る <b>".into());
+    let Reply::Submitted { id, .. } = desktop.call(&Call::Submit(Box::new(submit))) else {
+        panic!()
+    };
+    id
+}
+
 fn audited(desktop: &Desktop, what: AuditWhat) -> usize {
     let Reply::Audit(page) = desktop.call(&Call::Audit(AuditQuery::default())) else { panic!() };
     page.rows.iter().filter(|row| row.what == what).count()
@@ -61,7 +82,7 @@ fn a_rule_made_from_a_card_lets_the_same_pass_from_the_next_time_on() {
     let window = desktop.open();
     window.click(&by_name("nav-inbox"));
     let words = ["touch", "完了", "*.rs"];
-    let first = desktop.submit_with(&["--label", "触る <b>"], &words);
+    let first = submitted(&desktop, &window, &words);
     let request = desktop.wait_for_request(first);
     let card = card(&request);
     wait_for_enabled(&window, "approve");
@@ -96,13 +117,13 @@ fn a_rule_made_from_a_card_lets_the_same_pass_from_the_next_time_on() {
     assert!(made.expires_at.is_some());
     // The open card is not answered by that.
     assert!(desktop.request(first, request.id).is_open());
-    let second = desktop.submit_with(&[], &words);
+    let second = submitted(&desktop, &window, &words);
     assert_eq!(desktop.wait_for_end(second).state.name(), StateName::Succeeded);
     assert!(desktop.work().join("*.rs").exists());
     assert_eq!(audited(&desktop, AuditWhat::Passed), 1);
 
     // Neither is the same with another word, which is approved together with its rule.
-    let third = desktop.submit_with(&[], &["touch", "other"]);
+    let third = submitted(&desktop, &window, &["touch", "other"]);
     let other = crate::card(&desktop.wait_for_request(third));
     window.wait_for(&format!("{}:enabled", within(&other, "approve")));
     window.click(&within(&other, "always-allow"));

@@ -437,8 +437,8 @@ pub struct RulePreview {
     /// How many match, and of how many that were looked at.
     pub matching: u32,
     pub looked_at: u32,
-    /// Those whose words match, but whose environment can put another program in the place of the
-    /// one that is named: a rule that lets pass does not mean them.
+    /// Those whose words match, but whose environment, or what is typed into them, may decide what
+    /// runs: a rule that lets pass does not mean them.
     #[serde(default)]
     pub redirected: Vec<TaskId>,
 }

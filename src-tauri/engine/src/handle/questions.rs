@@ -5,12 +5,12 @@ use std::path::Path;
 
 use nod_core::access::Actor;
 use nod_core::environment::redirecting;
-use nod_core::ids::TaskId;
 use nod_core::protocol::{
     Ask, AuditQuery, Call, GiveAnswer, ListQuery, QuestionOf, Reply, RulePreview,
 };
 use nod_core::request::{Answer, OnTimeout, Request, Wants};
 use nod_core::rule::{Command, Rule, Then};
+use nod_core::task::{OutputMode, Task};
 
 use super::Handle;
 use crate::dispatcher::{Answering, Change, Program};
@@ -136,7 +136,7 @@ impl Handle {
                     folders: &folders,
                 };
                 if rule.matches(command, now) {
-                    if rule.then == Then::NeedNotAsk && self.is_redirected(task.id)? {
+                    if rule.then == Then::NeedNotAsk && self.is_redirected(&task)? {
                         preview.redirected.push(task.id);
                         continue;
                     }
@@ -154,8 +154,12 @@ impl Handle {
         Ok(Reply::Preview(preview))
     }
 
-    fn is_redirected(&self, id: TaskId) -> Result<bool, EngineError> {
-        let row = self.read(|reader| reader.task(id))?;
+    /// Returns whether something beside its words may decide what a task runs.
+    fn is_redirected(&self, task: &Task) -> Result<bool, EngineError> {
+        if task.output == OutputMode::Interactive {
+            return Ok(true);
+        }
+        let row = self.read(|reader| reader.task(task.id))?;
         Ok(row.is_some_and(|row| redirecting(&row.environment_changes).next().is_some()))
     }
 

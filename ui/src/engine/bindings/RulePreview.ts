@@ -15,7 +15,7 @@ tasks: Array<Task>,
  */
 matching: number, looked_at: number, 
 /**
- * Those whose words match, but whose environment can put another program in the place of the
- * one that is named: a rule that lets pass does not mean them.
+ * Those whose words match, but whose environment, or what is typed into them, may decide what
+ * runs: a rule that lets pass does not mean them.
  */
 redirected: Array<TaskId>, };
