@@ -6,6 +6,7 @@ pub mod display;
 pub mod home;
 pub mod host;
 pub mod processes;
+pub mod seat;
 pub mod wait;
 pub mod window;
 

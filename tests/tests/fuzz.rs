@@ -8,8 +8,12 @@ use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
+use nod_core::ids::TaskId;
+use nod_core::protocol::{Call, Reply};
 use nod_core::task::StateName;
 use nod_tests::{TestHost, processes};
 use proptest::prelude::*;
@@ -86,18 +90,58 @@ fn slips() -> impl Strategy<Value = (prop::sample::Index, prop::sample::Index, u
     )
 }
 
+/// Ends the other client's calls, however the test goes on.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Calls the host as another client does, again and again; each call must be answered.
+fn call_meanwhile(host: &TestHost, id: TaskId, ends: &AtomicBool, answered: &AtomicU64) {
+    let mut kept = host.connect();
+    kept.set_timeout(Some(Duration::from_secs(60))).unwrap();
+    while !ends.load(Ordering::Relaxed) {
+        let mut fresh = host.connect();
+        fresh.set_timeout(Some(Duration::from_secs(60))).unwrap();
+        for connection in [&mut kept, &mut fresh] {
+            let shown = connection.call(&Call::Show { id }).expect("the others are served");
+            assert!(matches!(shown, Reply::Task(_)), "{shown:?}");
+            answered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 #[test]
 fn no_bytes_hurt_the_host_or_those_whom_it_serves() {
     let host = TestHost::start();
     let id = host.submit("sleep 600");
     host.wait_for_state(id, StateName::Running);
+    let (ends, answered) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let other = scope.spawn(|| call_meanwhile(&host, id, &ends, &answered));
+        let ending = Ending(&ends);
+        hurt(&host, &answered);
+        drop(ending);
+        other.join().expect("every call of the other client was answered");
+    });
+    let after = host.submit("true");
+    assert_eq!(host.wait_for_end(after).state.name(), StateName::Succeeded);
+}
+
+/// Sends all sorts of bytes, while another client counts its answered calls.
+fn hurt(host: &TestHost, answered: &AtomicU64) {
     let (valid, broken) = corpus();
     assert!(!valid.is_empty() && !broken.is_empty());
     for line in valid.iter().chain(&broken) {
-        send(&host, line, true);
-        send(&host, line, false);
-        assert_well(&host, &String::from_utf8_lossy(line));
+        send(host, line, true);
+        send(host, line, false);
+        assert_well(host, &String::from_utf8_lossy(line));
     }
+    let served = || answered.swap(0, Ordering::Relaxed);
+    served();
     let before = processes::memory_kib(host.pid());
     let config = ProptestConfig {
         cases: CASES,
@@ -109,12 +153,13 @@ fn no_bytes_hurt_the_host_or_those_whom_it_serves() {
     let bytes = (prop::collection::vec(any::<u8>(), 0..600), any::<bool>());
     rest(&config)
         .run(&bytes, |(bytes, greets)| {
-            send(&host, &bytes, greets);
+            send(host, &bytes, greets);
             prop_assert!(processes::is_alive(host.pid()));
             Ok(())
         })
         .unwrap();
-    assert_well(&host, "bytes");
+    assert_well(host, "bytes");
+    let during_bytes = served();
     rest(&config)
         .run(&prop::collection::vec(slips(), 1..4), |slips| {
             let mut line = Vec::new();
@@ -126,14 +171,13 @@ fn no_bytes_hurt_the_host_or_those_whom_it_serves() {
                 let end = (start + length).min(line.len());
                 line.splice(start..end, token);
             }
-            send(&host, &line, true);
+            send(host, &line, true);
             prop_assert!(processes::is_alive(host.pid()), "{}", String::from_utf8_lossy(&line));
             Ok(())
         })
         .unwrap();
-    assert_well(&host, "slips");
+    assert_well(host, "slips");
+    assert!(during_bytes > 0 && served() > 0, "the other client was served all the while");
     let after = processes::memory_kib(host.pid());
     assert!(after < before + GROWTH, "the host grew from {before} to {after} KiB");
-    let other = host.submit("true");
-    assert_eq!(host.wait_for_end(other).state.name(), StateName::Succeeded);
 }

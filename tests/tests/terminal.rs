@@ -1,134 +1,13 @@
 //! `nod approve` and `nod deny` at a terminal: a real terminal emulator with real keys, and
 //! everything that only looks like one.
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
-use nod_client::new_operation;
 use nod_core::access::{Actor, Surface};
-use nod_core::ids::TaskId;
-use nod_core::protocol::{AuditQuery, AuditRow, Call, ErrorCode, Reply, RuleList};
 use nod_core::request::Closure;
 use nod_core::task::StateName;
-use nod_tests::home::program;
-use nod_tests::{Desktop, Home, TestHost, until};
-
-const ON: &str = "[approvals]\nterminal = true\n";
-
-/// A host, and a display with a keyboard for terminals.
-struct Seat {
-    host: TestHost,
-    desktop: Desktop,
-    nod: String,
-}
-
-impl Seat {
-    /// Answers in a terminal are turned on and confirmed.
-    fn confirmed() -> Self {
-        let mut seat = Self::with_config(ON);
-        seat.confirm();
-        seat
-    }
-
-    /// Confirms what waits, once the person has had it in sight for long enough.
-    fn confirm(&mut self) {
-        let Ok(Reply::Rules(rules)) = self.host.person(&Call::Rules) else { panic!("no rules") };
-        let shown = rules.loosening.unwrap().hash;
-        until("the change to be confirmed", || {
-            let (operation, shown) = (new_operation().unwrap(), shown.clone());
-            let confirmed = self.host.person(&Call::ConfirmLoosening { operation, shown });
-            match confirmed {
-                Ok(_) => Some(()),
-                Err(error) if error.code == ErrorCode::TooEarly => None,
-                Err(error) => panic!("{error}"),
-            }
-        });
-    }
-
-    fn with_config(config: &str) -> Self {
-        let host = TestHost::start_armed(Home::new().with_config(config));
-        let nod = program("nod").display().to_string();
-        Self { host, desktop: Desktop::start(), nod }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.host.work().join(name)
-    }
-
-    /// Returns a command that is no child of the test's, as one of a menu is none.
-    fn apart(&self, words: &[&str]) -> Command {
-        let mut command = self.host.command("setsid");
-        command.arg("-f").args(words).env("DISPLAY", self.desktop.display_name());
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        command
-    }
-
-    /// Opens a terminal emulator with a shell line in it; what it shows goes to the file `screen`.
-    fn open(&self, xterm: &str, line: &str, variables: &[(&str, &str)]) {
-        let screen = self.file("screen").display().to_string();
-        let mut command =
-            self.apart(&[xterm, "-u8", "-l", "-lf", &screen, "-e", "/bin/sh", "-c", line]);
-        command.envs(variables.iter().copied());
-        assert!(command.status().unwrap().success());
-    }
-
-    /// Waits until the terminal shows a text.
-    #[track_caller]
-    fn wait_for(&self, text: &str) {
-        until("a text on the terminal", || {
-            let screen = fs::read(self.file("screen")).ok()?;
-            String::from_utf8_lossy(&screen).contains(text).then_some(())
-        });
-    }
-
-    /// Presses keys as on the keyboard, in the terminal that is open.
-    fn press(&self, text: &str) {
-        let display = self.desktop.display_name();
-        let run = |words: &[&str]| {
-            let mut command = self.host.command("xdotool");
-            command.args(words).env("DISPLAY", display).stdout(Stdio::null());
-            assert!(command.status().unwrap().success(), "xdotool {words:?}");
-        };
-        run(&["search", "--sync", "--onlyvisible", "--class", "xterm", "windowfocus", "--sync"]);
-        run(&["type", "--delay", "20", text]);
-        run(&["key", "Return"]);
-    }
-
-    /// Returns what a line said on its errors, and the code it ended with.
-    #[track_caller]
-    fn ended(&self) -> (i32, String) {
-        let code = until("the end of nod", || {
-            fs::read_to_string(self.file("code")).ok()?.trim().parse().ok()
-        });
-        let said = fs::read_to_string(self.file("said")).unwrap();
-        for name in ["code", "said", "screen"] {
-            fs::remove_file(self.file(name)).ok();
-        }
-        (code, said)
-    }
-
-    /// Returns a shell line that runs `nod` with its errors and its code in files.
-    fn line(&self, words: &str) -> String {
-        noted(&format!("{} {words}", self.nod))
-    }
-
-    fn audit(&self, id: TaskId) -> Vec<AuditRow> {
-        let query = AuditQuery { task: Some(id), ..AuditQuery::default() };
-        let Reply::Audit(page) = self.host.call(&Call::Audit(query)) else { panic!("no audit") };
-        page.rows
-    }
-}
-
-fn noted(line: &str) -> String {
-    format!("{line} 2> said; echo $? > code.new; mv code.new code")
-}
-
-fn rules(host: &TestHost) -> RuleList {
-    let Reply::Rules(rules) = host.call(&Call::Rules) else { panic!("no rules") };
-    rules
-}
+use nod_tests::seat::{ON, Seat, noted, rules};
+use nod_tests::until;
 
 #[test]
 fn a_person_at_a_terminal_approves_and_denies_what_is_shown() {

@@ -256,7 +256,6 @@ impl Handle {
             }
             Call::Progress(report) => self.report(actor, &report).await,
             Call::Ask(ask) => self.ask(actor, ask).await,
-            Call::AwaitAnswer(wait) => change(Change::AwaitAnswer(wait)).await,
             Call::Withdraw { operation } => change(Change::Withdraw(operation)).await,
             Call::Await(wait) => self.await_signal(actor, wait).await,
             Call::Diagnose => self.blocking(|handle| Ok(handle.diagnose())).await,

@@ -3,6 +3,7 @@
 // One rule for what a ladder of the shim and a sweep of the host must not touch.
 mod alarm;
 mod asker;
+mod connections;
 mod links;
 #[path = "../../shim/src/linux/own_programs.rs"]
 mod own_programs;
@@ -24,9 +25,13 @@ pub(crate) use unix::{
 
 pub(crate) use alarm::{Alarm, Rings};
 pub(crate) use asker::{program_of, source_of};
+pub(crate) use connections::{Client, client_of};
 #[cfg(test)]
 pub(crate) use links::ProgramFile;
-pub(crate) use links::{Link, chain_from, file_of, has_standard_socket, standard_terminal};
+pub(crate) use links::{
+    Link, chain_from, file_of, has_standard_socket, input_terminal, is_pseudo_terminal,
+    standard_terminal,
+};
 pub(crate) use vanishing::vanished;
 pub(crate) use watching::FolderWatch;
 

@@ -5,9 +5,12 @@
 //! agent from its own approval; a hostile program of the same user can still
 //! open a terminal of its own and press its keys.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::process::{Link, chain_from, file_of, has_standard_socket, standard_terminal};
+use crate::process::{
+    Client, Link, chain_from, client_of, file_of, has_standard_socket, input_terminal,
+    is_pseudo_terminal, standard_terminal,
+};
 
 /// Programs that show a terminal to a person, or log one in, by the names of their files.
 const TERMINALS: [&str; 39] = [
@@ -53,7 +56,11 @@ const TERMINALS: [&str; 39] = [
 ];
 
 /// Those of them that run as root, where a user may read no more than their names.
-const LOGINS: [&str; 3] = ["login", "sshd", "sshd-session"];
+const LOGINS: [&str; 3] = [LOGIN, "sshd", "sshd-session"];
+const LOGIN: &str = "login";
+
+/// Those that begin a session for whoever connects.
+const SSH: [&str; 2] = ["sshd", "sshd-session"];
 
 /// Programs of Nod, none of which is above a person's own command.
 const OWN: [&str; 3] = ["nod", "nod-shim", "nod-desktop"];
@@ -117,6 +124,8 @@ const PRELOADS: [&str; 3] = ["LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH"];
 pub(crate) struct Terminal {
     pid: u32,
     started_ms: u64,
+    /// The processes of this machine through which it comes, and when they began.
+    through: Vec<(u32, u64)>,
     /// The terminal and what shows it, for the audit.
     pub(crate) words: String,
 }
@@ -159,6 +168,13 @@ pub enum Distrust {
          Nod's window, or use the `nod` that belongs to this host"
     )]
     AnotherWriter,
+    #[error(
+        "the ssh session comes from this machine, and it cannot be found out from whom: answer in \
+         Nod's window"
+    )]
+    FromNobody,
+    #[error("the ssh session comes from this machine, where it was begun otherwise: {0}")]
+    FromHere(Box<Distrust>),
     #[error("an input or output of `nod` is a connection, through which others could speak for it")]
     Piped,
     #[error(
@@ -180,23 +196,67 @@ pub enum Distrust {
 /// Returns the terminal of a process that connected at `connected_ms` since the boot.
 pub(crate) fn find(pid: u32, connected_ms: u64, nod: &Path) -> Result<Terminal, Distrust> {
     let chain = chain_from(pid).ok_or(Distrust::Unknown)?;
-    let nod = file_of(nod).ok_or(Distrust::NotNod)?;
-    let standard = standard_terminal(pid);
-    let device = standard.as_ref().map_or(0, |(device, _)| *device);
-    let shown_by = judge(&chain, nod, device, crate::process::user_id())?;
+    // A number that was given again belongs to a process that began after the connection.
+    if chain[0].started_ms > connected_ms {
+        return Err(Distrust::Unknown);
+    }
+    let terminal = look(&chain, file_of(nod).ok_or(Distrust::NotNod)?, standard_terminal)?;
     // What `nod` says there would count as written by it.
     if has_standard_socket(pid) {
         return Err(Distrust::Piped);
     }
-    // A number that was given again belongs to a process that began after the connection.
-    let is_later = chain[0].started_ms > connected_ms;
+    Ok(terminal)
+}
+
+/// Returns the terminal at which the first of a chain speaks, which runs the file `program`.
+fn look(
+    chain: &[Link],
+    program: (u64, u64),
+    terminal_of: fn(u32) -> Option<(u64, PathBuf)>,
+) -> Result<Terminal, Distrust> {
+    let (pid, started_ms) = (chain[0].pid, chain[0].started_ms);
+    let standard = terminal_of(pid);
+    let device = standard.as_ref().map_or(0, |(device, _)| *device);
+    let shown_by = judge(chain, program, device, crate::process::user_id())?;
+    let (mut from, mut through) = (String::new(), vec![]);
+    if let Some(client) = client(chain, shown_by)? {
+        let seat =
+            find_client(client).map_err(|distrust| Distrust::FromHere(Box::new(distrust)))?;
+        from = format!(", from {}", seat.words);
+        through = [vec![(seat.pid, seat.started_ms)], seat.through].concat();
+    }
     // What was read piece by piece was one chain only if it still is.
-    if is_later || chain_from(pid).as_ref() != Some(&chain) || standard_terminal(pid) != standard {
+    if chain_from(pid).as_deref() != Some(chain) || terminal_of(pid) != standard {
         return Err(Distrust::Unknown);
     }
     let path = standard.map(|(_, path)| path.display().to_string()).unwrap_or_default();
-    let words = format!("{path} in {} (process {})", shown_by.name, shown_by.pid);
-    Ok(Terminal { pid, started_ms: chain[0].started_ms, words })
+    let words = format!("{path} in {} (process {}){from}", shown_by.name, shown_by.pid);
+    Ok(Terminal { pid, started_ms, through, words })
+}
+
+/// Returns the process of this machine from which an ssh session comes; nothing where it is another
+/// machine's, or no such session.
+fn client(chain: &[Link], shown_by: &Link) -> Result<Option<u32>, Distrust> {
+    if !SSH.contains(&shown_by.name.as_str()) {
+        return Ok(None);
+    }
+    // What sshd itself began has what it says of the connection.
+    let at = chain.iter().position(|link| link.pid == shown_by.pid).ok_or(Distrust::Unknown)?;
+    let first = at.checked_sub(1).and_then(|at| chain.get(at)).ok_or(Distrust::Unknown)?;
+    match first.connection.as_deref().map_or(Client::Unknown, client_of) {
+        Client::Remote => Ok(None),
+        Client::Local(pid) => Ok(Some(pid)),
+        Client::Unknown => Err(Distrust::FromNobody),
+    }
+}
+
+/// Returns the terminal at which a person runs an ssh client of this machine.
+fn find_client(pid: u32) -> Result<Terminal, Distrust> {
+    let chain = chain_from(pid).ok_or(Distrust::Unknown)?;
+    check_program(&chain[0])?;
+    let program = chain[0].program.as_ref().ok_or(Distrust::Unreadable(pid))?.file;
+    // Its output is the null device, once it has one of its own.
+    look(&chain, program, input_terminal)
 }
 
 impl Terminal {
@@ -242,18 +302,24 @@ fn judge(chain: &[Link], nod: (u64, u64), device: u64, own_uid: u32) -> Result<&
 /// Returns where the terminal's program stands: right above the last process that is on `device`.
 fn shown_by(above: &[Link], device: u64, own_uid: u32) -> Result<usize, Distrust> {
     for (at, link) in above.iter().enumerate() {
-        if is_terminal(link, own_uid) || is_login_of_user(above, link) {
+        if shows(link, device, own_uid) || is_login_of_user(above, link) {
             return Ok(at);
         }
         if link.terminal == device {
             continue;
         }
         // It may hold the other end of the terminal, and press its keys.
-        let is_reached = above[at..].iter().any(|link| is_terminal(link, own_uid));
+        let is_reached = above.iter().any(|link| is_terminal(link, own_uid));
         let between = || Distrust::Between { name: link.name.clone(), pid: link.pid };
         return Err(if is_reached { between() } else { Distrust::Nowhere });
     }
     Err(Distrust::Nowhere)
+}
+
+/// Returns whether a program shows the terminal `device` to a person. A login does on a console
+/// only: of any other terminal somebody else holds the other end.
+fn shows(link: &Link, device: u64, own_uid: u32) -> bool {
+    is_terminal(link, own_uid) && (link.name != LOGIN || !is_pseudo_terminal(device))
 }
 
 fn is_terminal(link: &Link, own_uid: u32) -> bool {

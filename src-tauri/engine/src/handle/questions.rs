@@ -51,6 +51,7 @@ impl Handle {
                 let given = self.blocking(move |handle| handle.whole_answer(given)).await?;
                 Change::Answer(Box::new(Answering { given, from: None, shown_ms }))
             }
+            Call::AwaitAnswer(wait) => Change::AwaitAnswer(wait),
             Call::Notify(notify) => Change::Notify(notify),
             Call::Feedback(feedback) => Change::Feedback(feedback),
             Call::Inbox(read) => Change::Inbox(read),

@@ -25,6 +25,8 @@ pub(crate) struct Link {
     pub(crate) words: Vec<String>,
     /// The names of its variables; nothing where they may not be read.
     pub(crate) variables: Option<Vec<String>>,
+    /// What sshd says of the connection that it was begun over.
+    pub(crate) connection: Option<String>,
     /// The number of its controlling terminal; 0 for none.
     pub(crate) terminal: u64,
     /// Its process group is the one that the terminal's keys go to.
@@ -57,13 +59,25 @@ pub(crate) fn chain_from(pid: u32) -> Option<Vec<Link>> {
 
 /// Returns the terminal that is both input and output of a process: its number and its path.
 pub(crate) fn standard_terminal(pid: u32) -> Option<(u64, PathBuf)> {
-    let terminal = |descriptor: u32| {
-        let path = format!("/proc/{pid}/fd/{descriptor}");
-        let file = fs::metadata(&path).ok().filter(|file| file.file_type().is_char_device())?;
-        Some((file.rdev(), fs::read_link(path).ok()?))
-    };
-    let (input, path) = terminal(0)?;
-    (terminal(1)?.0 == input).then_some((input, path))
+    let (input, path) = input_terminal(pid)?;
+    (terminal_at(pid, 1)?.0 == input).then_some((input, path))
+}
+
+/// Returns the terminal that is the input of a process.
+pub(crate) fn input_terminal(pid: u32) -> Option<(u64, PathBuf)> {
+    terminal_at(pid, 0)
+}
+
+fn terminal_at(pid: u32, descriptor: u32) -> Option<(u64, PathBuf)> {
+    let path = format!("/proc/{pid}/fd/{descriptor}");
+    let file = fs::metadata(&path).ok().filter(|file| file.file_type().is_char_device())?;
+    Some((file.rdev(), fs::read_link(path).ok()?))
+}
+
+/// Returns whether the other end of a terminal is held by a program.
+pub(crate) fn is_pseudo_terminal(device: u64) -> bool {
+    // UNIX98_PTY_SLAVE_MAJOR of Linux's major.h, eight of them.
+    (136..144).contains(&rustix::fs::major(device))
 }
 
 /// Returns whether a process has a socket for its input, output or errors.
@@ -101,6 +115,7 @@ fn link(pid: u32) -> Option<Link> {
         name: String::from_utf8_lossy(&name).trim_end().to_owned(),
         program: program(pid),
         words: pieces(&words).take(WORDS).map(str::to_owned).collect(),
+        connection: variables.as_deref().and_then(connection),
         variables: variables.as_deref().map(names),
         terminal: stat.terminal,
         in_front: stat.group == stat.front,
@@ -134,6 +149,10 @@ fn names(environment: &[u8]) -> Vec<String> {
         .filter_map(|it| it.split_once('='))
         .map(|(name, _)| name.to_owned())
         .collect()
+}
+
+fn connection(environment: &[u8]) -> Option<String> {
+    pieces(environment).find_map(|it| it.strip_prefix("SSH_CONNECTION=")).map(str::to_owned)
 }
 
 /// Returns the first number behind the name of a field of proc_pid_status(5).

@@ -22,6 +22,7 @@ fn link(pid: u32, path: &str) -> Link {
         program: Some(ProgramFile { path: path.into(), file: (1, u64::from(pid)), of_system }),
         words: vec![name.to_owned()],
         variables: Some(vec!["PATH".into()]),
+        connection: None,
         terminal: SCREEN,
         in_front: true,
         traced: false,
