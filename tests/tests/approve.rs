@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use nod_client::new_operation;
 use nod_core::environment::Change;
-use nod_core::protocol::{Call, ErrorCode, GiveAnswer, Reply};
+use nod_core::protocol::{Call, ErrorCode, GiveAnswer, Reply, TypeIn};
 use nod_core::request::{ARMING_MS, Answer, Closure, Origin};
-use nod_core::task::{Denial, Outcome, StateName};
+use nod_core::task::{Denial, Outcome, OutputMode, StateName};
 use nod_tests::wait::until_equal;
 use nod_tests::{Home, TestHost, until};
 
@@ -349,4 +349,90 @@ fn a_time_that_passes_tells_a_silent_host_from_none() {
     host.kill();
     std::fs::write(host.work().join("gone"), "").unwrap();
     assert_eq!(until("the end of the tries", read), "69\n");
+}
+
+#[test]
+fn that_others_can_type_into_a_task_is_shown_and_only_its_own_program_can() {
+    let mut host = TestHost::start();
+    let id = host.submit_with(&["--ask-first", "-i"], &["cat; true"]);
+    let request = host.wait_for_request(id);
+    let [typed] = request.shown.terms.as_slice() else { panic!("{:?}", request.shown.terms) };
+    assert!(typed.contains("the program that submitted it can type into it"), "{typed}");
+    host.answer(&request, Answer::Approve);
+    host.wait_for_state(id, StateName::Running);
+    // A shell of its own stands between: another program.
+    let nod = host.nod(&[]).get_program().to_owned();
+    let mut other = host.command("sh");
+    other.args(["-c", "\"$0\" stdin \"$1\" --line x; exit $?"]).arg(nod).arg(id.to_string());
+    let refused = other.output().unwrap();
+    assert_eq!(refused.status.code(), Some(77), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("only the program that submitted it"), "{said}");
+    let own = host.run(&["stdin", &id.to_string(), "--line", "y", "--eof"]);
+    assert_eq!(own.code, Some(0), "{own:?}");
+    host.wait_for_end(id);
+    let log = host.plain_log(id);
+    assert!(log.contains('y') && !log.contains('x'), "{log}");
+}
+
+#[test]
+fn nobody_but_the_person_types_into_the_persons_own_task() {
+    let mut host = TestHost::start();
+    let mut submit = host.shell_submit("read it; echo got $it");
+    submit.output = OutputMode::Interactive;
+    let Ok(Reply::Submitted { id, .. }) = host.person(&Call::Submit(Box::new(submit))) else {
+        panic!("not submitted")
+    };
+    host.wait_for_state(id, StateName::Running);
+    for session in [&[][..], &["--session", "any"]] {
+        let number = id.to_string();
+        let ran = host.run(&[&["stdin", &number, "--line", "x"], session].concat());
+        assert_eq!(ran.code, Some(77), "{ran:?}");
+    }
+    let data = "bWluZQo=".to_owned();
+    host.person(&Call::Input(TypeIn { id, data, session: None })).unwrap();
+    host.wait_for_end(id);
+    assert!(host.plain_log(id).contains("got mine"));
+}
+
+#[test]
+fn what_a_task_does_otherwise_than_usual_is_shown_and_a_change_of_it_asks_anew() {
+    let mut host = TestHost::start();
+    let options = ["--ask-first", "--retries", "2", "--keep-children", "--timeout", "10m"];
+    let id = host.submit_with(&options, &["true"]);
+    let request = host.wait_for_request(id);
+    let expected = [
+        "2 more tries if it fails, each asked about again",
+        "what it leaves running goes on after its end (--keep-children)",
+        "it is ended after 10m00s at the latest",
+    ];
+    assert_eq!(request.shown.terms, expected);
+    assert_eq!(host.run(&["deadline", &id.to_string(), "20m"]).code, Some(0));
+    let anew = host.wait_for_request(id);
+    assert_eq!(anew.shown.terms[2], "it is ended after 20m00s at the latest");
+    host.try_answer(&request, Answer::Approve).unwrap_err();
+    host.answer(&anew, Answer::Approve);
+    assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
+}
+
+#[test]
+fn another_folder_of_the_same_name_is_not_the_one_that_was_shown() {
+    let mut host = TestHost::start();
+    let (work, old) = (host.work().join("it"), host.work().join("old"));
+    std::fs::create_dir(&work).unwrap();
+    let cwd = work.display().to_string();
+    let id = host.submit_with(&["--ask-first", "--cwd", &cwd], &["touch", "ran"]);
+    let request = host.wait_for_request(id);
+    std::fs::rename(&work, &old).unwrap();
+    std::fs::create_dir(&work).unwrap();
+    host.answer(&request, Answer::Approve);
+    let ended = host.wait_for_end(id);
+    let why = ended.state.outcome().and_then(Outcome::explanation).unwrap_or_default();
+    assert!(why.contains("another one than the one that was shown"), "{ended:?}");
+    assert!(!work.join("ran").exists() && !old.join("ran").exists());
+    // Asked about anew, it is the one that is there now.
+    assert_eq!(host.run(&["retry", &id.to_string()]).code, Some(0));
+    host.answer(&host.wait_for_request(id), Answer::Approve);
+    host.wait_for_end(id);
+    assert!(work.join("ran").exists());
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use nod_core::access::{Actor, Surface};
+use nod_core::ids::AttemptNumber;
 use nod_core::protocol::{AuditQuery, AuditRow, AuditWhat, Call, ErrorCode, GiveAnswer, Reply};
 use nod_core::request::{Answer, Closure, Origin, Request, Wants};
 use nod_core::task::StateName;
@@ -185,7 +186,7 @@ fn the_audit_says_who_asked_what_who_answered_what_and_from_where() {
     assert_eq!(what, [AuditWhat::Withdrawn, AuditWhat::Expired, AuditWhat::Answered]);
     let answered = &rows[2];
     assert_eq!(answered.actor, Actor::Person { surface: Surface::Window });
-    assert_eq!(answered.asked_by, Some(Actor::Task { id }));
+    assert_eq!(answered.asked_by, Some(Actor::Task { id, attempt: Some(AttemptNumber::FIRST) }));
     assert_eq!(answered.shown.as_ref(), Some(&one.shown));
     assert_eq!(answered.hash.as_ref(), Some(&one.hash));
     assert_eq!(answered.answer, Some(Answer::Approve));

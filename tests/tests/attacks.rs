@@ -5,9 +5,11 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 
 use nod_client::{ClientError, Connection, new_operation};
-use nod_core::protocol::{Ask, Call, ErrorCode, GiveAnswer, ListQuery, MESSAGE_LIMIT};
+use nod_core::protocol::{
+    Ask, Await, Call, ErrorCode, GiveAnswer, ListQuery, MESSAGE_LIMIT, SayOutcome,
+};
 use nod_core::request::{Answer, Request};
-use nod_core::task::StateName;
+use nod_core::task::{StateName, TaskSaid};
 use nod_tests::{TestHost, until};
 
 fn approval(request: &Request) -> GiveAnswer {
@@ -106,6 +108,71 @@ fn a_token_answers_nothing_and_acts_for_no_other_task() {
     for kept in [database, wal, log] {
         assert!(!kept.windows(token.len()).any(|part| part == token.as_bytes()));
     }
+}
+
+#[test]
+fn a_connection_of_an_earlier_try_does_not_speak_for_the_next() {
+    let host = TestHost::start();
+    let line =
+        "printf %s \"$NOD_TOKEN\" > token.new; mv token.new token-$NOD_ATTEMPT; nod await go";
+    let id = host.submit(line);
+    let token = |attempt: u32| {
+        let path = host.work().join(format!("token-{attempt}"));
+        until("a token", || std::fs::read_to_string(&path).ok())
+    };
+    let mut first = Connection::open(&host.socket(), Some(token(1))).unwrap();
+    first.call(&Call::IsCancelled).unwrap();
+    let go = ["notify", &id.to_string(), "go"];
+    assert_eq!(host.run(&go).code, Some(0));
+    host.wait_for_end(id);
+    assert_eq!(host.run(&["retry", &id.to_string()]).code, Some(0));
+    let mut second = Connection::open(&host.socket(), Some(token(2))).unwrap();
+    let operation = || new_operation().unwrap();
+    let result = TaskSaid::Result { data: serde_json::json!({"forged": 1}) };
+    let calls = [
+        Call::SayOutcome(SayOutcome { operation: operation(), said: result }),
+        Call::Ask(Ask::approval(operation(), "Asked by the first try?")),
+        Call::IsCancelled,
+        Call::Submit(Box::new(host.shell_submit("true"))),
+    ];
+    for call in &calls {
+        assert_eq!(refused(first.call(call)), ErrorCode::Forbidden, "{call:?}");
+    }
+    second.call(&Call::IsCancelled).unwrap();
+    assert_eq!(host.detail(id).requests, []);
+    assert_eq!(host.run(&go).code, Some(0));
+    assert_eq!(host.wait_for_end(id).condition.said, None);
+}
+
+#[test]
+fn who_waits_in_a_try_that_is_over_takes_nothing_from_the_next() {
+    let host = TestHost::start();
+    let line = "printf %s \"$NOD_TOKEN\" > token.new; mv token.new token-$NOD_ATTEMPT; \
+                nod await go-$NOD_ATTEMPT; nod await data > got; [ $NOD_ATTEMPT = 2 ]";
+    let id = host.submit_with(&["--retries", "1", "--backoff", "1s"], &[line]);
+    let token = host.work().join("token-1");
+    let token = until("a token", || std::fs::read_to_string(&token).ok());
+    let mut first = Connection::open(&host.socket(), Some(token)).unwrap();
+    let wait = Call::Await(Await {
+        operation: new_operation().unwrap(),
+        key: "later".into(),
+        timeout_ms: None,
+        resume_at: None,
+    });
+    let waiting = std::thread::spawn(move || first.call(&wait).map(drop));
+    let notify = |key: &str, data: &str| {
+        assert_eq!(host.run(&["notify", &id.to_string(), key, data]).code, Some(0));
+    };
+    notify("go-1", "1");
+    notify("data", "1");
+    // It is told at once that nothing comes any more.
+    waiting.join().unwrap().unwrap_err();
+    notify("later", "2");
+    notify("go-2", "1");
+    notify("data", "2");
+    assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
+    let got = std::fs::read_to_string(host.work().join("got")).unwrap();
+    assert!(got.contains('2'), "{got}");
 }
 
 #[test]

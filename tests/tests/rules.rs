@@ -7,7 +7,7 @@ use nod_client::new_operation;
 use nod_core::access::Actor;
 use nod_core::command::CommandLine;
 use nod_core::guard::Loosening;
-use nod_core::ids::{TaskId, Timestamp};
+use nod_core::ids::{AttemptNumber, TaskId, Timestamp};
 use nod_core::protocol::{AuditQuery, AuditWhat, Call, ErrorCode, KindUse, Reply, RuleList};
 use nod_core::request::Answer;
 use nod_core::rule::{Rule, RuleId, Then};
@@ -329,7 +329,7 @@ fn what_a_task_submits_is_asked_about_too() {
     host.wait_for_end(id);
     let child = TaskId(id.0 + 1);
     let request = host.wait_for_request(child);
-    assert_eq!(request.asked_by, Some(Actor::Task { id }));
+    assert_eq!(request.asked_by, Some(Actor::Task { id, attempt: Some(AttemptNumber::FIRST) }));
     host.answer(&request, Answer::Deny { reason: None });
     assert_eq!(host.wait_for_end(child).state.name(), StateName::Denied);
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::ids::{SessionId, TaskId};
+use crate::ids::{AttemptNumber, SessionId, TaskId};
 
 /// Who wants something, as the host knows it; never as the caller says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -14,7 +14,13 @@ pub enum Actor {
     /// A program of the same user on the socket: the command line, a script, an agent.
     Peer { uid: u32, pid: u32 },
     /// A running task that showed its own token.
-    Task { id: TaskId },
+    Task {
+        id: TaskId,
+        /// Whose token it was: that of a try that is over speaks for nobody. Unknown of the oldest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        attempt: Option<AttemptNumber>,
+    },
     /// Nod itself, when a time is up.
     Host,
 }
@@ -203,19 +209,28 @@ pub enum Refusal {
     OnlyInWindow(Verb),
     #[error("task {0} belongs to another session: name its session with --session")]
     AnotherSession(TaskId),
+    #[error(
+        "task {0} has no session: only the program that submitted it may type into it, and a \
+         person in the window"
+    )]
+    AnotherProgram(TaskId),
+    #[error("that try of task {0} is over: its token speaks for nobody")]
+    EarlierTry(TaskId),
 }
 
 /// Returns whether `actor`, who speaks for `session`, may type into a task of the session `its`.
+/// One that has none is typed into by the program that submitted it, which `is_submitter` says.
 pub fn may_type(
     actor: &Actor,
     id: TaskId,
-    session: Option<&SessionId>,
-    its: Option<&SessionId>,
+    (session, its): (Option<&SessionId>, Option<&SessionId>),
+    is_submitter: bool,
 ) -> Result<(), Refusal> {
     match actor {
         Actor::Person { .. } | Actor::Host => Ok(()),
-        Actor::Peer { .. } if session == its => Ok(()),
-        Actor::Peer { .. } => Err(Refusal::AnotherSession(id)),
+        Actor::Peer { .. } if session != its => Err(Refusal::AnotherSession(id)),
+        Actor::Peer { .. } if its.is_none() && !is_submitter => Err(Refusal::AnotherProgram(id)),
+        Actor::Peer { .. } => Ok(()),
         Actor::Task { .. } => Err(Refusal::NotForTasks(Verb::Input)),
     }
 }
@@ -290,7 +305,7 @@ pub fn allowed(actor: &Actor, verb: Verb, target: Option<TaskId>) -> Result<(), 
         Actor::Person { surface: Surface::Window } => in_window(verb),
         Actor::Person { surface: Surface::Terminal } => in_terminal(verb),
         Actor::Peer { .. } => program(verb),
-        Actor::Task { id } => task(*id, verb, target),
+        Actor::Task { id, .. } => task(*id, verb, target),
     }
 }
 
@@ -345,7 +360,7 @@ impl Actor {
             Self::Person { surface: Surface::Window } => "a person in the window".to_owned(),
             Self::Person { surface: Surface::Terminal } => "a person in a terminal".to_owned(),
             Self::Peer { pid, .. } => format!("the command line (process {pid})"),
-            Self::Task { id } => format!("task {id}"),
+            Self::Task { id, .. } => format!("task {id}"),
             Self::Host => "Nod".to_owned(),
         }
     }
@@ -358,7 +373,7 @@ mod tests {
     const PERSON: Actor = Actor::Person { surface: Surface::Window };
     const TERMINAL: Actor = Actor::Person { surface: Surface::Terminal };
     const PEER: Actor = Actor::Peer { uid: 1000, pid: 7 };
-    const TASK: Actor = Actor::Task { id: TaskId(1) };
+    const TASK: Actor = Actor::Task { id: TaskId(1), attempt: None };
 
     /// The full product: window, terminal, program, a task on itself, a task on another, the host.
     #[test]
@@ -423,17 +438,19 @@ mod tests {
     fn a_peer_types_into_tasks_of_its_own_session_only() {
         let (own, other) = (SessionId("a".into()), SessionId("b".into()));
         let cases = [
-            (PEER, Some(&own), Some(&own), true),
-            (PEER, None, None, true),
-            (PEER, Some(&own), Some(&other), false),
-            (PEER, None, Some(&other), false),
-            (PEER, Some(&own), None, false),
-            (PERSON, None, Some(&other), true),
-            (TASK, Some(&own), Some(&own), false),
+            (PEER, Some(&own), Some(&own), false, true),
+            (PEER, None, None, true, true),
+            (PEER, None, None, false, false),
+            (PEER, Some(&own), Some(&other), true, false),
+            (PEER, None, Some(&other), true, false),
+            (PEER, Some(&own), None, true, false),
+            (PERSON, None, Some(&other), false, true),
+            (PERSON, None, None, false, true),
+            (TASK, Some(&own), Some(&own), true, false),
         ];
-        for (actor, session, its, expected) in cases {
-            let actual = may_type(&actor, TaskId(1), session, its).is_ok();
-            assert_eq!(actual, expected, "{actor:?} {session:?} {its:?}");
+        for (actor, session, its, is_submitter, expected) in cases {
+            let actual = may_type(&actor, TaskId(1), (session, its), is_submitter).is_ok();
+            assert_eq!(actual, expected, "{actor:?} {session:?} {its:?} {is_submitter}");
         }
     }
 

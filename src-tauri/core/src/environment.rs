@@ -13,9 +13,10 @@ pub type Environment = BTreeMap<String, String>;
 pub struct EnvironmentChange {
     pub name: String,
     pub change: Change,
-    /// The value that the task sees; nothing for a removed variable or a secret one.
+    /// The value that the task sees; nothing for a removed variable or a secret one. Of one that
+    /// holds a secret beside other things, with a mask in its place.
     pub value: Option<String>,
-    /// The value looks like a secret, so it is kept from the screen and the database.
+    /// The value, or a part of it, looks like a secret, and is kept from the screen and the database.
     pub masked: bool,
 }
 
@@ -61,6 +62,7 @@ pub fn changes(
     usual: &Environment,
     task: &Environment,
     given: &Environment,
+    is_file: IsFile<'_>,
 ) -> Vec<EnvironmentChange> {
     let mut changes = Vec::new();
     for (name, value) in task {
@@ -69,10 +71,10 @@ pub fn changes(
             Some(_) => Change::Changed,
             None => Change::Added,
         };
-        changes.push(shown(name, change, Some(value)));
+        changes.push(shown(name, change, Some(value), is_file));
     }
     for name in usual.keys().filter(|name| !task.contains_key(*name)) {
-        changes.push(shown(name, Change::Removed, None));
+        changes.push(shown(name, Change::Removed, None, is_file));
     }
     let uninteresting = [NOISE.as_slice(), LEAKS.as_slice()].concat();
     changes.retain(|change| {
@@ -82,15 +84,68 @@ pub fn changes(
     changes
 }
 
-fn shown(name: &str, change: Change, value: Option<&String>) -> EnvironmentChange {
-    let masked = value.is_some_and(|value| looks_secret(name, value));
-    let value = if masked { None } else { value.cloned() };
+fn shown(
+    name: &str,
+    change: Change,
+    value: Option<&String>,
+    is_file: IsFile<'_>,
+) -> EnvironmentChange {
+    let (value, masked) = match value.map(|value| (value, secret_in(name, value, is_file))) {
+        None => (None, false),
+        Some((value, Secret::None)) => (Some(value.clone()), false),
+        Some((value, Secret::Part { from, to })) => {
+            (Some(format!("{}{MASK}{}", &value[..from], &value[to..])), true)
+        }
+        Some((_, Secret::All)) => (None, true),
+    };
     EnvironmentChange { name: name.to_owned(), change, value, masked }
 }
 
-/// Returns whether a variable is likely to hold a secret, by its name or its value.
-#[must_use]
-pub fn looks_secret(name: &str, value: &str) -> bool {
+/// What stands in a value for the part that is not shown.
+const MASK: &str = "••••";
+
+/// Tells whether there is a file of that name, where the task runs.
+pub type IsFile<'a> = &'a dyn Fn(&str) -> bool;
+
+/// How much of a value is a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Secret {
+    None,
+    /// From one byte to another.
+    Part {
+        from: usize,
+        to: usize,
+    },
+    All,
+}
+
+/// Returns how much of a variable is likely to be a secret, by its name or its value.
+///
+/// What decides which program runs is never one, whatever it looks like: a person who approves must
+/// see it. By its value alone only that part is, so that nothing else hides behind it.
+fn secret_in(name: &str, value: &str, is_file: IsFile<'_>) -> Secret {
+    const PREFIXES: [&str; 7] = ["sk-", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "AKIA"];
+    const KEY: &str = "-----BEGIN";
+    let name = name.to_ascii_uppercase();
+    if decides_what_runs(&name) || is_file(value) {
+        return Secret::None;
+    }
+    if is_secret_name(&name) {
+        return Secret::All;
+    }
+    if let Some(secret) = password_in(value) {
+        return secret;
+    }
+    let (is_token, to) = (|c: char| c.is_ascii_alphanumeric() || "-_".contains(c), value.len());
+    let prefix = PREFIXES.iter().find(|prefix| value.starts_with(*prefix));
+    match prefix {
+        Some(prefix) if value.chars().all(is_token) => Secret::Part { from: prefix.len(), to },
+        None if value.starts_with(KEY) => Secret::Part { from: KEY.len(), to },
+        Some(_) | None => Secret::None,
+    }
+}
+
+fn is_secret_name(name: &str) -> bool {
     const NAMES: [&str; 10] = [
         "TOKEN",
         "SECRET",
@@ -103,23 +158,24 @@ pub fn looks_secret(name: &str, value: &str) -> bool {
         "PRIVATE",
         "ACCESS_KEY",
     ];
-    const PREFIXES: [&str; 8] =
-        ["sk-", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "AKIA", "-----BEGIN"];
-    let name = name.to_ascii_uppercase();
     let words = name.split('_').any(|word| word == "AUTH");
     let by_name = words || NAMES.iter().any(|part| name.contains(part)) || name.ends_with("_KEY");
     // SSH_AUTH_SOCK is a path, and useful to see.
-    let by_name = by_name && !name.ends_with("_SOCK");
-    let url_password = value.split_once("://").is_some_and(|(_, rest)| {
-        rest.split(['/', '?'])
-            .next()
-            .is_some_and(|host| host.rsplit_once('@').is_some_and(|(login, _)| login.contains(':')))
-    });
-    // A value is no reason to hide what decides which program runs.
-    if decides_what_runs(&name) {
-        return false;
+    by_name && !name.ends_with("_SOCK")
+}
+
+/// Returns where the password of a URL stands: `scheme://user:password@host`.
+fn password_in(value: &str) -> Option<Secret> {
+    let (scheme, rest) = value.split_once("://")?;
+    let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+.-".contains(c);
+    if scheme.is_empty() || !scheme.chars().all(is_scheme) {
+        return None;
     }
-    by_name || url_password || PREFIXES.iter().any(|prefix| value.starts_with(prefix))
+    let authority = rest.split(['/', '?']).next()?;
+    let (login, _) = authority.rsplit_once('@')?;
+    let (user, _) = login.split_once(':')?;
+    let start = scheme.len() + "://".len();
+    Some(Secret::Part { from: start + user.len() + 1, to: start + login.len() })
 }
 
 /// Returns the differences that are not known to leave alone which program runs, and what it does.
@@ -180,7 +236,7 @@ fn is_harmless(name: &str) -> bool {
 
 /// Returns whether a variable is known to decide which program runs, so that it is always shown.
 fn decides_what_runs(name: &str) -> bool {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 36] = [
         "PATH",
         "ENV",
         "BASH_ENV",
@@ -188,17 +244,55 @@ fn decides_what_runs(name: &str) -> bool {
         "IFS",
         "CDPATH",
         "HOME",
+        "TMPDIR",
         "EDITOR",
         "VISUAL",
         "PAGER",
+        "BROWSER",
+        "LESSOPEN",
+        "ZDOTDIR",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
         "NODE_OPTIONS",
+        "NODE_PATH",
         "PROMPT_COMMAND",
+        "MAKEFILES",
+        "MAKEFLAGS",
+        "GNUMAKEFLAGS",
+        "CC",
+        "CXX",
+        "LD",
+        "AR",
+        "CPP",
+        "CFLAGS",
+        "CXXFLAGS",
+        "LDFLAGS",
+        "GOFLAGS",
+        "CLASSPATH",
+        "JAVA_TOOL_OPTIONS",
+        "DOCKER_HOST",
+        "DOCKER_CONFIG",
+        "KUBECONFIG",
     ];
-    const PREFIXES: [&str; 9] =
-        ["LD_", "DYLD_", "GIT_SSH", "GIT_EXEC", "GIT_CONFIG", "PYTHON", "PERL5", "RUBY", "RUSTC"];
+    const PREFIXES: [&str; 8] =
+        ["LD_", "DYLD_", "BASH_FUNC_", "GIT_", "PYTHON", "PERL5", "RUBY", "RUST"];
+    const ENDINGS: [&str; 11] = [
+        "_PRELOAD",
+        "_ASKPASS",
+        "_COMMAND",
+        "_EDITOR",
+        "_HELPER",
+        "_PROVIDER",
+        "_PROVIDERS",
+        "_RUNNER",
+        "_WRAPPER",
+        "_RUSTC",
+        "_LINKER",
+    ];
+    let is_secret = ["TOKEN", "SECRET", "PASSWORD"].iter().any(|part| name.contains(part));
     NAMES.contains(&name)
-        || name.ends_with("_PRELOAD")
-        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || ENDINGS.iter().any(|ending| name.ends_with(ending))
+        || (!is_secret && PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
 }
 
 #[cfg(test)]
@@ -218,7 +312,7 @@ mod tests {
             ("API_TOKEN", "hunter2"),
             ("SHLVL", "2"),
         ]);
-        let seen = changes(&host, &task, &Environment::new());
+        let seen = changes(&host, &task, &Environment::new(), &no_file);
         let row = |name: &str, change, value: Option<&str>, masked| EnvironmentChange {
             name: name.to_owned(),
             change,
@@ -237,35 +331,68 @@ mod tests {
     fn what_was_given_by_name_is_always_shown() {
         let usual = environment(&[("LANG", "C"), ("PWD", "/")]);
         let given = environment(&[("LANG", "C"), ("PWD", "/etc"), ("CLAUDECODE", "1")]);
-        let names: Vec<_> =
-            changes(&usual, &given, &given).into_iter().map(|change| change.name).collect();
+        let names: Vec<_> = changes(&usual, &given, &given, &no_file)
+            .into_iter()
+            .map(|change| change.name)
+            .collect();
         assert_eq!(names, ["CLAUDECODE", "LANG", "PWD"]);
         let task = environment(&[("LANG", "C"), ("AAA", "1"), ("ZZZ", "2")]);
         let given = environment(&[("ZZZ", "2")]);
-        let names: Vec<_> =
-            changes(&usual, &task, &given).into_iter().map(|change| change.name).collect();
+        let names: Vec<_> = changes(&usual, &task, &given, &no_file)
+            .into_iter()
+            .map(|change| change.name)
+            .collect();
         assert_eq!(names, ["ZZZ", "AAA"], "what was given by name comes first");
     }
 
+    fn no_file(_: &str) -> bool {
+        false
+    }
+
     #[test]
-    fn secrets_are_known_by_name_or_by_value() {
+    fn secrets_are_known_by_name_or_by_value_and_nothing_hides_behind_them() {
         let cases = [
-            ("GITHUB_TOKEN", "x", true),
-            ("AWS_SECRET_ACCESS_KEY", "x", true),
-            ("DATABASE_URL", "postgres://me:pass@localhost/db", true),
-            ("DATABASE_URL", "postgres://localhost/db?x=a@b:c", false),
-            ("ANYTHING", "ghp_0123456789", true),
-            ("SSH_AUTH_SOCK", "/run/agent", false),
-            ("GIT_AUTHOR_NAME", "me", false),
-            ("PROXY_AUTH", "x", true),
-            ("PATH", "sk-live:/evil:/bin", false),
-            ("LD_PRELOAD", "ghp_0123", false),
-            ("KEYBOARD", "us", false),
-            ("LANG", "C", false),
+            ("GITHUB_TOKEN", "x", None),
+            ("AWS_SECRET_ACCESS_KEY", "a/b", None),
+            ("PROXY_AUTH", "x", None),
+            ("GIT_TOKEN", "x", None),
+            (
+                "DATABASE_URL",
+                "postgres://me:pass@localhost/db",
+                Some("postgres://me:••••@localhost/db"),
+            ),
+            (
+                "DATABASE_URL",
+                "postgres://me:p@ss@localhost/db",
+                Some("postgres://me:••••@localhost/db"),
+            ),
+            (
+                "DATABASE_URL",
+                "postgres://localhost/db?x=a@b:c",
+                Some("postgres://localhost/db?x=a@b:c"),
+            ),
+            ("ANYTHING", "ghp_0123456789", Some("ghp_••••")),
+            ("ANYTHING", "-----BEGIN KEY-----\nabc", Some("-----BEGIN••••")),
+            ("ANYTHING", "sk-evil.mk", Some("sk-evil.mk")),
+            ("ANYTHING", "sk-/evil", Some("sk-/evil")),
+            ("ANYTHING", "/tmp/e://a:b@x", Some("/tmp/e://a:b@x")),
+            ("SSH_AUTH_SOCK", "/run/agent", Some("/run/agent")),
+            ("GIT_AUTHOR_NAME", "me", Some("me")),
+            ("PATH", "sk-live", Some("sk-live")),
+            ("LD_PRELOAD", "ghp_0123", Some("ghp_0123")),
+            ("MAKEFILES", "sk-evil", Some("sk-evil")),
+            ("GIT_EXTERNAL_DIFF", "xoxb-evil", Some("xoxb-evil")),
+            ("CARGO_REGISTRY_CREDENTIAL_PROVIDER", "/tmp/evil", Some("/tmp/evil")),
+            ("KEYBOARD", "us", Some("us")),
         ];
         for (name, value, expected) in cases {
-            assert_eq!(looks_secret(name, value), expected, "{name}={value}");
+            let change = shown(name, Change::Added, Some(&value.to_owned()), &no_file);
+            assert_eq!(change.value.as_deref(), expected, "{name}={value}");
+            assert_eq!(change.masked, expected != Some(value), "{name}={value}");
         }
+        let is_file = |value: &str| value == "sk-evil";
+        let change = shown("TOKEN_FILE", Change::Added, Some(&"sk-evil".to_owned()), &is_file);
+        assert_eq!(change.value.as_deref(), Some("sk-evil"), "it names a file");
     }
 
     #[test]

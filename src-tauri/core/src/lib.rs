@@ -21,6 +21,7 @@ pub mod schedule;
 mod shell;
 pub mod shim;
 pub mod task;
+pub mod terms;
 pub mod text;
 pub mod transition;
 

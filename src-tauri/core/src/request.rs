@@ -69,6 +69,11 @@ pub struct Shown {
     pub cwd: String,
     /// How the task's environment differs from the host's.
     pub environment: Vec<EnvironmentChange>,
+    /// What else is approved along with it, in sentences of Nod's: that programs can type into it,
+    /// more tries, what goes on after its end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[ts(optional, as = "Option<Vec<String>>")]
+    pub terms: Vec<String>,
 }
 
 impl Shown {
@@ -243,6 +248,7 @@ mod tests {
             argv: vec!["deploy".into()],
             cwd: "/srv".into(),
             environment: vec![],
+            terms: vec![],
         }
     }
 
@@ -252,7 +258,7 @@ mod tests {
             task: Some(TaskId(1)),
             attempt: AttemptNumber::FIRST,
             origin: Origin::Task,
-            asked_by: Some(Actor::Task { id: TaskId(1) }),
+            asked_by: Some(Actor::Task { id: TaskId(1), attempt: None }),
             shown: shown(),
             hash: shown().hash("e"),
             created_at: Timestamp(100),
@@ -304,10 +310,17 @@ mod tests {
     fn an_answer_to_something_else_is_refused() {
         let mut other = shown();
         other.argv.push("--force".into());
+        let mut typed = shown();
+        typed.terms.push("you can type into it".into());
         let mut easier = shown();
         easier.wants = Wants::Text { default: None };
-        let hashes =
-            [other.hash("e"), easier.hash("e"), shown().hash("another environment"), String::new()];
+        let hashes = [
+            other.hash("e"),
+            typed.hash("e"),
+            easier.hash("e"),
+            shown().hash("another environment"),
+            String::new(),
+        ];
         for hash in hashes {
             let refused = request().answered(given(Answer::Approve, &hash), Timestamp(150));
             assert_eq!(refused, Err(AnswerError::Changed(RequestId(3))));

@@ -298,7 +298,7 @@ impl Dispatcher {
         for start in turn.starts {
             let (id, attempt) = (start.spec.task, start.spec.attempt);
             self.outputs.begin(id, Some(Try { attempt, log: start.folder.join(LOG_FILE) }));
-            self.tokens.admit(&start.token, start.spec.task);
+            self.tokens.admit(&start.token, (id, attempt));
             self.effects.start(start);
         }
         for (id, attempt, order) in turn.orders {
@@ -358,6 +358,9 @@ impl Dispatcher {
         }
         let attempt = live.task().attempt;
         self.live.put_task(live);
+        if again.is_some() {
+            self.end_waits_of_try(id, turn);
+        }
         if changed {
             self.tell_state(id, again, turn);
         }

@@ -15,7 +15,7 @@ use nod_core::task::SpawnError;
 use nod_core::transition::Effect;
 
 use crate::dispatcher::{Message, Said};
-use crate::process::{self, Programs};
+use crate::process::{self, Place, Programs};
 use crate::shims::{Link, Shims};
 use crate::store::{Readers, Seal, StoreError};
 use crate::tokens::Token;
@@ -31,6 +31,8 @@ pub(crate) struct Start {
     /// The task's environment, or nothing when it is to be read by its digest.
     pub(crate) environment: Option<Arc<Environment>>,
     pub(crate) digest: Vec<u8>,
+    /// The folder that a person was shown, where one was asked.
+    pub(crate) place: Option<Place>,
 }
 
 enum Job {
@@ -171,7 +173,7 @@ impl Worker {
             Some(environment) => Arc::clone(environment),
             None => Arc::new(self.stored_environment(&start.digest)?),
         };
-        check_folder(&start.spec.cwd)?;
+        check_folder(&start.spec.cwd, start.place)?;
         make_folder(&start.folder)?;
         write_spec(&start.folder.join(SPEC_FILE), &start.spec)?;
         let environment = self.task_environment(start, &environment);
@@ -215,14 +217,19 @@ enum StartError {
     Io(#[from] io::Error),
     #[error("the folder is another one than when the task was submitted: it is {} now", .0.display())]
     FolderMoved(PathBuf),
+    #[error("the folder is another one than the one that was shown, though it has its name: {0}")]
+    FolderReplaced(String),
 }
 
 /// Refuses a folder that was put in the place of the one that was shown.
-fn check_folder(cwd: &str) -> Result<(), StartError> {
-    match fs::canonicalize(cwd) {
-        Ok(real) if real != Path::new(cwd) => Err(StartError::FolderMoved(real)),
+fn check_folder(cwd: &str, shown: Option<Place>) -> Result<(), StartError> {
+    match (fs::canonicalize(cwd), Place::of(Path::new(cwd))) {
+        (Ok(real), _) if real != Path::new(cwd) => Err(StartError::FolderMoved(real)),
+        (Ok(_), Ok(now)) if shown.is_some_and(|shown| shown != now) => {
+            Err(StartError::FolderReplaced(cwd.to_owned()))
+        }
         // One that is gone is told better by the shim.
-        Ok(_) | Err(_) => Ok(()),
+        (Ok(_), _) | (Err(_), _) => Ok(()),
     }
 }
 

@@ -139,13 +139,13 @@ impl Handle {
         let actor = match &hello.token {
             None => peer,
             Some(token) => {
-                let id = self.inner.tokens.find(token).ok_or_else(|| {
+                let (id, attempt) = self.inner.tokens.find(token).ok_or_else(|| {
                     ErrorReply::new(
                         nod_core::protocol::ErrorCode::Forbidden,
                         "NOD_TOKEN belongs to no running task",
                     )
                 })?;
-                Actor::Task { id }
+                Actor::Task { id, attempt: Some(attempt) }
             }
         };
         Ok((actor, Reply::Welcome(self.welcome(hello.protocol))))
@@ -235,7 +235,11 @@ impl Handle {
             Call::Resume { operation, id } => {
                 change(Change::Pause { operation, id, paused: false }).await
             }
-            Call::Input(typed) => change(Change::Input(typed)).await,
+            Call::Input(typed) => {
+                let by = actor.clone();
+                let by = self.blocking(move |handle| Ok(handle.program_of(&by))).await?;
+                change(Change::Input(typed, by)).await
+            }
             Call::Resize { id, columns, rows } => {
                 change(Change::Resize { id, columns, rows }).await
             }

@@ -7,6 +7,7 @@ mod connections;
 mod links;
 #[path = "../../shim/src/linux/own_programs.rs"]
 mod own_programs;
+mod place;
 mod unix;
 mod vanishing;
 mod watching;
@@ -24,7 +25,7 @@ pub(crate) use unix::{
 };
 
 pub(crate) use alarm::{Alarm, Rings};
-pub(crate) use asker::{program_of, source_of};
+pub(crate) use asker::{caller_of, program_of, source_of};
 pub(crate) use connections::{Client, client_of};
 #[cfg(test)]
 pub(crate) use links::ProgramFile;
@@ -32,6 +33,7 @@ pub(crate) use links::{
     Link, chain_from, file_of, has_standard_socket, input_terminal, is_pseudo_terminal,
     standard_terminal,
 };
+pub(crate) use place::Place;
 pub(crate) use vanishing::vanished;
 pub(crate) use watching::FolderWatch;
 

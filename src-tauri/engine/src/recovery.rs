@@ -46,7 +46,7 @@ impl Recovery<'_> {
             let current = attempt.as_ref().filter(|_| has_process);
             self.outputs.begin(id, current.map(|row| Try::of(row, self.tasks)));
             if let Some(attempt) = attempt.as_ref().filter(|_| has_process) {
-                self.tokens.restore(attempt.token_hash.clone(), id);
+                self.tokens.restore(attempt.token_hash.clone(), (id, attempt.number));
                 messages.extend(self.settle(attempt, &row.task.state));
             }
             live.put_task(LiveTask { row, attempt, environment: None, judged: Judged::Unknown });

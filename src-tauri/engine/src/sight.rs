@@ -142,6 +142,7 @@ mod tests {
             argv: vec![],
             cwd: "/".into(),
             environment: vec![],
+            terms: vec![],
         };
         Request {
             id: RequestId(id),

@@ -27,7 +27,8 @@ pub(crate) use care::{DAMAGED, Opened, REPORT, close, examine, open, suspect};
 pub(crate) use read::{Reader, Readers};
 use rescue::Rescued;
 pub(crate) use rows::{
-    AttemptRow, ClockChange, ClockRow, GroupRow, LiveRow, OperationResult, RequestRow, TaskRow,
+    AttemptRow, Bound, ClockChange, ClockRow, GroupRow, LiveRow, OperationResult, RequestRow,
+    TaskRow,
 };
 pub(crate) use rules::RuleChange;
 pub(crate) use seal::{Seal, SealedEnvironment};
@@ -44,6 +45,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/0006.sql"),
     include_str!("store/0007.sql"),
     include_str!("store/0008.sql"),
+    include_str!("store/0009.sql"),
 ];
 
 /// How long a statement waits for another connection's lock.

@@ -173,7 +173,7 @@ impl Strays<'_> {
             ended_at: None,
         };
         let environment = self.seal.seal(&Environment::new()).digest;
-        Some(TaskRow { task, environment, environment_changes: vec![] })
+        Some(TaskRow { task, environment, environment_changes: vec![], bound: Default::default() })
     }
 
     fn attempt(&self, stray: &Stray) -> AttemptRow {

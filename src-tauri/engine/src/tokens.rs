@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use nod_core::ids::TaskId;
+use nod_core::ids::{AttemptNumber, TaskId};
 use sha2::{Digest as _, Sha256};
 
 use crate::dispatcher::hex;
@@ -40,28 +40,31 @@ impl Token {
     }
 }
 
-/// The hashes of the tokens of unfinished tasks.
+/// The hashes of the tokens of unfinished tasks, and whose they are.
 #[derive(Clone, Default)]
 pub(crate) struct Tokens {
-    by_hash: Arc<RwLock<HashMap<Vec<u8>, TaskId>>>,
+    by_hash: Arc<RwLock<HashMap<Vec<u8>, Owner>>>,
 }
 
+/// A task, and which try of it.
+pub(crate) type Owner = (TaskId, AttemptNumber);
+
 impl Tokens {
-    pub(crate) fn admit(&self, token: &Token, id: TaskId) {
-        self.restore(token.hash(), id);
+    pub(crate) fn admit(&self, token: &Token, owner: Owner) {
+        self.restore(token.hash(), owner);
     }
 
-    pub(crate) fn restore(&self, hash: Vec<u8>, id: TaskId) {
-        self.by_hash.write().unwrap_or_else(PoisonError::into_inner).insert(hash, id);
+    pub(crate) fn restore(&self, hash: Vec<u8>, owner: Owner) {
+        self.by_hash.write().unwrap_or_else(PoisonError::into_inner).insert(hash, owner);
     }
 
     pub(crate) fn revoke(&self, id: TaskId) {
         let mut tokens = self.by_hash.write().unwrap_or_else(PoisonError::into_inner);
-        tokens.retain(|_, task| *task != id);
+        tokens.retain(|_, (task, _)| *task != id);
     }
 
-    /// Returns the task that a token speaks for.
-    pub(crate) fn find(&self, token: &str) -> Option<TaskId> {
+    /// Returns the task and the try that a token speaks for.
+    pub(crate) fn find(&self, token: &str) -> Option<Owner> {
         self.by_hash.read().unwrap_or_else(PoisonError::into_inner).get(&hash(token)).copied()
     }
 }
@@ -78,8 +81,9 @@ mod tests {
     fn a_token_speaks_for_one_task_until_it_ends() {
         let tokens = Tokens::default();
         let token = Token::random();
-        tokens.admit(&token, TaskId(1));
-        assert_eq!(tokens.find(token.secret()), Some(TaskId(1)));
+        let owner = (TaskId(1), AttemptNumber::FIRST);
+        tokens.admit(&token, owner);
+        assert_eq!(tokens.find(token.secret()), Some(owner));
         assert_eq!(tokens.find(Token::random().secret()), None);
         assert_eq!(tokens.find(""), None);
         tokens.revoke(TaskId(1));

@@ -141,8 +141,8 @@ fn attempt_words(attempt: &Attempt) -> String {
 
 fn change_words(change: &EnvironmentChange) -> String {
     let value = match (&change.value, change.masked) {
-        (_, true) => "••••••".to_owned(),
-        (Some(value), false) => value.clone(),
+        (Some(value), _) => value.clone(),
+        (None, true) => "••••••".to_owned(),
         (None, false) => String::new(),
     };
     match change.change {
@@ -194,7 +194,7 @@ mod tests {
             task: Some(TaskId(42)),
             attempt: AttemptNumber::FIRST,
             origin: Origin::Task,
-            asked_by: Some(Actor::Task { id: TaskId(42) }),
+            asked_by: Some(Actor::Task { id: TaskId(42), attempt: None }),
             shown: Shown {
                 task_name: "deploy".into(),
                 question: "Deploy to prod?\x1b[2J".into(),
@@ -204,6 +204,7 @@ mod tests {
                 argv: vec![],
                 cwd: "/srv".into(),
                 environment: vec![],
+                terms: vec![],
             },
             hash: String::new(),
             created_at: Timestamp(10_000),

@@ -1,6 +1,6 @@
 //! Deciding on what callers want.
 
-use nod_core::access::Actor;
+use nod_core::access::{Actor, Refusal};
 use nod_core::ids::{OperationId, RequestId, TaskId};
 use nod_core::progress::Progress;
 use nod_core::protocol::Reply;
@@ -32,7 +32,7 @@ impl Dispatcher {
             Change::SubmitMany(all) => Ok(Said::Now(self.submit_many(&actor, all, turn))),
             Change::Cancel { operation, id } => self.cancel(actor, operation, id, turn),
             Change::Pause { operation, id, paused } => self.pause(operation, id, paused, turn),
-            Change::Input(typed) => self.type_in(&actor, typed, turn),
+            Change::Input(typed, by) => self.type_in((&actor, by), typed, turn),
             Change::Resize { id, columns, rows } => self.resize(id, columns, rows, turn),
             Change::Progress(progress) => self.report(&actor, progress),
             Change::Ask(ask, program) => {
@@ -68,7 +68,7 @@ impl Dispatcher {
                 self.remove(&actor, operation, (id, session), turn)
             }
             Change::Deadline { operation, id, timeout_ms } => {
-                self.move_deadline(operation, id, timeout_ms, turn)
+                self.move_deadline(&actor, operation, (id, timeout_ms), turn)
             }
             Change::Groups => Ok(Said::Now(Reply::Groups { groups: self.groups(), note: None })),
             Change::Group { operation, name, change } => {
@@ -153,8 +153,16 @@ impl Dispatcher {
 
     pub(super) fn calling_task(&self, actor: &Actor) -> Result<TaskId, EngineError> {
         match actor {
-            Actor::Task { id } if self.live.task(*id).is_some() => Ok(*id),
-            Actor::Task { id } => Err(EngineError::TaskNotFound(*id)),
+            Actor::Task { id, attempt } => {
+                let live = self.live.task(*id).ok_or(EngineError::TaskNotFound(*id))?;
+                let task = live.task();
+                // A connection outlives the process that made it, and its try.
+                let speaks = attempt.is_none_or(|attempt| attempt == task.attempt);
+                if speaks && task.state.holds_slot() {
+                    return Ok(*id);
+                }
+                Err(EngineError::Refused(Refusal::EarlierTry(*id)))
+            }
             Actor::Person { .. } | Actor::Peer { .. } | Actor::Host => {
                 Err(EngineError::Bad("only a running task can do this"))
             }

@@ -80,7 +80,7 @@ impl Cards {
         let mut counts = Counts::default();
         for request in live.open_requests().filter(|request| request.origin == Origin::Gate) {
             let source = match &request.asked_by {
-                Some(Actor::Task { id }) => Source::Task(*id),
+                Some(Actor::Task { id, .. }) => Source::Task(*id),
                 Some(Actor::Person { .. }) => Source::Person,
                 Some(Actor::Host) => Source::Host,
                 // The process that submitted it may be another one by now.
@@ -134,7 +134,7 @@ impl Dispatcher {
     /// Has a gate wait for its turn to be shown.
     pub(super) fn open_gate(&mut self, row: RequestRow, by: &Actor, turn: &mut Turn) {
         let source = match by {
-            Actor::Task { id } => Source::Task(*id),
+            Actor::Task { id, .. } => Source::Task(*id),
             Actor::Person { .. } => Source::Person,
             Actor::Host => Source::Host,
             Actor::Peer { pid, .. } => *turn

@@ -180,9 +180,9 @@ impl Dispatcher {
 
     pub(super) fn move_deadline(
         &mut self,
+        by: &Actor,
         operation: OperationId,
-        id: TaskId,
-        timeout_ms: Option<u64>,
+        (id, timeout_ms): (TaskId, Option<u64>),
         turn: &mut Turn,
     ) -> Result<Said, EngineError> {
         if let Some(said) = self.done_before(&operation, Verb::Deadline, id)? {
@@ -210,7 +210,12 @@ impl Dispatcher {
                 return Err(EngineError::WrongState { id, state, hint });
             }
         }
+        let is_queued = matches!(live.task().state, TaskState::Queued { .. });
         self.put_changed(live, "deadline_moved", turn);
+        if is_queued {
+            // How long it may run is a part of what a person was shown.
+            self.settle_change(id, by, turn);
+        }
         self.changed(operation, Verb::Deadline, id, turn)
     }
 

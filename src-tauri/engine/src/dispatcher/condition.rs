@@ -1,9 +1,9 @@
 //! What is true of a running task beside its state: paused, out of disk, or asking at its terminal.
 
-use nod_core::access::{Actor, Refusal, may_type};
+use nod_core::access::{Actor, may_type};
 use nod_core::ids::{AttemptNumber, OperationId, TaskId};
 use nod_core::protocol::{Event, EventChange, Reply, TypeIn};
-use nod_core::shim::{INPUT_LIMIT, ToShim};
+use nod_core::shim::{INPUT_LIMIT, ProcessIdentity, ToShim};
 use nod_core::task::{Condition, OutputMode, TaskState};
 
 use super::Dispatcher;
@@ -64,7 +64,7 @@ impl Dispatcher {
 
     pub(super) fn type_in(
         &mut self,
-        actor: &Actor,
+        (actor, by): (&Actor, Option<ProcessIdentity>),
         typed: TypeIn,
         turn: &mut Turn,
     ) -> Result<Said, EngineError> {
@@ -72,9 +72,12 @@ impl Dispatcher {
             return Err(EngineError::TooLong { what: "the input of one call", limit: INPUT_LIMIT });
         }
         let attempt = self.interactive_attempt(typed.id)?;
-        let its = self.live.task(typed.id).and_then(|live| live.task().session.as_ref());
-        let allowed: Result<(), Refusal> = may_type(actor, typed.id, typed.session.as_ref(), its);
-        allowed?;
+        let row = self.live.task(typed.id).map(|live| &live.row);
+        let its = row.and_then(|row| row.task.session.as_ref());
+        let typist = row.and_then(|row| row.bound.typist);
+        let is_submitter = by.is_some() && by == typist;
+        let sessions = (typed.session.as_ref(), its);
+        may_type(actor, typed.id, sessions, is_submitter).map_err(EngineError::from)?;
         self.order(typed.id, attempt, ToShim::Input { data: typed.data }, turn)?;
         Ok(Said::Now(Reply::Done))
     }

@@ -1,5 +1,6 @@
 //! Gates: which new tasks are asked about, and the rules that decide it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use nod_core::access::Actor;
@@ -19,6 +20,7 @@ use super::turn::Turn;
 use crate::config::Config;
 use crate::error::EngineError;
 use crate::guards::{Gate, RuleBook, real_folders};
+use crate::process::Place;
 use crate::store::{OperationResult, RuleChange};
 
 /// How many variables are named that keep a rule from letting pass, and how much of each name.
@@ -42,6 +44,15 @@ impl Dispatcher {
         let Some(why) = because else { return false };
         self.ask_gate(id, &Actor::Host, why, turn);
         true
+    }
+
+    /// Notes which folder it is that a person is shown. It was there when the task came; where it
+    /// is gone by now, the start says so.
+    pub(super) fn bind_folder(&mut self, id: TaskId) {
+        let Some(mut live) = self.live.task(id).cloned() else { return };
+        live.judged = Judged::Unknown;
+        live.row.bound.place = Place::of(Path::new(&live.task().cwd)).ok();
+        self.live.put_task(live);
     }
 
     /// Keeps what was decided of a task's next try.
@@ -108,6 +119,8 @@ impl Dispatcher {
 
     fn let_pass(&self, live: &mut LiveTask, by: &Actor, rule: String, turn: &mut Turn) {
         let passed = Judged::Passed(rule.clone());
+        // Nobody was shown its folder.
+        live.row.bound.place = None;
         if live.judged != passed {
             live.judged = passed;
             self.note_pass(live.task().id, by, rule, turn);

@@ -73,7 +73,8 @@ pub(crate) enum Change {
         id: TaskId,
         paused: bool,
     },
-    Input(TypeIn),
+    /// With the program that types, where it is one.
+    Input(TypeIn, Option<ProcessIdentity>),
     Resize {
         id: TaskId,
         columns: u16,
@@ -162,6 +163,8 @@ pub(crate) struct NewTask {
     pub(crate) delay_ms: Option<u64>,
     pub(crate) environment: NewEnvironment,
     pub(crate) environment_changes: Vec<EnvironmentChange>,
+    /// The program that may type into it.
+    pub(crate) typist: Option<ProcessIdentity>,
 }
 
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{Ask, AuditRow, AuditWhat, EventChange, GiveAnswer, Reply};
 use nod_core::request::{Answer, Closure, Given, OnTimeout, Origin, Request, Shown, Wants};
 use nod_core::task::Denial;
+use nod_core::terms::terms;
 use nod_core::transition::Input;
 
 use super::calls::Said;
@@ -406,7 +407,8 @@ pub(super) fn gate_request(
     why: Option<String>,
     turn: &Turn,
 ) -> Request {
-    let shown = shown(live, "Start this task?".to_owned(), why);
+    let mut shown = shown(live, "Start this task?".to_owned(), why);
+    shown.terms = terms(live.task(), live.row.bound.typist.is_some());
     Request {
         id,
         task: Some(live.task().id),
@@ -433,6 +435,7 @@ fn shown(live: &LiveTask, question: String, detail: Option<String>) -> Shown {
         argv: live.task().command.argv(),
         cwd: live.task().cwd.clone(),
         environment: live.row.environment_changes.clone(),
+        terms: vec![],
     }
 }
 
@@ -446,5 +449,6 @@ fn shown_of_program(program: Program, ask: &Ask) -> Shown {
         argv: program.argv,
         cwd: program.cwd,
         environment: vec![],
+        terms: vec![],
     }
 }

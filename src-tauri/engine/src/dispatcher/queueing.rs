@@ -9,7 +9,7 @@ use nod_core::task::{Outcome, QueueReason, TaskState};
 use nod_core::transition::{Again, Input, retried};
 
 use super::Dispatcher;
-use super::live::{Judged, Live, LiveTask};
+use super::live::{Live, LiveTask};
 use super::questions::gate_request;
 use super::turn::Turn;
 use crate::config::{Kind, OnLost};
@@ -234,7 +234,7 @@ impl Dispatcher {
         why: Option<String>,
         turn: &mut Turn,
     ) {
-        self.judge(id, Judged::Unknown);
+        self.bind_folder(id);
         let Some(live) = self.live.task(id).cloned() else { return };
         if let TaskState::Queued { reason: QueueReason::Gate { request } } = live.task().state {
             self.withdraw_request(request, "the task was changed, and is asked about anew", turn);

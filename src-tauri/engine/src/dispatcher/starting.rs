@@ -30,7 +30,8 @@ impl Dispatcher {
         let spec = self.spec(live.task());
         let folder = self.effects.folder(&folder);
         let digest = live.row.environment.clone();
-        turn.starts.push(Start { spec, folder, token, environment, digest });
+        let place = live.row.bound.place;
+        turn.starts.push(Start { spec, folder, token, environment, digest, place });
         self.live.put_task(live);
     }
 

@@ -12,7 +12,7 @@ use super::message::{NewEnvironment, NewTask};
 use super::turn::Turn;
 use crate::config::listed;
 use crate::error::EngineError;
-use crate::store::{OperationResult, TaskRow};
+use crate::store::{Bound, OperationResult, TaskRow};
 
 impl Dispatcher {
     /// Takes in many, in their order; each is refused by itself.
@@ -42,11 +42,9 @@ impl Dispatcher {
             Some(_) => return Err(EngineError::OperationReused(new.operation.0)),
             None => {}
         }
-        if let Actor::Task { id } = actor
-            && self.live.task(*id).is_none()
-        {
-            // Its token died with it; only the connection is still there.
-            return Err(EngineError::TaskNotFound(*id));
+        if matches!(actor, Actor::Task { .. }) {
+            // Its token died with its try; only the connection may still be there.
+            self.calling_task(actor)?;
         }
         let operation = new.operation.clone();
         let key = new.schedule.key.as_deref();
@@ -125,7 +123,7 @@ impl Dispatcher {
             NewEnvironment::Kept { .. } => None,
         };
         let parent = match actor {
-            Actor::Task { id } => self.live.task(*id),
+            Actor::Task { id, .. } => self.live.task(*id),
             Actor::Person { .. } | Actor::Peer { .. } | Actor::Host => None,
         };
         // A task's children are for the conversation that the task is for.
@@ -156,7 +154,8 @@ impl Dispatcher {
             ended_at: None,
         };
         let environment_changes = new.environment_changes;
-        let row = TaskRow { task, environment: digest, environment_changes };
+        let bound = Bound { typist: new.typist, place: None };
+        let row = TaskRow { task, environment: digest, environment_changes, bound };
         LiveTask { row, attempt: None, environment: plain, judged: Judged::Unknown }
     }
 }

@@ -485,6 +485,19 @@ impl Dispatcher {
         turn.over.push(id);
     }
 
+    /// Ends the waits of a try that is over; signals and messages are kept for the next.
+    pub(super) fn end_waits_of_try(&mut self, id: TaskId, turn: &mut Turn) {
+        let waits = self.talking.tasks.get(&id).into_iter().flat_map(|of| of.waits.values());
+        let operations: Vec<_> = waits.map(|row| row.operation.clone()).collect();
+        for operation in operations {
+            if self.talking.take_wait(id, &operation.0).is_some() {
+                turn.talk(TalkChange::WaitsNoMore(operation.clone()));
+                turn.deaf.push(operation);
+            }
+        }
+        turn.over.push(id);
+    }
+
     /// Tells those who wait what has been stored.
     pub(super) fn hand_over(&mut self, turn: &mut Turn) {
         for (operation, reply) in turn.waiting.drain(..) {

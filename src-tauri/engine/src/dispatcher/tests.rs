@@ -131,6 +131,7 @@ impl Table {
             delay_ms: None,
             environment: NewEnvironment::Given { sealed, plain: plain.into() },
             environment_changes: vec![],
+            typist: None,
         }))
     }
 
@@ -172,7 +173,10 @@ impl Table {
         let operation = self.operation();
         let question = "Deploy?".to_owned();
         let ask = Ask { timeout_ms, ..Ask::approval(operation.clone(), question) };
-        (operation, self.begin(&Actor::Task { id }, Change::Ask(Box::new(ask), None)))
+        (
+            operation,
+            self.begin(&Actor::Task { id, attempt: None }, Change::Ask(Box::new(ask), None)),
+        )
     }
 
     /// Returns the events since the last look.
@@ -377,7 +381,8 @@ fn an_answer_reaches_everyone_who_asks_under_its_operation_and_nobody_twice() {
     table.run(id);
     let (operation, mut first) = table.ask(id, None);
     let again = Box::new(Ask::approval(operation.clone(), "Deploy?"));
-    let mut second = table.begin(&Actor::Task { id }, Change::Ask(again.clone(), None));
+    let mut second =
+        table.begin(&Actor::Task { id, attempt: None }, Change::Ask(again.clone(), None));
     assert!(first.try_recv().is_err() && second.try_recv().is_err());
     let request = table.open_request();
     table.approve(&request).unwrap();
@@ -385,7 +390,7 @@ fn an_answer_reaches_everyone_who_asks_under_its_operation_and_nobody_twice() {
         assert!(matches!(waiting.try_recv(), Ok(Ok(Reply::Closed { .. }))));
     }
     // Asked once more after the answer, as after a lost connection.
-    let later = table.call(&Actor::Task { id }, Change::Ask(again, None)).unwrap();
+    let later = table.call(&Actor::Task { id, attempt: None }, Change::Ask(again, None)).unwrap();
     assert!(matches!(later, Reply::Closed { request: same, .. } if same == request.id));
     let requests = table.dispatcher.readers.lend().unwrap().requests(id).unwrap();
     assert_eq!(requests.len(), 1);

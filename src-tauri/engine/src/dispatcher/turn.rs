@@ -7,7 +7,7 @@ use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{AuditRow, Event, EventChange, Reply, WaitEnd};
 use nod_core::request::Closure;
 use nod_core::shim::ToShim;
-use nod_core::task::{Outcome, Task};
+use nod_core::task::Outcome;
 use nod_core::transition::Effect;
 
 use super::cards::Card;
@@ -20,7 +20,7 @@ use crate::error::EngineError;
 use crate::guards::RuleBook;
 use crate::store::{
     AttemptRow, ClockChange, Commit, EventRow, OperationResult, RuleChange, SealedEnvironment,
-    TalkChange,
+    TalkChange, TaskRow,
 };
 
 /// The decisions of a turn, in the order in which they were taken.
@@ -197,7 +197,7 @@ impl Turn {
                 None => commit.new_tasks.push(touched.after.row.clone()),
                 Some(before) if before.row != touched.after.row => {
                     commit.tasks.push(touched.after.row.clone());
-                    if is_edited(&before.row.task, &touched.after.row.task) {
+                    if is_edited(&before.row, &touched.after.row) {
                         commit.edited.push(touched.after.row.clone());
                     }
                 }
@@ -235,8 +235,11 @@ impl Turn {
 }
 
 /// Returns whether more has changed than where a task stands.
-fn is_edited(before: &Task, after: &Task) -> bool {
-    before.schedule != after.schedule
+fn is_edited(before: &TaskRow, after: &TaskRow) -> bool {
+    let is_bound_otherwise = before.bound != after.bound;
+    let (before, after) = (&before.task, &after.task);
+    is_bound_otherwise
+        || before.schedule != after.schedule
         || before.timeout_ms != after.timeout_ms
         || before.ask_first != after.ask_first
         || before.label != after.label

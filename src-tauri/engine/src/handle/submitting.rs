@@ -7,8 +7,8 @@ use nod_core::access::Actor;
 use nod_core::environment::{self, Environment};
 use nod_core::ids::{OperationId, TaskId};
 use nod_core::protocol::{Edit, HostKind, Reply, Submit, SubmitMany};
-use nod_core::shim::LEAST_LOG_LIMIT;
-use nod_core::task::RunOptions;
+use nod_core::shim::{LEAST_LOG_LIMIT, ProcessIdentity};
+use nod_core::task::{OutputMode, RunOptions};
 
 use crate::config;
 use crate::dispatcher::{Change, Message, NewEnvironment, NewTask};
@@ -17,6 +17,9 @@ use crate::process::{self};
 use crate::scheduling;
 
 use super::Handle;
+
+/// No file has a longer name, in bytes, with all its folders (`PATH_MAX`).
+const FILE_NAME: usize = 4_096;
 
 impl Handle {
     pub(super) fn prepared(&self, submit: Submit) -> Result<NewTask, EngineError> {
@@ -32,7 +35,11 @@ impl Handle {
         check_environment(&plain)?;
         let may_wait = wanted.ask_first || self.inner.rules.book().may_ask();
         let usual = self.usual_environment(may_wait);
-        let environment_changes = environment::changes(usual, &plain, &wanted.extra_environment);
+        // A name of a file there hides no secret, and may be what runs.
+        let is_file =
+            |value: &str| value.len() < FILE_NAME && Path::new(&cwd).join(value).is_file();
+        let given = &wanted.extra_environment;
+        let environment_changes = environment::changes(usual, &plain, given, &is_file);
         let sealed = self.inner.seal.seal(&plain);
         Ok(NewTask {
             operation: wanted.operation,
@@ -49,6 +56,7 @@ impl Handle {
             delay_ms: wanted.delay_ms,
             environment: NewEnvironment::Given { sealed, plain: Arc::new(plain) },
             environment_changes,
+            typist: None,
         })
     }
 
@@ -88,7 +96,9 @@ impl Handle {
     }
 
     pub(super) async fn submit(&self, actor: &Actor, submit: Submit) -> Result<Reply, EngineError> {
-        let new = self.blocking(move |handle| handle.prepared(submit)).await?;
+        let by = actor.clone();
+        let prepared = move |handle: &Self| Ok(handle.with_typist(handle.prepared(submit)?, &by));
+        let new = self.blocking(prepared).await?;
         self.take_in(actor, new).await
     }
 
@@ -98,7 +108,9 @@ impl Handle {
         operation: OperationId,
         id: TaskId,
     ) -> Result<Reply, EngineError> {
-        let new = self.blocking(move |handle| handle.again(operation, id)).await?;
+        let by = actor.clone();
+        let again = move |handle: &Self| Ok(handle.with_typist(handle.again(operation, id)?, &by));
+        let new = self.blocking(again).await?;
         self.take_in(actor, new).await
     }
 
@@ -107,7 +119,12 @@ impl Handle {
         actor: &Actor,
         many: SubmitMany,
     ) -> Result<Reply, EngineError> {
-        let all = self.blocking(move |handle| Ok(handle.prepared_all(many))).await?;
+        let by = actor.clone();
+        let prepared = move |handle: &Self| {
+            let all = handle.prepared_all(many).into_iter();
+            Ok(all.map(|new| new.map(|new| handle.with_typist(new, &by))).collect())
+        };
+        let all = self.blocking(prepared).await?;
         let mut reply = self.change(actor, Change::SubmitMany(all)).await?;
         if let Reply::SubmittedMany { note, .. } = &mut reply {
             *note = self.inner.config.current().note();
@@ -164,7 +181,22 @@ impl Handle {
             delay_ms: None,
             environment: NewEnvironment::Kept { digest: row.environment },
             environment_changes: row.environment_changes,
+            typist: None,
         })
+    }
+
+    /// Notes which program may type into a new task that has no session.
+    fn with_typist(&self, new: NewTask, by: &Actor) -> NewTask {
+        let is_typed_into = new.output == OutputMode::Interactive && new.session.is_none();
+        NewTask { typist: if is_typed_into { self.program_of(by) } else { None }, ..new }
+    }
+
+    /// Returns the program behind a caller, where it is one that is no task.
+    pub(super) fn program_of(&self, actor: &Actor) -> Option<ProcessIdentity> {
+        match actor {
+            Actor::Peer { pid, .. } => process::caller_of(*pid, &self.inner.nod),
+            Actor::Person { .. } | Actor::Task { .. } | Actor::Host => None,
+        }
     }
 
     /// Returns what a person is used to, against which changes are shown.

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use nod_core::shim::ProcessIdentity;
+
 use super::links::{beginning, file_of};
 use crate::dispatcher::{Program, Source};
 
@@ -31,6 +33,13 @@ pub(crate) fn program_of(pid: u32, nod: &Path) -> Program {
 pub(crate) fn source_of(pid: u32, nod: &Path) -> Source {
     let known = behind(pid, nod).and_then(|pid| Some((pid, beginning(pid)?)));
     known.map_or(Source::Gone, |(pid, (_, started))| Source::Program { pid, started })
+}
+
+/// Returns which process it is that speaks through `pid`; nothing where that one has gone.
+pub(crate) fn caller_of(pid: u32, nod: &Path) -> Option<ProcessIdentity> {
+    let pid = behind(pid, nod)?;
+    let (_, start_time) = beginning(pid)?;
+    Some(ProcessIdentity { pid: pid.cast_signed(), start_time })
 }
 
 fn gone() -> Program {

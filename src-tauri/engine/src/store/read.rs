@@ -83,7 +83,7 @@ impl Drop for Lent {
 
 const TASK: &str = "tasks.id, kind, tasks.label, tasks.command, cwd, output, session, parent,
     timeout_ms, ask_first, attempt, state_json, progress, created_at, started_at, ended_at,
-    environment, environment_changes, options, condition, schedule";
+    environment, environment_changes, options, condition, schedule, bound";
 
 /// Where a list looks. The search is read first, in the order of the ids that it finds, and only
 /// as far as the page goes: neither a sort nor a set of all that a common word is found in.
@@ -463,7 +463,9 @@ fn task_row(row: &Row<'_>) -> Result<TaskRow, StoreError> {
     };
     let environment = row.get(16)?;
     let environment_changes = json("tasks", id, &text(17)?)?;
-    Ok(TaskRow { task, environment, environment_changes })
+    let bound: Option<String> = row.get(21)?;
+    let bound = bound.map(|text| json("tasks", id, &text)).transpose()?.unwrap_or_default();
+    Ok(TaskRow { task, environment, environment_changes, bound })
 }
 
 fn attempt_row(row: &Row<'_>) -> Result<AttemptRow, StoreError> {

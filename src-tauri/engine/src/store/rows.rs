@@ -5,8 +5,11 @@ use nod_core::environment::EnvironmentChange;
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{Attempt, WaitEnd};
 use nod_core::request::Request;
+use nod_core::shim::ProcessIdentity;
 use nod_core::task::{ExitStatus, Outcome, Task};
 use serde::{Deserialize, Serialize};
+
+use crate::process::Place;
 
 /// A task and what belongs to it but is not for everybody.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +17,17 @@ pub(crate) struct TaskRow {
     pub task: Task,
     pub environment: Vec<u8>,
     pub environment_changes: Vec<EnvironmentChange>,
+    pub bound: Bound,
+}
+
+/// What a task is bound to beside what everybody sees of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Bound {
+    /// Its folder as it was when a person was asked.
+    pub place: Option<Place>,
+    /// The program that may type into it; nothing where a person submitted it, or it has a session.
+    pub typist: Option<ProcessIdentity>,
 }
 
 /// A try of a task.

@@ -50,7 +50,12 @@ fn row(id: i64, label: &str, state: TaskState, environment: &SealedEnvironment) 
         started_at: None,
         ended_at: None,
     };
-    TaskRow { task, environment: environment.digest.clone(), environment_changes: vec![] }
+    TaskRow {
+        task,
+        environment: environment.digest.clone(),
+        environment_changes: vec![],
+        bound: Default::default(),
+    }
 }
 
 fn queued() -> TaskState {
@@ -191,6 +196,7 @@ fn the_audit_can_only_grow() {
         argv: vec![],
         cwd: "/".into(),
         environment: vec![],
+        terms: vec![],
     };
     let request = Request {
         id: RequestId(1),

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::audit;
 use super::remove::remove_task;
-use super::rows::{AttemptRow, ClockChange, GroupRow, OperationResult, RequestRow, TaskRow};
+use super::rows::{AttemptRow, Bound, ClockChange, GroupRow, OperationResult, RequestRow, TaskRow};
 use super::rules::{self, RuleChange};
 use super::seal::SealedEnvironment;
 use super::talk::{self, TalkChange};
@@ -239,9 +239,9 @@ fn insert_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), Store
             "INSERT INTO tasks (id, kind, label, command, command_text, cwd, output, session,
                  parent, timeout_ms, ask_first, attempt, state, state_json, progress, environment,
                  environment_changes, created_at, started_at, ended_at, options, condition,
-                 schedule, key)
+                 schedule, key, bound)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                 ?18, ?19, ?20, ?21, ?22, ?23, ?24)",
+                 ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)",
         )?
         .execute(params![
             task.id.0,
@@ -268,8 +268,14 @@ fn insert_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), Store
             text(&task.condition),
             schedule(task),
             task.schedule.key,
+            bound(row),
         ])?;
     Ok(())
+}
+
+/// Returns what a task is bound to; nothing where that is nothing.
+fn bound(row: &TaskRow) -> Option<String> {
+    (row.bound != Bound::default()).then(|| text(&row.bound))
 }
 
 /// Returns a task's schedule; nothing where it is as usual.
@@ -283,7 +289,7 @@ fn edit_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), StoreEr
     transaction
         .prepare_cached(
             "UPDATE tasks SET label = ?2, command = ?3, command_text = ?4, cwd = ?5,
-                 timeout_ms = ?6, schedule = ?7, ask_first = ?8
+                 timeout_ms = ?6, schedule = ?7, ask_first = ?8, bound = ?9
              WHERE id = ?1",
         )?
         .execute(params![
@@ -295,6 +301,7 @@ fn edit_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), StoreEr
             task.timeout_ms.map(signed),
             schedule(task),
             task.ask_first,
+            bound(row),
         ])?;
     Ok(())
 }

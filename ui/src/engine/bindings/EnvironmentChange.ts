@@ -6,10 +6,11 @@ import type { Change } from "./Change";
  */
 export type EnvironmentChange = { name: string, change: Change, 
 /**
- * The value that the task sees; nothing for a removed variable or a secret one.
+ * The value that the task sees; nothing for a removed variable or a secret one. Of one that
+ * holds a secret beside other things, with a mask in its place.
  */
 value: string | null, 
 /**
- * The value looks like a secret, so it is kept from the screen and the database.
+ * The value, or a part of it, looks like a secret, and is kept from the screen and the database.
  */
 masked: boolean, };

@@ -17,4 +17,9 @@ argv: Array<string>, cwd: string,
 /**
  * How the task's environment differs from the host's.
  */
-environment: Array<EnvironmentChange>, };
+environment: Array<EnvironmentChange>, 
+/**
+ * What else is approved along with it, in sentences of Nod's: that programs can type into it,
+ * more tries, what goes on after its end.
+ */
+terms?: Array<string>, };

@@ -60,6 +60,9 @@ pub(super) fn lines(request: &Request, columns: u16) -> Vec<String> {
     for change in &shown.environment {
         row("variable", &change_words(change));
     }
+    for term in &shown.terms {
+        row("also", term);
+    }
     row("folder", &shown.cwd);
     row("command", &CommandLine::Argv { argv: shown.argv.clone() }.display());
     if let Some(at) = request.expires_at {
@@ -89,8 +92,8 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
 fn change_words(change: &EnvironmentChange) -> String {
     match (change.change, &change.value, change.masked) {
         (Change::Removed, _, _) => format!("{} is not set", change.name),
-        (_, _, true) => format!("{}=••••••", change.name),
-        (_, value, false) => format!("{}={}", change.name, value.as_deref().unwrap_or_default()),
+        (_, None, true) => format!("{}=••••••", change.name),
+        (_, value, _) => format!("{}={}", change.name, value.as_deref().unwrap_or_default()),
     }
 }
 
@@ -115,7 +118,7 @@ mod tests {
             task: Some(TaskId(42)),
             attempt: AttemptNumber::FIRST,
             origin: Origin::Task,
-            asked_by: Some(Actor::Task { id: TaskId(42) }),
+            asked_by: Some(Actor::Task { id: TaskId(42), attempt: None }),
             shown: Shown {
                 task_name: "deploy".into(),
                 question: "Deploy?\x1b[2J\nfolder    /safe".into(),
@@ -125,6 +128,7 @@ mod tests {
                 argv: vec!["deploy".into(), "to prod".into()],
                 cwd: "/srv".into(),
                 environment: vec![variable],
+                terms: vec!["you can type into it".into()],
             },
             hash: String::new(),
             created_at: Timestamp(0),

@@ -155,7 +155,8 @@ fn a_person_is_reminded_of_an_open_question_once_a_minute_at_the_most() {
     table.run(id);
     let operation = table.operation();
     let ask = Ask { remind_ms: Some(1_000), ..Ask::approval(operation, "Go?") };
-    let _waiting = table.begin(&Actor::Task { id }, Change::Ask(Box::new(ask), None));
+    let _waiting =
+        table.begin(&Actor::Task { id, attempt: None }, Change::Ask(Box::new(ask), None));
     let wake = table.dispatcher.next_wake().unwrap();
     assert!(wake > Duration::from_secs(50) && wake <= Duration::from_secs(60), "{wake:?}");
     let request = table.told().remove(0);

@@ -54,7 +54,7 @@ fn a_clock_that_is_set_takes_no_time_from_a_wait() {
         timeout_ms: Some(10_800_000),
         resume_at: Some(clock::now().plus(9_000_000)),
     };
-    let mut waiting = table.begin(&Actor::Task { id }, Change::Await(wait));
+    let mut waiting = table.begin(&Actor::Task { id, attempt: None }, Change::Await(wait));
     for jump in JUMPS {
         let before = table.waits().remove(0);
         table.set_clock(jump);

@@ -147,7 +147,7 @@ fn another_try_is_not_judged_by_what_the_last_one_said() {
     let operation = table.operation();
     let said = TaskSaid::Failed { message: "first".into() };
     let say = Change::SayOutcome(SayOutcome { operation, said });
-    table.call(&Actor::Task { id }, say).unwrap();
+    table.call(&Actor::Task { id, attempt: None }, say).unwrap();
     table.end(id, 0);
     assert_eq!(table.stored(id).state.words(), "Failed");
     table.retry(id).unwrap();
@@ -317,9 +317,9 @@ fn those_who_wait_and_go_away_are_forgotten_before_the_end() {
     for _ in 0..1_000 {
         drop(table.begin(&PERSON, Change::Wait(id)));
         let again = Box::new(Ask::approval(operation.clone(), "Deploy?"));
-        drop(table.begin(&Actor::Task { id }, Change::Ask(again, None)));
+        drop(table.begin(&Actor::Task { id, attempt: None }, Change::Ask(again, None)));
         let follow = nod_core::protocol::ReadInbox { seen: None, follow: true };
-        drop(table.begin(&Actor::Task { id }, Change::Inbox(follow)));
+        drop(table.begin(&Actor::Task { id, attempt: None }, Change::Inbox(follow)));
     }
     let waiters = &table.dispatcher.waiters;
     assert!(waiters.ends[&id].len() < 4, "{}", waiters.ends[&id].len());

@@ -7,7 +7,7 @@ use super::*;
 fn ask(table: &mut Table, id: TaskId, resume: Resume) -> oneshot::Receiver<Said> {
     let operation = table.operation();
     let ask = Ask { resume: Some(resume), ..Ask::approval(operation, "Deploy?") };
-    table.begin(&Actor::Task { id }, Change::Ask(Box::new(ask), None))
+    table.begin(&Actor::Task { id, attempt: None }, Change::Ask(Box::new(ask), None))
 }
 
 #[test]
