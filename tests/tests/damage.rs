@@ -228,6 +228,81 @@ fn a_garbled_log_of_the_history_is_reported_and_copied_aside() {
     assert_eq!(host.wait_for_end(runs).state.words(), "Failed (exit 3)");
 }
 
+/// Leaves the history as a host does that dies in the middle of a rescue, which has lost the first
+/// task: what could be read is whole, the damaged history is set aside, and its log is not yet.
+fn cut_rescue_short(home: &Home) {
+    let copy = home.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    for name in ["nod.db", "nod.db-wal"] {
+        fs::copy(home.data().join(name), copy.join(name)).unwrap();
+    }
+    let fresh = home.data().join("nod.db-rescue");
+    let damaged = Connection::open(copy.join("nod.db")).unwrap();
+    damaged.execute("VACUUM INTO ?1", [fresh.to_string_lossy()]).unwrap();
+    let fresh = Connection::open(fresh).unwrap();
+    fresh.pragma_update(None, "foreign_keys", false).unwrap();
+    let of_task = [("attempts", "task_id"), ("events", "task_id"), ("task_search", "rowid")];
+    for (table, id) in of_task.into_iter().chain([("tasks", "id")]) {
+        fresh.execute(&format!("DELETE FROM {table} WHERE {id} = 1"), []).unwrap();
+    }
+    let aside = home.data().join("damaged/2026-01-01T00-00-00.000");
+    fs::create_dir_all(&aside).unwrap();
+    fs::rename(database(home), aside.join("nod.db")).unwrap();
+}
+
+#[test]
+fn a_rescue_that_was_cut_short_is_finished_without_the_log_of_the_damaged_history() {
+    let mut host = TestHost::start();
+    for number in 0..30 {
+        let label = format!("task number {number}");
+        host.wait_for_end(host.submit_with(&["--label", &label], &["true"]));
+    }
+    let labels = |host: &TestHost| -> Vec<_> {
+        host.tasks().into_iter().rev().skip(1).map(|task| task.label).collect()
+    };
+    let before = labels(&host);
+    host.kill();
+    cut_rescue_short(&host);
+    host.restart();
+    assert_eq!(labels(&host), before);
+    let findings = snapshot(&mut host).findings.join("\n");
+    assert!(findings.contains("the history was damaged"), "{findings}");
+    // What it had lost is looked for everywhere, as after any rescue.
+    assert!(findings.contains("the history had lost task 1"), "{findings}");
+    assert_eq!(reports(&host).len(), 1);
+    assert!(host.data().join("damaged/2026-01-01T00-00-00.000/nod.db-wal").exists());
+    host.stop();
+    host.restart();
+    assert_eq!(snapshot(&mut host).findings, [] as [String; 0]);
+    assert_eq!(labels(&host), before);
+}
+
+#[test]
+fn a_rescue_whose_host_died_before_it_looked_into_the_folders_is_told_by_the_next() {
+    let mut host = TestHost::start();
+    for _ in 0..2 {
+        host.wait_for_end(host.submit("true"));
+    }
+    host.kill();
+    cut_rescue_short(&host);
+    // The next step of a rescue, and the name that was written before the first.
+    let aside = host.data().join("damaged/2026-01-01T00-00-00.000");
+    fs::write(aside.join("report.txt"), "what was found\n").unwrap();
+    fs::write(host.data().join("nod.db-in-use"), "2026-01-01T00-00-00.000").unwrap();
+    for name in ["nod.db-wal", "nod.db-shm"] {
+        fs::rename(host.data().join(name), aside.join(name)).unwrap();
+    }
+    fs::rename(host.data().join("nod.db-rescue"), database(&host)).unwrap();
+    host.restart();
+    let findings = snapshot(&mut host).findings;
+    assert_eq!(findings[0], "what was found");
+    assert!(findings[1].contains("the history had lost task 1"), "{findings:?}");
+    assert_eq!(host.tasks().len(), 2);
+    host.kill();
+    host.restart();
+    assert_eq!(snapshot(&mut host).findings, [] as [String; 0]);
+}
+
 /// Fills the first page of a table with garbage, in a history that nobody uses.
 fn garble(home: &Home, table: &str) {
     let connection = checkpoint(home);

@@ -1,18 +1,14 @@
 //! A disk that is full, or can only be read: in a mount namespace of its own.
 //!
-//! A test runs itself again in the namespace. Where there can be none it says so, loudly, and
-//! checks nothing.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "what fails here fails the test, at its line; what is skipped is said"
-)]
+//! A test runs itself again in the namespace.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
+use std::io::Write as _;
 use std::process::Command;
 
 use nod_core::ids::TaskId;
 use nod_core::task::StateName;
-use nod_tests::{Home, TestHost, until};
+use nod_tests::{Home, TestHost, has_means, until};
 
 const INSIDE: &str = "NOD_TEST_IN_NAMESPACE";
 
@@ -23,8 +19,8 @@ fn is_inside(test: &str) -> bool {
     }
     // Root needs no user namespace, and others get nowhere without one.
     let flags = if rustix::process::getuid().is_root() { "-m" } else { "-rm" };
-    if !Command::new("unshare").args([flags, "true"]).status().is_ok_and(|it| it.success()) {
-        eprintln!("\n*** SKIPPED: {test}: this machine lets nobody make a mount namespace ***\n");
+    let tried = Command::new("unshare").args([flags, "true"]).status();
+    if !has_means("mount-namespace", tried.is_ok_and(|tried| tried.success())) {
         return false;
     }
     let mut command = Command::new("unshare");
@@ -152,8 +148,7 @@ fn mount_image(home: &Home) -> bool {
         mount.args(["-o", "loop"]).arg(&image).arg(home.data());
         mount.output().is_ok_and(|ran| ran.status.success())
     };
-    if !mounted {
-        eprintln!("\n*** SKIPPED: this machine mounts no file system from a file ***\n");
+    if !has_means("loop-mount", mounted) {
         return false;
     }
     let own = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o700);
@@ -198,5 +193,116 @@ fn data_that_can_only_be_read_is_told_and_harms_no_running_task() {
     std::fs::write(host.work().join("go"), "").unwrap();
     until("the end of the work", || host.work().join("done").exists().then_some(()));
     drop(host);
+    drop(small);
+}
+
+/// Takes all that is left of the disk.
+fn fill(small: &Small) {
+    let mut file = std::fs::File::create(small.place.join("filler")).unwrap();
+    for size in [64 * 1024, 4096, 1] {
+        while file.write_all(&vec![b'x'; size]).is_ok() {}
+    }
+}
+
+fn make_room(small: &Small) {
+    std::fs::remove_file(small.place.join("filler")).unwrap();
+}
+
+/// Takes every number of a file that the file system has, but for some; returns what took them.
+fn fill_with_files(small: &Small, but: usize) -> Vec<std::path::PathBuf> {
+    let path = |number| small.place.join(format!("filler-{number}"));
+    let took: Vec<_> =
+        (0..).map(path).take_while(|path| std::fs::File::create(path).is_ok()).collect();
+    let (given_back, kept) = took.split_at(but);
+    given_back.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    kept.to_vec()
+}
+
+#[test]
+fn queued_tasks_wait_on_a_full_disk_and_start_when_there_is_room() {
+    let name = "queued_tasks_wait_on_a_full_disk_and_start_when_there_is_room";
+    if !is_inside(name) {
+        return;
+    }
+    let home = Home::new();
+    // The history needs no more files, so it takes in all that happens.
+    let small = Small::mount(&home, "24m,nr_inodes=300");
+    let host = TestHost::start_in(home.with_config("[groups.default]\nslots = 1\n"));
+    drop(host.wait_for_end(host.submit("true")));
+    let is_shown =
+        |id: &TaskId| host.run(&["show", &id.to_string()]).out.contains("disk         full");
+    // For its folder, its spec, its socket, its claim, its log, its report: each is the last that fits.
+    for but in 0..5 {
+        std::fs::remove_file(host.work().join("go")).ok();
+        let running = host.submit("while [ ! -e go ]; do sleep 0.02; done");
+        host.wait_for_state(running, StateName::Running);
+        let queued: Vec<_> = (0..3).map(|_| host.submit("true")).collect();
+        let fillers = fill_with_files(&small, but);
+        std::fs::write(host.work().join("go"), "").unwrap();
+        host.wait_for_end(running);
+        until("the full disk to be shown", || queued.iter().any(is_shown).then_some(()));
+        for id in &queued {
+            let state = host.state(*id);
+            // The socket of the one that ended may make room for one.
+            assert!(!matches!(state, StateName::Failed | StateName::Lost), "{but}: {state:?}");
+        }
+        fillers.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+        for id in &queued {
+            assert_eq!(host.wait_for_end(*id).state.name(), StateName::Succeeded, "{but}");
+            assert!(!is_shown(id));
+        }
+    }
+    drop(small);
+}
+
+/// Leaves the history without what SQLite keeps beside it, as the last one to close it does; and with
+/// operations that the next host would forget.
+fn take_away_the_log(host: &TestHost) {
+    let history = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
+    assert!(history.execute("UPDATE operations SET at = 0", []).unwrap() > 0);
+    drop(history);
+    assert!(!host.data().join("nod.db-shm").exists());
+}
+
+#[test]
+fn a_host_starts_on_a_full_disk_and_what_fills_it_can_be_ended() {
+    let name = "a_host_starts_on_a_full_disk_and_what_fills_it_can_be_ended";
+    if !is_inside(name) {
+        return;
+    }
+    let home = Home::new();
+    let small = Small::mount(&home, "24m");
+    let mut host = TestHost::start_in(home);
+    let running = host.submit("sleep 6125");
+    let process = until("the process", || host.detail(running).attempts.first()?.process);
+    host.stop();
+    take_away_the_log(&host);
+    fill(&small);
+    host.restart();
+    assert_eq!(host.state(running), StateName::Running);
+    let cancel = host.run(&["cancel", &running.to_string()]);
+    assert!(matches!(cancel.code, Some(0 | 74)), "{cancel:?}");
+    until("its end", || (!nod_tests::processes::is_alive(process)).then_some(()));
+    make_room(&small);
+    assert_eq!(host.wait_for_end(running).state.name(), StateName::Cancelled);
+    drop(small);
+}
+
+#[test]
+fn a_full_disk_is_called_that_where_no_host_can_start() {
+    let name = "a_full_disk_is_called_that_where_no_host_can_start";
+    if !is_inside(name) {
+        return;
+    }
+    let home = Home::new();
+    let small = Small::mount(&home, "24m");
+    let mut host = TestHost::start_in(home);
+    drop(host.wait_for_end(host.submit("true")));
+    host.stop();
+    std::fs::remove_file(host.data().join("reserve")).unwrap();
+    take_away_the_log(&host);
+    fill(&small);
+    let refused = host.run(&["list"]);
+    assert!(refused.err.contains("the disk is full"), "{refused:?}");
     drop(small);
 }

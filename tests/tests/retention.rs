@@ -8,7 +8,12 @@ use nod_core::task::StateName;
 use nod_tests::{Home, TestHost, until};
 
 fn host(retention: &str) -> TestHost {
-    let config = format!("[retention]\n{retention}\nevery_ms = 20\n[groups.default]\nslots = 1\n");
+    host_with(retention, 1)
+}
+
+fn host_with(retention: &str, slots: usize) -> TestHost {
+    let config =
+        format!("[retention]\n{retention}\nevery_ms = 20\n[groups.default]\nslots = {slots}\n");
     TestHost::start_in(Home::new().with_config(&config))
 }
 
@@ -91,8 +96,75 @@ fn the_oldest_go_when_all_together_have_printed_too_much() {
 }
 
 #[test]
-fn folders_that_a_crash_left_are_removed_by_the_next_host() {
-    let mut host = host("tasks = 100");
+fn what_ended_last_stays_whatever_its_number_is() {
+    let host = host_with("tasks = 2", 2);
+    let long = host.submit("while [ ! -e go ]; do sleep 0.02; done");
+    let short: Vec<TaskId> = (0..3).map(|_| host.submit("true")).collect();
+    short.iter().for_each(|id| drop(host.wait_for_end(*id)));
+    until_ids(&host, &[short[2].0, short[1].0, long.0]);
+    std::fs::write(host.work().join("go"), "").unwrap();
+    until_ids(&host, &[short[2].0, long.0]);
+}
+
+#[test]
+fn no_number_of_an_event_is_given_twice_though_the_newest_were_removed() {
+    let mut host = host("tasks = 0");
+    let seq = |host: &TestHost| {
+        let Reply::Snapshot(snapshot) = host.call(&Call::Snapshot) else { panic!("no snapshot") };
+        snapshot.seq
+    };
+    let _removed_soon = host.submit("true");
+    until_ids(&host, &[]);
+    let before = seq(&host);
+    host.stop();
+    host.restart();
+    assert_eq!(seq(&host), before);
+}
+
+#[test]
+fn a_removed_task_leaves_no_folder_and_nothing_to_hand_over() {
+    let host = host("");
+    let id = host.submit_with(&["--session", "s1"], &["nod tell 'half done'"]);
+    host.wait_for_end(id);
+    let folder = std::path::PathBuf::from(host.detail(id).log_path.unwrap());
+    let folder = folder.parent().unwrap().to_owned();
+    let database = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
+    let count = |table: &str| -> i64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        database.query_row(&sql, [], |row| row.get(0)).unwrap()
+    };
+    assert!(count("notices") > 0);
+    let removed = host.run(&["remove", &id.to_string(), "--session", "s1"]);
+    assert_eq!(removed.code, Some(0), "{removed:?}");
+    until("the folder to go", || (!folder.exists()).then_some(()));
+    until("nothing to be left of it", || (count("leftovers") == 0).then_some(()));
+    for table in ["tasks", "attempts", "notices", "environments", "task_search"] {
+        assert_eq!(count(table), 0, "{table}");
+    }
+}
+
+#[test]
+fn what_a_bounded_log_takes_on_the_disk_is_stored_and_not_what_was_printed() {
+    let host = TestHost::start_in(Home::new().with_config("[output]\nlimit_mib = 1\n"));
+    let id = host.submit_with(&["--no-tty"], &["head -c 16000000 /dev/zero"]);
+    host.wait_for_end(id);
+    let database = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
+    let sql = "SELECT size, disk FROM attempts";
+    let (size, disk): (i64, i64) =
+        database.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(size, 16_000_000);
+    assert!((1..4_000_000).contains(&disk), "{disk}");
+}
+
+#[test]
+fn folders_that_a_crash_left_are_removed_by_the_next_host_also_where_all_is_to_be_kept() {
+    for retention in ["tasks = 100", ""] {
+        folders_that_a_crash_left_are_removed(retention);
+    }
+}
+
+fn folders_that_a_crash_left_are_removed(retention: &str) {
+    let mut host = host(retention);
     let folder = host.data().join("tasks/2020-01-01/999-1");
     std::fs::create_dir_all(&folder).unwrap();
     host.stop();

@@ -39,6 +39,36 @@ fn every_way_to_end_is_told_as_it_was() {
 }
 
 #[test]
+fn what_each_try_took_and_printed_last_is_stored_with_it() {
+    let host = TestHost::start();
+    let script = "import os, sys, time
+data = bytearray(os.urandom(1 << 20)) * 64
+while time.process_time() < 0.3: pass
+print('\\033[31mtry', os.environ['NOD_ATTEMPT'], '\\033[0m')
+sys.exit(int(os.environ['NOD_ATTEMPT'] == '1'))";
+    let options = ["--no-tty", "--retries", "1", "--backoff", "1ms"];
+    let id = host.submit_with(&options, &["python3", "-c", script]);
+    host.wait_for_end(id);
+    let attempts = host.detail(id).attempts;
+    assert_eq!(attempts.len(), 2);
+    for attempt in &attempts {
+        assert!(attempt.peak_memory.is_some_and(|bytes| bytes >= 64 << 20), "{attempt:?}");
+        assert!(attempt.cpu_ms.is_some_and(|cpu| cpu >= 300), "{attempt:?}");
+        assert_eq!(attempt.tail, Some(format!("try {} \n", attempt.number)));
+    }
+    let shown = host.run(&["show", &id.to_string()]).out;
+    assert_eq!(shown.matches(" of processor, ").count(), 2, "{shown}");
+    assert_eq!(shown.matches(" MiB at most").count(), 2, "{shown}");
+    // Also of one that was lost.
+    let lost = host.submit("echo last words; exec sleep 6134");
+    let process = until("the process", || host.detail(lost).attempts.first()?.process);
+    until("the words", || (!host.log(lost).is_empty()).then_some(()));
+    processes::kill_9(processes::parent(process));
+    assert_eq!(host.wait_for_end(lost).state.name(), StateName::Lost);
+    assert_eq!(host.detail(lost).attempts[0].tail.as_deref(), Some("last words\n"));
+}
+
+#[test]
 fn a_timeout_ends_a_task_with_its_output_so_far() {
     let host = TestHost::start();
     let id = host.submit_with(&["--timeout", "1s"], &["echo before; sleep 6077; true"]);

@@ -132,6 +132,49 @@ fn a_killed_shim_loses_its_task_and_its_processes_and_nothing_else() {
 }
 
 #[test]
+fn what_a_lost_task_left_is_ended_though_it_cleared_its_variables() {
+    let host = TestHost::start();
+    for (options, line, mark) in [
+        (vec![], "exec env -i sleep 6131", "sleep\u{0}6131"),
+        // With a session of its own, which the end of its terminal does not end.
+        (vec!["-i"], "trap '' HUP; exec env -i sleep 6132", "sleep\u{0}6132"),
+    ] {
+        let id = host.submit_with(&options, &[line]);
+        let process = until("the process", || processes::with_mark(mark).first().copied());
+        host.wait_for_state(id, StateName::Running);
+        processes::kill_9(processes::parent(process));
+        assert_eq!(host.wait_for_end(id).state.name(), StateName::Lost);
+        until("the sweep", || (!processes::is_alive(process)).then_some(()));
+    }
+}
+
+#[test]
+fn what_a_lost_task_left_is_ended_by_the_next_host_where_the_last_one_died_before() {
+    let mut host = TestHost::start();
+    let id = host.submit("sleep 6133");
+    let process = until("the process", || host.detail(id).attempts.first()?.process);
+    host.kill();
+    processes::kill_9(processes::parent(process));
+    // As a host leaves it that dies between the storing of the loss and the sweep.
+    let outcome = Outcome::Lost { why: "its shim ended without a report".into() };
+    let state = TaskState::Ended { outcome };
+    let history = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
+    let changed = history.execute(
+        "UPDATE tasks SET state = 'lost', state_json = ?2, ended_at = 1 WHERE id = ?1",
+        (id.0, serde_json::to_string(&state).unwrap()),
+    );
+    assert_eq!(changed.unwrap(), 1);
+    history.execute("INSERT INTO sweeps VALUES (?1, 1)", [id.0]).unwrap();
+    assert!(processes::is_alive(process));
+    host.restart();
+    until("the sweep", || (!processes::is_alive(process)).then_some(()));
+    let count = || -> i64 {
+        history.query_row("SELECT count(*) FROM sweeps", [], |row| row.get(0)).unwrap()
+    };
+    until("the sweep to be noted", || (count() == 0).then_some(()));
+}
+
+#[test]
 fn what_ran_when_the_machine_was_restarted_is_lost_or_runs_again_as_its_kind_says() {
     let again = "[kinds.again]\nargv = [\"sh\", \"-c\", \"echo $NOD_ATTEMPT >> runs; \
                  [ -e go ] || sleep 6122\"]\non_lost = \"requeue\"\n";

@@ -1,5 +1,6 @@
 //! The way from a verb to a host: where it is, how long to wait for it, and when to start one.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use nod_client::{
@@ -106,12 +107,23 @@ impl Host {
         let mut patience = Patience::new(self, Kind::Ordinary);
         let deadline = Some(Instant::now() + WAIT_FOR_HOST);
         let mut is_older = false;
+        let was_sent = Cell::new(false);
         let attempt = |connection: &mut Connection| {
+            was_sent.set(true);
             let reply = connection.call_within(answer, call)?;
             is_older = connection.welcome().is_some_and(is_older_host);
             Ok(reply)
         };
-        let reply = persist(door, deadline, attempt, |error| patience.between(error))
+        let between = |error: &ClientError| {
+            // What is typed bears no operation: nobody could tell it from the same typed again.
+            if was_sent.take()
+                && matches!((call, error), (Call::Input(_), ClientError::Lost { .. }))
+            {
+                return Err(Failure::MaybeTyped);
+            }
+            patience.between(error)
+        };
+        let reply = persist(door, deadline, attempt, between)
             .map_err(|failure| self.about_silence(failure, call))?;
         if is_older {
             self.take_over(door);

@@ -24,6 +24,10 @@ pub const EXIT_FILE: &str = "exit.json";
 /// Where the shim listens.
 pub const SHIM_SOCKET: &str = "shim.sock";
 
+/// What a shim exits with that could not even claim its attempt, for want of room on the disk or of
+/// something else that comes back.
+pub const SHIM_NO_ROOM: u8 = 4;
+
 /// The size of the pseudo-terminal: tqdm and others print nothing at 0×0.
 pub const TERMINAL_COLUMNS: u16 = 120;
 pub const TERMINAL_ROWS: u16 = 30;
@@ -59,6 +63,16 @@ pub struct Spec {
     /// How many bytes of the disk the log may take; nothing when that is for the disk to say.
     #[serde(default)]
     pub log_limit: Option<u64>,
+}
+
+/// Who claimed an attempt: the content of the claim. A host that takes it says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claimant {
+    pub pid: i32,
+    /// As that of a [`ProcessIdentity`].
+    pub start_time: u64,
+    /// Of which boot of the machine the two are.
+    pub boot_id: String,
 }
 
 /// What a host tells a shim.
@@ -201,6 +215,10 @@ pub struct Report {
     pub ended_at: Timestamp,
     /// Why no process came to be.
     pub spawn_error: Option<SpawnError>,
+    /// That was for want of something that comes back, such as room on the disk: the attempt never
+    /// was, and another one may be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_room: bool,
     /// The time was up before the main process ended.
     pub timed_out: bool,
     /// The shim sent a signal before the main process ended, whatever the cause. Without it the

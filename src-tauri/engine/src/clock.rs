@@ -8,7 +8,13 @@ use time::OffsetDateTime;
 /// Returns the present moment.
 #[must_use]
 pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    timestamp(SystemTime::now())
+}
+
+/// Returns a moment of the file system or of the clock.
+#[must_use]
+pub(crate) fn timestamp(at: SystemTime) -> Timestamp {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 

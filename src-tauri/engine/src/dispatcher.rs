@@ -19,6 +19,7 @@ mod progress;
 mod pruning;
 mod questions;
 mod queueing;
+mod room;
 mod shims;
 mod starting;
 mod steady;
@@ -51,6 +52,7 @@ pub(crate) use message::{
 };
 pub(crate) use pace::{Pace, Source};
 pub(crate) use questions::{Reminders, reminders_of};
+pub(crate) use room::Room;
 pub(crate) use talk::Talking;
 pub(crate) use waiters::Waiters;
 
@@ -111,6 +113,7 @@ pub(crate) struct Dispatcher {
     pub(crate) pace: Pace,
     pub(crate) cards: Cards,
     pub(crate) reminders: Reminders,
+    pub(crate) room: Room,
 }
 
 /// What was heard of an attempt.
@@ -170,8 +173,9 @@ impl Dispatcher {
             return Some(RETRY);
         }
         let due = self.next_due().map(|at| Duration::from_millis(at.since(clock::now())));
-        let progress = self.board.next().map(|at| at.saturating_duration_since(Instant::now()));
-        [due, progress].into_iter().flatten().min()
+        let soon = [self.board.next(), self.room.next()].into_iter().flatten().min();
+        let soon = soon.map(|at| at.saturating_duration_since(Instant::now()));
+        [due, soon].into_iter().flatten().min()
     }
 
     /// Returns when something happens by itself, by the clock on the wall.
@@ -209,6 +213,7 @@ impl Dispatcher {
                 Message::Config(config, error) => self.configure(config, error, &mut turn),
                 Message::Prune(ids) => self.prune(&ids),
                 Message::Swept(folders) => self.swept(&folders),
+                Message::SweptTry(id, attempt, left) => self.swept_try(id, attempt, &left),
                 Message::Stop => {}
             }
         }
@@ -220,6 +225,7 @@ impl Dispatcher {
         self.withdraw_orphans(&mut turn);
         self.settle_ends(&mut turn);
         self.end_delays(&mut turn);
+        self.look_for_room(Instant::now());
         self.admit(&mut turn);
         self.show_cards(&mut turn);
         self.settle(turn, heard);

@@ -9,19 +9,24 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender};
 use nod_core::environment::Environment;
-use nod_core::ids::{AttemptNumber, TaskId};
-use nod_core::shim::{SPEC_FILE, Spec, ToShim};
+use nod_core::ids::{AttemptNumber, TaskId, Timestamp};
+use nod_core::shim::{CLAIM_FILE, Claimant, LOG_FILE, SPEC_FILE, Spec, ToShim};
 use nod_core::task::SpawnError;
 use nod_core::transition::Effect;
 
+use crate::clock;
 use crate::dispatcher::{Message, Said};
-use crate::process::{self, Place, Programs};
+use crate::process::{self, Lost, Place, Programs, Sessions};
+use crate::retention;
 use crate::shims::{Link, Shims};
 use crate::store::{Readers, Seal, StoreError};
 use crate::tokens::Token;
 
 /// How many tasks are being started at once.
 const WORKERS: usize = 2;
+
+/// How much room on the disk there must be before tasks are started where there was none, in bytes.
+const ROOM: usize = 64 * 1024;
 
 /// Everything that starting one attempt takes.
 pub(crate) struct Start {
@@ -38,7 +43,7 @@ pub(crate) struct Start {
 enum Job {
     Start(Box<Start>, tokio::sync::mpsc::UnboundedReceiver<ToShim>),
     Sweep(TaskId, AttemptNumber),
-    Remove(Vec<PathBuf>),
+    Remove(Vec<String>),
 }
 
 /// The way from the dispatcher to the workers.
@@ -101,10 +106,24 @@ impl Effects {
         match effect {
             Effect::Stop => self.shims.tell(id, attempt, ToShim::Stop),
             Effect::Acknowledge => self.shims.tell(id, attempt, ToShim::Acknowledge),
-            Effect::Sweep => self.hand_over(Job::Sweep(id, attempt)),
+            Effect::Sweep => self.sweep(id, attempt),
             // These are decided, not carried out.
             Effect::Start | Effect::Withdraw { .. } => {}
         }
+    }
+
+    /// Ends the processes of a lost attempt.
+    pub(crate) fn sweep(&self, id: TaskId, attempt: AttemptNumber) {
+        self.hand_over(Job::Sweep(id, attempt));
+    }
+
+    /// Returns whether there is room on the disk for what a start writes.
+    pub(crate) fn has_room(&self) -> bool {
+        let probe = self.tasks.join("room.probe");
+        let written = fs::write(&probe, [0; ROOM]).is_ok();
+        // What could not be written may be there in part.
+        fs::remove_file(&probe).ok();
+        written
     }
 
     /// Tells a shim something.
@@ -120,8 +139,7 @@ impl Effects {
     /// Deletes the folders of attempts that are in the history no more.
     pub(crate) fn remove(&self, folders: &[String]) {
         if !folders.is_empty() {
-            let folders = folders.iter().map(|folder| self.tasks.join(folder)).collect();
-            self.hand_over(Job::Remove(folders));
+            self.hand_over(Job::Remove(folders.to_vec()));
         }
     }
 
@@ -135,10 +153,13 @@ impl Worker {
         for job in todo {
             match job {
                 Job::Start(start, orders) => self.start(&start, orders),
-                Job::Sweep(id, attempt) => {
-                    process::sweep(&self.socket, id, attempt);
+                Job::Sweep(id, attempt) => self.sweep(id, attempt),
+                Job::Remove(mut folders) => {
+                    // What stays is tried again by the next host at the latest.
+                    folders.retain(|folder| retention::remove(&self.tasks, folder));
+                    // Nobody to tell means that the host is ending.
+                    drop(self.inbox.send(Message::Swept(folders)));
                 }
-                Job::Remove(folders) => remove(&folders),
             }
         }
     }
@@ -153,19 +174,52 @@ impl Worker {
                     shim.socket,
                 );
             }
+            Err(why) if why.is_passing() => {
+                // No shim was there, so nothing else is.
+                drop(fs::remove_dir_all(&start.folder));
+                self.shims.forget(id, attempt);
+                let error = spawn_error(start, &why);
+                drop(self.inbox.send(Message::Shim(id, attempt, Said::NoRoom { error })));
+            }
             Err(why) => {
                 tracing::error!(task = id.0, "failed to start a shim: {why}");
                 self.shims.forget(id, attempt);
-                let error = SpawnError {
-                    program: start.spec.argv.first().cloned().unwrap_or_default(),
-                    cwd: start.spec.cwd.clone(),
-                    message: why.to_string(),
-                    not_found: false,
-                };
+                let error = spawn_error(start, &why);
                 // Nobody to tell means that the host is ending.
                 drop(self.inbox.send(Message::Shim(id, attempt, Said::StartFailed { error })));
             }
         }
+    }
+
+    /// Ends what the processes of a lost attempt are, and says what could not be ended.
+    fn sweep(&self, id: TaskId, attempt: AttemptNumber) {
+        let sessions = self.sessions(id, attempt).unwrap_or_else(|error| {
+            tracing::warn!(task = id.0, "only marked processes are looked for: {error}");
+            None
+        });
+        let left = process::sweep(&Lost { socket: &self.socket, id, attempt, sessions });
+        // Nobody to tell means that the host is ending; the next one looks again.
+        drop(self.inbox.send(Message::SweptTry(id, attempt, left)));
+    }
+
+    /// Returns what an attempt's sessions are known by; nothing where they are of another boot.
+    fn sessions(&self, id: TaskId, attempt: AttemptNumber) -> Result<Option<Sessions>, StoreError> {
+        let attempts = self.readers.lend()?.attempts(id)?;
+        let Some(row) = attempts.into_iter().find(|row| row.number == attempt) else {
+            return Ok(None);
+        };
+        let folder = self.tasks.join(&row.folder);
+        // A host's claim is empty, and so is one on a full disk.
+        let claim = fs::read(folder.join(CLAIM_FILE)).unwrap_or_default();
+        let shim = serde_json::from_slice::<Claimant>(&claim).ok();
+        let Some(shim) = shim.filter(|shim| shim.boot_id == process::boot_id()) else {
+            return Ok(None);
+        };
+        let printed = fs::metadata(folder.join(LOG_FILE)).and_then(|log| log.modified()).ok();
+        let lived = [row.started_at, row.exited_at, printed.map(clock::timestamp)];
+        let lived = lived.into_iter().flatten().max().unwrap_or(Timestamp(0));
+        let lived_ms = process::since_boot_ms().saturating_sub(clock::now().since(lived));
+        Ok(Some(Sessions { shim, main: row.process, lived_ms }))
     }
 
     fn started(&self, start: &Start) -> Result<process::StartedShim, StartError> {
@@ -177,7 +231,9 @@ impl Worker {
         make_folder(&start.folder)?;
         write_spec(&start.folder.join(SPEC_FILE), &start.spec)?;
         let environment = self.task_environment(start, &environment);
-        Ok(process::start_shim(&self.programs.shim, &start.folder, &environment)?)
+        let program = &self.programs.shim;
+        process::start_shim(program, &start.folder, &environment)
+            .map_err(|source| StartError::Shim { program: program.clone(), source })
     }
 
     fn stored_environment(&self, digest: &[u8]) -> Result<Environment, StoreError> {
@@ -215,10 +271,32 @@ enum StartError {
     Store(#[from] StoreError),
     #[error("{0}")]
     Io(#[from] io::Error),
+    #[error("failed to start {}: {source}", .program.display())]
+    Shim { program: PathBuf, source: io::Error },
     #[error("the folder is another one than when the task was submitted: it is {} now", .0.display())]
     FolderMoved(PathBuf),
     #[error("the folder is another one than the one that was shown, though it has its name: {0}")]
     FolderReplaced(String),
+}
+
+impl StartError {
+    /// Returns whether another start may do better with nothing changed but time.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Full | StoreError::Unwritable(_)) => true,
+            Self::Io(source) | Self::Shim { source, .. } => process::is_shortage(source),
+            Self::Store(_) | Self::FolderMoved(_) | Self::FolderReplaced(_) => false,
+        }
+    }
+}
+
+fn spawn_error(start: &Start, why: &StartError) -> SpawnError {
+    SpawnError {
+        program: start.spec.argv.first().cloned().unwrap_or_default(),
+        cwd: start.spec.cwd.clone(),
+        message: why.to_string(),
+        not_found: false,
+    }
 }
 
 /// Refuses a folder that was put in the place of the one that was shown.
@@ -233,19 +311,14 @@ fn check_folder(cwd: &str, shown: Option<Place>) -> Result<(), StartError> {
     }
 }
 
-/// Deletes folders. What cannot be deleted is nobody's any more, and is left to the log.
-fn remove(folders: &[PathBuf]) {
-    for folder in folders {
-        match fs::remove_dir_all(folder) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => tracing::error!("failed to delete {}: {error}", folder.display()),
-        }
-    }
-}
-
 fn make_folder(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    let make = || DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    // The day's folder goes with the last one in it, which may be just now.
+    make().or_else(
+        |error| {
+            if error.kind() == io::ErrorKind::NotFound { make() } else { Err(error) }
+        },
+    )
 }
 
 fn write_spec(path: &Path, spec: &Spec) -> io::Result<()> {

@@ -177,7 +177,7 @@ impl Host {
             inbox.clone(),
             paths.tasks(),
         );
-        workers.extend(pruner.begin(stop_pruning).map_err(StartError::Threads)?);
+        workers.push(pruner.begin(stop_pruning).map_err(StartError::Threads)?);
         let (stop_sender, stop) = watch::channel(false);
         let handle = handle(options, parts, (config, findings), stop_sender);
         let listener = {
@@ -272,6 +272,9 @@ pub(crate) fn open_history(paths: &Paths) -> Result<(Store, Vec<String>), StartE
         let (tasks, boot_id) = (paths.tasks(), process::boot_id());
         let strays = Strays { tasks: &tasks, boot_id: &boot_id, seal: &seal, anywhere: rescued };
         findings.extend(strays.put_back(&mut store, &Readers::new(paths.database()))?);
+        if rescued {
+            store::settled(&paths.data);
+        }
     }
     for finding in &findings {
         tracing::error!("{finding}");
@@ -388,6 +391,7 @@ fn dispatcher(
         again: vec![],
         unstored_cancels: Default::default(),
         steady,
+        room: Default::default(),
     };
     dispatcher.apply_limits();
     Ok((dispatcher, first, workers))
@@ -407,6 +411,7 @@ fn begin(
     first: Vec<Message>,
     messages: Receiver<Message>,
 ) -> Result<JoinHandle<()>, StartError> {
+    dispatcher.sweep_again();
     // What became of tasks is decided before anyone can ask about them.
     dispatcher.settle_guards();
     dispatcher.turn(first);

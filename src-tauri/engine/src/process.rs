@@ -8,6 +8,7 @@ mod links;
 #[path = "../../shim/src/linux/own_programs.rs"]
 mod own_programs;
 mod place;
+mod sweeping;
 mod unix;
 mod vanishing;
 mod watching;
@@ -19,9 +20,9 @@ use std::path::PathBuf;
 use std::process::Child;
 
 pub(crate) use unix::{
-    RunningShim, account_environment, boot_id, claim, connect_shim, is_own_private_folder, lock,
-    login_environment, raise_open_files, running_shims, since_boot_ms, start_shim, strict_umask,
-    sweep, user_id,
+    RunningShim, account_environment, boot_id, claim, connect_shim, is_claimed,
+    is_own_private_folder, is_shortage, lock, login_environment, raise_open_files, running_shims,
+    since_boot_ms, start_shim, strict_umask, user_id,
 };
 
 pub(crate) use alarm::{Alarm, Rings};
@@ -34,6 +35,7 @@ pub(crate) use links::{
     standard_terminal,
 };
 pub(crate) use place::Place;
+pub(crate) use sweeping::{Lost, Sessions, sweep};
 pub(crate) use vanishing::vanished;
 pub(crate) use watching::FolderWatch;
 

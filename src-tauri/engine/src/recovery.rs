@@ -8,7 +8,7 @@ use nod_core::task::{StopCause, Task, TaskState};
 use crate::dispatcher::{Judged, Live, LiveTask, Message, Numbers, Said, attempt_folder};
 use crate::logs::{Outputs, Try};
 use crate::process;
-use crate::shims::{Link, Shims, last_word};
+use crate::shims::{Link, Shims, files_of, last_words};
 use crate::store::{AttemptRow, LiveRow, Readers, StoreError};
 use crate::tokens::{Token, Tokens};
 
@@ -24,7 +24,7 @@ pub(crate) struct Recovery<'a> {
 /// What became of an attempt while no host ran.
 enum Found {
     Shim(std::os::unix::net::UnixStream),
-    Settled(Said),
+    Settled(Vec<Said>),
 }
 
 impl Recovery<'_> {
@@ -47,7 +47,8 @@ impl Recovery<'_> {
             self.outputs.begin(id, current.map(|row| Try::of(row, self.tasks)));
             if let Some(attempt) = attempt.as_ref().filter(|_| has_process) {
                 self.tokens.restore(attempt.token_hash.clone(), (id, attempt.number));
-                messages.extend(self.settle(attempt, &row.task.state));
+                let said = self.settle(attempt, &row.task.state).into_iter();
+                messages.extend(said.map(|said| Message::Shim(id, attempt.number, said)));
             }
             live.put_task(LiveTask { row, attempt, environment: None, judged: Judged::Unknown });
         }
@@ -64,16 +65,16 @@ impl Recovery<'_> {
     }
 
     /// Adopts the attempt, or returns what is to be decided of it.
-    fn settle(&self, attempt: &AttemptRow, state: &TaskState) -> Option<Message> {
+    fn settle(&self, attempt: &AttemptRow, state: &TaskState) -> Vec<Said> {
         let (id, number) = (attempt.task, attempt.number);
         let folder = self.tasks.join(&attempt.folder);
         let found = if attempt.boot_id == self.boot_id {
             find(&folder, state)
         } else if folder.join(EXIT_FILE).exists() {
-            Found::Settled(last_word(&folder))
+            Found::Settled(last_words(&folder))
         } else {
             let why = "the machine was restarted while it was running".to_owned();
-            Found::Settled(Said::Gone { why })
+            Found::Settled(vec![files_of(&folder), Said::Gone { why }])
         };
         match found {
             Found::Shim(socket) => {
@@ -81,12 +82,12 @@ impl Recovery<'_> {
                 let orders = self.shims.expect(id, number);
                 let link = Link { id, attempt: number, folder, orders, child: None };
                 self.shims.link(link, socket);
-                None
+                vec![]
             }
             Found::Settled(said) => {
                 // How it ended is in the history; its output is nobody's but the task's.
                 tracing::info!(task = id.0, "settled: no shim runs any more");
-                Some(Message::Shim(id, number, said))
+                said
             }
         }
     }
@@ -117,21 +118,21 @@ fn find(folder: &Path, state: &TaskState) -> Found {
             return Found::Shim(socket);
         }
         if claimed {
-            return Found::Settled(last_word(folder));
+            return Found::Settled(last_words(folder));
         }
         // No shim has come so far; with the claim taken none can any more.
         match process::claim(folder) {
-            Ok(true) if may_be_unclaimed(state) => return Found::Settled(Said::NeverStarted),
+            Ok(true) if may_be_unclaimed(state) => return Found::Settled(vec![Said::NeverStarted]),
             // It did run once, or its shim could not have said what it said.
             Ok(true) => {
                 let why = "nothing of its attempt is in its folder any more".to_owned();
-                return Found::Settled(Said::Gone { why });
+                return Found::Settled(vec![Said::Gone { why }]);
             }
             // One has come just now, and listens.
             Ok(false) => {}
             Err(error) => {
                 let why = format!("its folder cannot be used: {error}");
-                return Found::Settled(Said::Gone { why });
+                return Found::Settled(vec![Said::Gone { why }]);
             }
         }
     }

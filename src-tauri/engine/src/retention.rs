@@ -1,5 +1,7 @@
 //! Removing the oldest ended tasks once there are more than the config file wants to keep.
 //!
+//! Whatever is to be kept, the folders of tasks that were removed before go.
+//!
 //! A few at a time: to delete thousands of files at once makes some file systems slow for everyone
 //! who creates one next. The dispatcher removes the rows, and this thread the folders after that;
 //! folders that are left by a crash in between are in the database.
@@ -19,7 +21,7 @@ use crate::dispatcher::Message;
 use crate::store::{Readers, StoreError};
 
 /// How many tasks go at once.
-const AT_ONCE: u32 = 20;
+pub(crate) const AT_ONCE: u32 = 20;
 /// How long the sum of all logs is believed: it takes a look at every attempt.
 const SUM_KEPT: Duration = Duration::from_secs(600);
 
@@ -29,6 +31,8 @@ pub(crate) struct Pruner {
     inbox: Sender<Message>,
     tasks: PathBuf,
     sum: Option<(Instant, u64)>,
+    /// The last folder of a removed task that was tried.
+    tried: String,
 }
 
 impl Pruner {
@@ -38,33 +42,37 @@ impl Pruner {
         inbox: Sender<Message>,
         tasks: PathBuf,
     ) -> Self {
-        Self { wanted, readers, inbox, tasks, sum: None }
+        Self { wanted, readers, inbox, tasks, sum: None, tried: String::new() }
     }
 
-    /// Begins to prune, until `stop` is closed. Nothing is begun where everything is to be kept.
-    pub(crate) fn begin(mut self, stop: Receiver<()>) -> io::Result<Option<JoinHandle<()>>> {
-        if self.wanted.keeps_everything() {
-            return Ok(None);
-        }
+    /// Begins to prune, until `stop` is closed. Where everything is to be kept that is over once
+    /// each folder that was left of removed tasks was tried.
+    pub(crate) fn begin(mut self, stop: Receiver<()>) -> io::Result<JoinHandle<()>> {
         let every = Duration::from_millis(self.wanted.every_ms.max(1));
         let work = move || {
-            while stop.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                if let Err(error) = self.prune(clock::now()) {
+            let mut is_over = false;
+            while !is_over && stop.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                is_over = self.prune(clock::now()).unwrap_or_else(|error| {
                     tracing::warn!("failed to prune the history: {error}");
-                }
+                    false
+                });
             }
         };
-        thread::Builder::new().name("retention".into()).spawn(work).map(Some)
+        thread::Builder::new().name("retention".into()).spawn(work)
     }
 
-    fn prune(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        self.remove_folders()?;
+    /// Removes a little of what is not to be kept, and returns whether nothing can be left to do.
+    pub(crate) fn prune(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        let tried_all = self.remove_folders()?;
+        if self.wanted.keeps_everything() {
+            return Ok(tried_all);
+        }
         let ids = self.surplus(now)?;
         if !ids.is_empty() {
             // Nobody to tell means that the host is ending.
             drop(self.inbox.send(Message::Prune(ids)));
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Returns the next tasks that are not to be kept, oldest first.
@@ -98,7 +106,7 @@ impl Pruner {
         if let Some((_, sum)) = self.sum.filter(|(at, _)| at.elapsed() < self.sum_kept()) {
             return Ok(sum);
         }
-        let sum = self.readers.lend()?.size_of_logs()?;
+        let sum = self.readers.lend()?.size_of_tries()?;
         self.sum = Some((Instant::now(), sum));
         Ok(sum)
     }
@@ -108,14 +116,18 @@ impl Pruner {
         SUM_KEPT.min(Duration::from_millis(self.wanted.every_ms.saturating_mul(60)))
     }
 
-    fn remove_folders(&self) -> Result<(), StoreError> {
-        let folders = self.readers.lend()?.leftovers(AT_ONCE)?;
+    /// Removes some folders of removed tasks, and returns whether each was tried by now. One that
+    /// cannot be removed is tried again after the others.
+    fn remove_folders(&mut self) -> Result<bool, StoreError> {
+        let folders = self.readers.lend()?.leftovers(&self.tried, AT_ONCE)?;
+        let tried_all = folders.len() < AT_ONCE as usize;
+        self.tried = folders.last().filter(|_| !tried_all).cloned().unwrap_or_default();
         let removed: Vec<String> =
             folders.into_iter().filter(|folder| remove(&self.tasks, folder)).collect();
         if !removed.is_empty() {
             drop(self.inbox.send(Message::Swept(removed)));
         }
-        Ok(())
+        Ok(tried_all)
     }
 }
 
@@ -126,7 +138,7 @@ pub(crate) struct Kept {
 }
 
 /// Removes an attempt's folder, and that of its day when it was the last; returns whether it is gone.
-fn remove(tasks: &Path, folder: &str) -> bool {
+pub(crate) fn remove(tasks: &Path, folder: &str) -> bool {
     let path = tasks.join(folder);
     match fs::remove_dir_all(&path) {
         Ok(()) => {}

@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use nod_core::ids::{AttemptNumber, TaskId};
 use nod_core::progress::{LineProgress, TerminalProgress};
-use nod_core::shim::{EXIT_FILE, FromShim, LOG_FILE, Report, SHIM_PROTOCOL, ToShim};
+use nod_core::shim::{EXIT_FILE, FromShim, LOG_FILE, Report, SHIM_NO_ROOM, SHIM_PROTOCOL, ToShim};
+use nod_core::task::SpawnError;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
@@ -106,9 +108,9 @@ impl Shims {
     pub(crate) fn link(&self, link: Link, socket: StdUnixStream) {
         let shims = self.clone();
         self.runtime.spawn(async move {
-            let Link { id, attempt, folder, orders, child } = link;
+            let Link { id, attempt, folder, orders, mut child } = link;
             let heard = Heard::new(id, attempt, folder, shims.clone(), child.is_some());
-            heard.listen(socket, orders).await;
+            heard.listen(socket, orders, &mut child).await;
             shims.forget(id, attempt);
             if let Some(child) = child {
                 reap(child).await;
@@ -121,20 +123,22 @@ impl Shims {
     }
 }
 
-/// Waits for a shim that has closed its connection, so that it leaves no zombie.
-async fn reap(mut child: Child) {
+/// Waits for a shim that has closed its connection, so that it leaves no zombie, and returns how it
+/// ended.
+async fn reap(mut child: Child) -> Option<ExitStatus> {
     // To close it was the last thing that it did: nearly always no thread has to wait for it.
     tokio::time::sleep(ENDING).await;
     let waited = match child.try_wait() {
         Ok(None) => {
             let waited = tokio::task::spawn_blocking(move || child.wait()).await;
-            waited.unwrap_or_else(|ended| Err(io::Error::other(ended))).map(drop)
+            waited.unwrap_or_else(|ended| Err(io::Error::other(ended))).map(Some)
         }
-        waited => waited.map(drop),
+        waited => waited,
     };
-    if let Err(error) = waited {
+    waited.unwrap_or_else(|error| {
         tracing::warn!("failed to wait for a shim: {error}");
-    }
+        None
+    })
 }
 
 /// What one shim has said so far.
@@ -178,7 +182,12 @@ impl Heard {
         }
     }
 
-    async fn listen(mut self, socket: StdUnixStream, mut orders: UnboundedReceiver<ToShim>) {
+    async fn listen(
+        mut self,
+        socket: StdUnixStream,
+        mut orders: UnboundedReceiver<ToShim>,
+        child: &mut Option<Child>,
+    ) {
         let mut connected = Some(socket);
         while let Some(socket) = connected.take() {
             if let Err(error) = self.exchange(socket, &mut orders).await {
@@ -189,9 +198,29 @@ impl Heard {
             }
         }
         if !self.ended {
-            let said = last_word(&self.folder);
-            self.say(said);
+            let said = match self.shortage(child).await {
+                Some(error) => vec![Said::NoRoom { error }],
+                None => last_words(&self.folder),
+            };
+            said.into_iter().for_each(|said| self.say(said));
         }
+    }
+
+    /// Returns what kept the shim from claiming the attempt, where that comes back by itself. With
+    /// nobody there to claim it, the attempt never was.
+    async fn shortage(&self, child: &mut Option<Child>) -> Option<SpawnError> {
+        if process::is_claimed(&self.folder) {
+            return None;
+        }
+        let exit = reap(child.take()?).await?;
+        let message = "its shim found no room on the disk".to_owned();
+        let (program, cwd) = Default::default();
+        (exit.code() == Some(SHIM_NO_ROOM.into())).then_some(SpawnError {
+            program,
+            cwd,
+            message,
+            not_found: false,
+        })
     }
 
     /// Returns another connection to a shim that lives: it is not lost with one of them.
@@ -282,7 +311,8 @@ impl Heard {
         }
         self.grown(report.size);
         self.ended = true;
-        let tail = tail(&self.folder, report.size);
+        let tail = tail(&self.folder);
+        self.say(Said::Files { tail: tail.clone(), disk: disk(&self.folder) });
         self.say(Said::Ended { report: Box::new(report), tail });
     }
 
@@ -319,11 +349,20 @@ impl Heard {
 }
 
 /// Returns what the files of an attempt say whose shim is gone.
-pub(crate) fn last_word(folder: &Path) -> Said {
+pub(crate) fn last_words(folder: &Path) -> Vec<Said> {
+    vec![files_of(folder), last_word(folder)]
+}
+
+/// Returns what the files of an attempt come to.
+pub(crate) fn files_of(folder: &Path) -> Said {
+    Said::Files { tail: tail(folder), disk: disk(folder) }
+}
+
+fn last_word(folder: &Path) -> Said {
     match fs::read(folder.join(EXIT_FILE)) {
         Ok(bytes) => match serde_json::from_slice::<Report>(&bytes) {
             Ok(report) => {
-                let tail = tail(folder, report.size);
+                let tail = tail(folder);
                 Said::Ended { report: Box::new(report), tail }
             }
             Err(error) => Said::Gone { why: format!("the file {EXIT_FILE} is damaged: {error}") },
@@ -333,10 +372,7 @@ pub(crate) fn last_word(folder: &Path) -> Said {
 }
 
 /// Returns the end of an attempt's output as text without escape sequences.
-fn tail(folder: &Path, size: u64) -> String {
-    if size == 0 {
-        return String::new();
-    }
+fn tail(folder: &Path) -> String {
     match logs::read_tail(&folder.join(LOG_FILE), TAIL) {
         Ok((_, bytes)) => strip_ansi_escapes::strip_str(String::from_utf8_lossy(&bytes)),
         Err(error) => {
@@ -344,6 +380,14 @@ fn tail(folder: &Path, size: u64) -> String {
             String::new()
         }
     }
+}
+
+/// Returns how many bytes of the disk an attempt's files take: a log has holes.
+fn disk(folder: &Path) -> u64 {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let blocks: u64 = files.filter_map(|file| Some(file.metadata().ok()?.blocks())).sum();
+    // As stat(2) has it, whatever the file system's own blocks are.
+    blocks * 512
 }
 
 #[cfg(test)]
@@ -374,6 +418,7 @@ mod tests {
             peak_memory: None,
             cpu_ms: None,
             left: vec![],
+            no_room: false,
             size: 0,
         }
     }
@@ -401,7 +446,13 @@ mod tests {
         let (mut second, _) = listener.accept().unwrap();
         let ended = serde_json::to_string(&FromShim::Ended { report: report() }).unwrap();
         writeln!(second, "{ended}").unwrap();
-        let Message::Shim(_, _, said) = messages.recv().unwrap() else { panic!("no shim spoke") };
-        assert!(matches!(said, Said::Ended { .. }), "{said:?}");
+        let said = || {
+            let message = messages.recv().unwrap();
+            let Message::Shim(_, _, said) = message else { panic!("{message:?}") };
+            said
+        };
+        let (files, end) = (said(), said());
+        assert!(matches!(files, Said::Files { .. }), "{files:?}");
+        assert!(matches!(end, Said::Ended { .. }), "{end:?}");
     }
 }

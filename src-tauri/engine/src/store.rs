@@ -9,6 +9,7 @@ mod prune;
 mod read;
 mod remove;
 mod rescue;
+mod reserve;
 mod rows;
 mod rules;
 mod seal;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
-pub(crate) use care::{DAMAGED, Opened, REPORT, close, examine, open, suspect};
+pub(crate) use care::{DAMAGED, Opened, REPORT, close, examine, open, settled, suspect};
 pub(crate) use read::{Reader, Readers};
 use rescue::Rescued;
 pub(crate) use rows::{
@@ -46,6 +47,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/0007.sql"),
     include_str!("store/0008.sql"),
     include_str!("store/0009.sql"),
+    include_str!("store/0010.sql"),
 ];
 
 /// How long a statement waits for another connection's lock.
@@ -93,8 +95,10 @@ pub enum StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
+        if is_full(&error) {
+            return Self::Full;
+        }
         match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
             Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::SystemIoFailure) => {
                 Self::Unwritable(error.to_string())
             }
@@ -132,6 +136,19 @@ impl StoreError {
         }
     }
 
+    /// Returns whether all that is missing is room on the disk.
+    fn is_full(&self) -> bool {
+        if let Self::Aside { source, .. } = self {
+            return source.kind() == std::io::ErrorKind::StorageFull;
+        }
+        matches!(self, Self::Full)
+    }
+
+    /// Makes of an error that has a name of its own that one, and else what `other` does.
+    fn of(error: rusqlite::Error, other: impl FnOnce(rusqlite::Error) -> Self) -> Self {
+        if is_full(&error) { Self::Full } else { other(error) }
+    }
+
     /// Returns whether the file itself is damaged, rather than what surrounds it.
     fn is_damage(&self) -> bool {
         match self {
@@ -154,6 +171,15 @@ impl StoreError {
     }
 }
 
+fn is_full(error: &rusqlite::Error) -> bool {
+    // What SQLite keeps in shared memory beside the file has no room: it calls that a failure of the
+    // disk.
+    let has_no_memory = error
+        .sqlite_error()
+        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+    has_no_memory || error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+}
+
 fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -163,7 +189,8 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 
 /// Opens the writer's connection, and makes or updates the tables.
 fn open_writer(path: &Path) -> Result<Connection, StoreError> {
-    let opened = |source| StoreError::Open { path: path.to_owned(), source };
+    let opened =
+        |error| StoreError::of(error, |source| StoreError::Open { path: path.to_owned(), source });
     let mut connection = Connection::open(path).map_err(opened)?;
     // Before anything is set, which would change the file.
     if version(&connection).map_err(opened)? > MIGRATIONS.len() {
@@ -195,14 +222,20 @@ fn migrations() -> Migrations<'static> {
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     copy_before(connection, path)?;
-    migrations()
-        .to_latest(connection)
-        .map_err(|source| StoreError::Migrate { path: path.to_owned(), source })
+    migrations().to_latest(connection).map_err(|source| {
+        if let rusqlite_migration::Error::RusqliteError { err, .. } = &source
+            && is_full(err)
+        {
+            return StoreError::Full;
+        }
+        StoreError::Migrate { path: path.to_owned(), source }
+    })
 }
 
 /// Leaves a copy of a history whose tables are about to change, for who must go back.
 fn copy_before(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let failed = |source| StoreError::Copy { path: path.to_owned(), source };
+    let failed =
+        |error| StoreError::of(error, |source| StoreError::Copy { path: path.to_owned(), source });
     let version = version(connection).map_err(failed)?;
     let copy = path.with_extension(format!("schema-{version}.db"));
     if version == 0 || version >= MIGRATIONS.len() || copy.exists() {

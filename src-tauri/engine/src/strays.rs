@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use nod_core::command::CommandLine;
 use nod_core::environment::Environment;
@@ -57,7 +56,7 @@ impl Strays<'_> {
             if known.get(&stray.id).is_some_and(|known| *known >= stray.attempt) {
                 continue;
             }
-            if self.was_removed(&stray, last, &reader)? {
+            if reader.is_leftover(&stray.folder)? || self.was_removed(&stray, last, &reader)? {
                 continue;
             }
             if let Some(finding) = self.take(&stray, &reader, &mut commit, &mut event)? {
@@ -123,8 +122,7 @@ impl Strays<'_> {
         // Without a claim no process was ever started there.
         let claimed = fs::metadata(stray.path.join(CLAIM_FILE)).ok();
         let Some(at) = claimed.and_then(|claim| claim.modified().ok()) else { return Ok(None) };
-        let at = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let at = Timestamp(i64::try_from(at).unwrap_or(i64::MAX));
+        let at = clock::timestamp(at);
         match known {
             Some(mut row) => {
                 row.task.attempt = attempt;

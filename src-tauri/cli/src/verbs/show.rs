@@ -248,6 +248,7 @@ mod tests {
                 peak_memory: Some(3 << 20),
                 cpu_ms: Some(900),
                 left: vec!["sleep (4712)".into()],
+                tail: None,
                 outcome: None,
                 log_path: "/data/tasks/42-1/out.log".into(),
             }],

@@ -181,6 +181,10 @@ pub struct Attempt {
     pub cpu_ms: Option<u64>,
     /// Processes that were left behind, and what became of them.
     pub left: Vec<String>,
+    /// What it printed last, as text, also where its log is gone; nothing while it lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub tail: Option<String>,
     /// All that it printed.
     pub log_path: String,
 }

@@ -60,6 +60,7 @@ fn report(exit: Option<ExitStatus>, timed_out: bool) -> Box<Report> {
         peak_memory: None,
         cpu_ms: None,
         left: vec![],
+        no_room: false,
         size: 0,
     })
 }

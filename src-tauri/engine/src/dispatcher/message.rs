@@ -37,6 +37,8 @@ pub(crate) enum Message {
     Prune(Vec<TaskId>),
     /// Folders of removed tasks that are gone.
     Swept(Vec<String>),
+    /// The processes of a lost attempt are gone, but for these.
+    SweptTry(TaskId, AttemptNumber, Vec<String>),
     /// The host is to end; the tasks go on.
     Stop,
 }
@@ -44,7 +46,10 @@ pub(crate) enum Message {
 impl Message {
     /// Returns whether this may be stored a little later: a shim that goes on knows it as well.
     pub(crate) fn can_wait(&self) -> bool {
-        matches!(self, Self::Shim(_, _, Said::Started { .. } | Said::Exited { .. }))
+        matches!(
+            self,
+            Self::Shim(_, _, Said::Started { .. } | Said::Exited { .. } | Said::Files { .. })
+        )
     }
 }
 
@@ -201,8 +206,10 @@ impl Said {
             | Self::Unbounded
             | Self::Stopping { .. }
             | Self::Ended { .. }
+            | Self::Files { .. }
             | Self::Gone { .. }
             | Self::StartFailed { .. }
+            | Self::NoRoom { .. }
             | Self::NeverStarted => true,
         }
     }
@@ -234,6 +241,11 @@ pub(crate) enum Said {
         /// No host asked for it.
         terminated: bool,
     },
+    /// What its files come to, now that it is over: the end of its output, and their bytes.
+    Files {
+        tail: String,
+        disk: u64,
+    },
     Ended {
         report: Box<Report>,
         tail: String,
@@ -248,4 +260,8 @@ pub(crate) enum Said {
     },
     /// No shim ever claimed the attempt.
     NeverStarted,
+    /// No shim could be started, for want of something that comes back.
+    NoRoom {
+        error: SpawnError,
+    },
 }

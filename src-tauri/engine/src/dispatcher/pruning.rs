@@ -1,8 +1,8 @@
-//! Removing ended tasks from the history.
+//! Removing ended tasks from the history, and what they left of processes.
 //!
 //! No task changes by this, so it is no part of a turn: what cannot be removed now is found again.
 
-use nod_core::ids::TaskId;
+use nod_core::ids::{AttemptNumber, TaskId};
 use nod_core::protocol::{Event, EventChange};
 
 use super::Dispatcher;
@@ -27,6 +27,26 @@ impl Dispatcher {
     pub(super) fn swept(&mut self, folders: &[String]) {
         if let Err(error) = self.store.forget_leftovers(folders) {
             tracing::warn!("failed to forget removed folders: {error}");
+        }
+    }
+
+    /// Has what is left of lost attempts ended, where an earlier host stored the loss and came no
+    /// further.
+    pub(crate) fn sweep_again(&self) {
+        let sweeps = self.readers.lend().and_then(|reader| reader.sweeps());
+        match sweeps {
+            Ok(sweeps) => sweeps.into_iter().for_each(|(id, attempt)| {
+                self.effects.sweep(id, attempt);
+            }),
+            Err(error) => tracing::error!("failed to look for what lost tasks left: {error}"),
+        }
+    }
+
+    /// Notes that the processes of a lost attempt are gone, but for those that are `left`.
+    pub(super) fn swept_try(&mut self, id: TaskId, attempt: AttemptNumber, left: &[String]) {
+        if let Err(error) = self.store.forget_sweep(id, attempt, left) {
+            // The next host looks again, and finds nothing or the same.
+            tracing::warn!(task = id.0, "failed to store what a lost task left: {error}");
         }
     }
 }

@@ -36,7 +36,9 @@ enum Dependencies {
 impl Dispatcher {
     /// Starts all that may start, and says of the others what they wait for.
     pub(super) fn admit(&mut self, turn: &mut Turn) {
-        while let Some(id) = self.live.queue().next_start() {
+        while !self.room.is_short()
+            && let Some(id) = self.live.queue().next_start()
+        {
             turn.durable = true;
             if self.holds_back(id, turn) {
                 continue;

@@ -58,44 +58,49 @@ impl Dispatcher {
             }
             return;
         }
+        let Some(input) = self.input_of(id, attempt, said, turn) else { return };
+        if let Err(rejected) = self.advance(id, input, turn) {
+            tracing::warn!(task = id.0, "what a shim said does not fit: {rejected}");
+        }
+    }
+
+    /// Takes in what was heard, and returns what that means for the task's state; nothing where it
+    /// means nothing.
+    fn input_of(
+        &mut self,
+        id: TaskId,
+        attempt: AttemptNumber,
+        said: Said,
+        turn: &mut Turn,
+    ) -> Option<Input> {
         let input = match said {
-            Said::Status(status) => return self.adopted(id, attempt, *status, turn),
-            Said::Progress(progress) => return self.note_progress(id, progress),
-            Said::DiskFull(full) => return self.note_disk(id, full),
-            Said::Unbounded => return self.note_unbounded(id, turn),
-            Said::Prompt(prompt) => {
-                let what = if prompt.is_some() { "needs_input" } else { "goes_on" };
-                let what = (what, prompt.clone());
-                return self.change_condition(id, what, turn, |now| now.prompt = prompt);
+            Said::Status(status) => {
+                self.adopted(id, attempt, *status, turn);
+                return None;
             }
-            Said::InputLost(bytes) => {
-                let detail = Some(format!("{bytes} bytes: the task does not read its input"));
-                return self.tell_task(id, ("input_lost", detail), turn);
+            said @ (Said::Progress(_)
+            | Said::DiskFull(_)
+            | Said::Unbounded
+            | Said::Prompt(_)
+            | Said::InputLost(_)
+            | Said::Exited { .. }
+            | Said::Files { .. }) => {
+                self.note_said(id, said, turn);
+                return None;
             }
             Said::Started { process, at } => {
                 self.started(id, process, at, turn);
+                self.room.worked();
                 Input::Started
-            }
-            Said::Exited { status, at } => {
-                return self.change_attempt(id, |row| {
-                    row.exit = Some(status);
-                    row.exited_at = Some(at);
-                });
             }
             Said::Stopping { stage, terminated: true, .. } => Input::ShimTerminated { stage },
             Said::Stopping { cause, stage, terminated: false } => Input::Stopping { cause, stage },
-            Said::Ended { report, tail } => {
-                self.change_attempt(id, |row| apply_report(row, &report));
-                if let Some(at) = report.started_at {
-                    self.set_started(id, at);
-                }
-                turn.tails.insert(id, tail);
-                turn.durable = true;
-                match self.said_failure(id) {
-                    Some(message) => Input::FinishedFailing { report, message },
-                    None => Input::Finished { report },
-                }
+            Said::Ended { report, .. } if report.no_room => {
+                turn.effects.push((id, attempt, Effect::Acknowledge));
+                self.no_room(id, report.spawn_error, turn);
+                Input::NeverStarted
             }
+            Said::Ended { report, tail } => self.ended(id, report, tail, turn),
             Said::Gone { why } => {
                 turn.durable = true;
                 Input::Vanished { why }
@@ -105,9 +110,57 @@ impl Dispatcher {
                 Input::StartFailed { error }
             }
             Said::NeverStarted => Input::NeverStarted,
+            Said::NoRoom { error } => {
+                self.no_room(id, Some(error), turn);
+                Input::NeverStarted
+            }
         };
-        if let Err(rejected) = self.advance(id, input, turn) {
-            tracing::warn!(task = id.0, "what a shim said does not fit: {rejected}");
+        Some(input)
+    }
+
+    /// Takes in what changes no state.
+    fn note_said(&mut self, id: TaskId, said: Said, turn: &mut Turn) {
+        match said {
+            Said::Progress(progress) => self.note_progress(id, progress),
+            Said::DiskFull(full) => self.note_disk(id, full),
+            Said::Unbounded => self.note_unbounded(id, turn),
+            Said::Prompt(prompt) => {
+                let what = if prompt.is_some() { "needs_input" } else { "goes_on" };
+                let what = (what, prompt.clone());
+                self.change_condition(id, what, turn, |now| now.prompt = prompt);
+            }
+            Said::InputLost(bytes) => {
+                let detail = Some(format!("{bytes} bytes: the task does not read its input"));
+                self.tell_task(id, ("input_lost", detail), turn);
+            }
+            Said::Exited { status, at } => self.change_attempt(id, |row| {
+                row.exit = Some(status);
+                row.exited_at = Some(at);
+            }),
+            Said::Files { tail, disk } => self.change_attempt(id, |row| {
+                (row.tail, row.disk) = (Some(tail), Some(disk));
+            }),
+            Said::Status(_)
+            | Said::Started { .. }
+            | Said::Stopping { .. }
+            | Said::Ended { .. }
+            | Said::Gone { .. }
+            | Said::StartFailed { .. }
+            | Said::NeverStarted
+            | Said::NoRoom { .. } => {}
+        }
+    }
+
+    fn ended(&mut self, id: TaskId, report: Box<Report>, tail: String, turn: &mut Turn) -> Input {
+        self.change_attempt(id, |row| apply_report(row, &report));
+        if let Some(at) = report.started_at {
+            self.set_started(id, at);
+        }
+        turn.tails.insert(id, tail);
+        turn.durable = true;
+        match self.said_failure(id) {
+            Some(message) => Input::FinishedFailing { report, message },
+            None => Input::Finished { report },
         }
     }
 
@@ -171,7 +224,7 @@ impl Dispatcher {
         }
     }
 
-    fn change_attempt(&mut self, id: TaskId, change: impl FnOnce(&mut AttemptRow)) {
+    pub(super) fn change_attempt(&mut self, id: TaskId, change: impl FnOnce(&mut AttemptRow)) {
         let Some(mut live) = self.live.task(id).cloned() else { return };
         if let Some(row) = &mut live.attempt {
             change(row);

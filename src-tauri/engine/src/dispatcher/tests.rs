@@ -7,7 +7,9 @@ use nod_core::ids::{EventNumber, OperationId, Timestamp};
 use nod_core::protocol::{Ask, GiveAnswer};
 use nod_core::request::{Answer, Request};
 use nod_core::shim::{ProcessIdentity, Report, SHIM_PROTOCOL, ToShim};
-use nod_core::task::{ExitStatus, Outcome, OutputMode, PLAIN_KIND, QueueReason, StateName};
+use nod_core::task::{
+    ExitStatus, Outcome, OutputMode, PLAIN_KIND, QueueReason, SpawnError, StateName,
+};
 use tokio::sync::oneshot;
 
 use super::*;
@@ -17,6 +19,7 @@ mod cards;
 mod clock_set;
 mod lives;
 mod model;
+mod removing;
 mod resuming;
 
 const PERSON: Actor = Actor::Person { surface: Surface::Window };
@@ -44,7 +47,6 @@ impl Table {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("nod.db");
         let store = Store::open(&database).unwrap();
-        let readers = Readers::new(database);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (inbox, _messages) = crossbeam_channel::unbounded();
         let outputs = Outputs::default();
@@ -68,7 +70,7 @@ impl Table {
                 cards: Cards::new(&live, held_back),
                 live,
                 store,
-                readers,
+                readers: Readers::new(database),
                 events,
                 outputs,
                 effects: Effects::idle(shims, folder.path().join("tasks")),
@@ -88,6 +90,7 @@ impl Table {
                 talking: Talking::default(),
                 pace: Pace::default(),
                 reminders: Reminders::new(),
+                room: Default::default(),
             },
             _folder: folder,
             _runtime: runtime,
@@ -251,6 +254,7 @@ fn ended(id: TaskId, code: i32) -> message::Said {
         peak_memory: Some(1),
         cpu_ms: Some(1),
         left: vec![],
+        no_room: false,
         size: 0,
     };
     message::Said::Ended { report: Box::new(report), tail: "x".repeat(10_000) }

@@ -185,6 +185,7 @@ impl Turn {
             reopened: self.reopened.clone(),
             removed: live.removed().to_vec(),
             groups: live.touched_groups(),
+            sweeps: self.sweeps(),
             durable: self.durable,
             ..Commit::default()
         };
@@ -213,6 +214,12 @@ impl Turn {
             commit.events.push(row);
         }
         (commit, published)
+    }
+
+    /// Returns the lost attempts whose processes are to be ended.
+    fn sweeps(&self) -> Vec<(TaskId, AttemptNumber)> {
+        let sweeps = self.effects.iter().filter(|(_, _, effect)| *effect == Effect::Sweep);
+        sweeps.map(|(id, attempt, _)| (*id, *attempt)).collect()
     }
 
     /// Returns what the search is to find of each task that ended, with output or without.

@@ -110,7 +110,7 @@ fn link(pid: u32) -> Option<Link> {
     Some(Link {
         pid,
         parent: stat.parent,
-        started_ms: stat.started * 1_000 / rustix::param::clock_ticks_per_second().max(1),
+        started_ms: stat.started_ms(),
         uid: u32::try_from(uid).ok()?,
         name: String::from_utf8_lossy(&name).trim_end().to_owned(),
         program: program(pid),
@@ -163,16 +163,22 @@ fn status_field(status: &str, name: &str) -> Option<u64> {
 
 /// Fields of proc_pid_stat(5).
 #[derive(Debug, PartialEq, Eq)]
-struct Stat {
+pub(super) struct Stat {
     parent: u32,
     group: i64,
+    pub(super) session: i32,
     terminal: u64,
     front: i64,
     /// In ticks of the clock since the boot.
-    started: u64,
+    pub(super) started: u64,
 }
 
 impl Stat {
+    /// Reads the fields of a process, known by its folder in /proc.
+    pub(super) fn of(process: &Path) -> Option<Self> {
+        Self::parse(&fs::read_to_string(process.join("stat")).ok()?)
+    }
+
     fn parse(stat: &str) -> Option<Self> {
         // The name, which is the second field, may hold spaces and parentheses.
         let (_, after_name) = stat.rsplit_once(')')?;
@@ -181,10 +187,16 @@ impl Stat {
         Some(Self {
             parent: field(4)?.parse().ok()?,
             group: field(5)?.parse().ok()?,
+            session: field(6)?.parse().ok()?,
             terminal: device(field(7)?.parse().ok()?),
             front: field(8)?.parse().ok()?,
             started: field(22)?.parse().ok()?,
         })
+    }
+
+    /// When it began, in milliseconds since the boot.
+    pub(super) fn started_ms(&self) -> u64 {
+        self.started * 1_000 / rustix::param::clock_ticks_per_second().max(1)
     }
 }
 
@@ -205,7 +217,8 @@ mod tests {
         for name in ["make", "a) S 9 (b", "a b"] {
             let stat = Stat::parse(&format!("42 ({name}) {fields}")).unwrap();
             let terminal = rustix::fs::makedev(136, 2);
-            let expected = Stat { parent: 7, group: 42, terminal, front: 42, started: 5_000 };
+            let (session, started) = (42, 5_000);
+            let expected = Stat { parent: 7, group: 42, session, terminal, front: 42, started };
             assert_eq!(stat, expected);
         }
         assert_eq!(Stat::parse("42 (make) S 7"), None);

@@ -16,26 +16,31 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nod_core::environment::Environment;
-use nod_core::ids::{AttemptNumber, TaskId};
 use nod_core::shim::{CLAIM_FILE, SHIM_SOCKET};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, flock};
 use rustix::process::{
-    Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, getuid, kill_process, kill_process_group,
-    pidfd_open, setrlimit,
+    Pid, Resource, Rlimit, Signal, getrlimit, getuid, kill_process_group, setrlimit,
 };
 
 use super::StartedShim;
-use super::own_programs::OwnPrograms;
 
 /// How long a login shell may take to say its environment.
 const LOGIN_SHELL: Duration = Duration::from_secs(10);
 
-/// How often the processes of a dead shim are looked for again: they may fork meanwhile.
-const SWEEPS: usize = 50;
-
 pub(crate) fn user_id() -> u32 {
     getuid().as_raw()
+}
+
+/// Returns the name of a user, or the number where the system knows no name.
+pub(super) fn user_name(uid: u32) -> String {
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| format!("user {uid}"))
 }
 
 /// Takes the lock of a data directory; returns nothing when another process has it.
@@ -90,7 +95,8 @@ pub(crate) fn raise_open_files() -> Option<u64> {
     limit.current
 }
 
-/// Starts a shim on an attempt's folder, with a connection as its standard input.
+/// Starts a shim on an attempt's folder, with a connection as its standard input. An error is the
+/// system's own.
 pub(crate) fn start_shim(
     program: &Path,
     folder: &Path,
@@ -106,10 +112,7 @@ pub(crate) fn start_shim(
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| {
-            io::Error::new(error.kind(), format!("failed to start {}: {error}", program.display()))
-        })?;
+        .spawn()?;
     Ok(StartedShim { child, socket })
 }
 
@@ -142,6 +145,19 @@ pub(crate) fn running_shims(tasks: &Path) -> Vec<RunningShim> {
     found.collect()
 }
 
+/// Returns whether an error is for want of something that comes back: room on the disk, files,
+/// processes or memory.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno as E;
+    let short = [E::NOSPC, E::DQUOT, E::ROFS, E::MFILE, E::NFILE, E::AGAIN, E::NOMEM];
+    error.raw_os_error().is_some_and(|number| short.contains(&E::from_raw_os_error(number)))
+}
+
+/// Returns whether somebody has claimed an attempt.
+pub(crate) fn is_claimed(folder: &Path) -> bool {
+    folder.join(CLAIM_FILE).exists()
+}
+
 /// Claims an attempt, so that no shim starts it any more; returns whether nobody had.
 pub(crate) fn claim(folder: &Path) -> io::Result<bool> {
     // A worker of the host before may be about to make it.
@@ -155,63 +171,8 @@ pub(crate) fn claim(folder: &Path) -> io::Result<bool> {
     }
 }
 
-/// Ends the processes of an attempt whose shim is gone, known by their environment.
-pub(crate) fn sweep(socket: &Path, id: TaskId, attempt: AttemptNumber) {
-    for _ in 0..SWEEPS {
-        let left = processes_of(socket, id, attempt);
-        if left.is_empty() {
-            return;
-        }
-        for pid in left {
-            end(pid);
-        }
-    }
-    tracing::warn!(task = id.0, "some processes of a lost task could not be ended");
-}
-
-/// Kills a process and waits, not for long, until it is gone.
-fn end(pid: Pid) {
-    // The open descriptor keeps the pid from being given again.
-    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return };
-    if let Err(error) = kill_process(pid, Signal::KILL) {
-        tracing::warn!("failed to end process {}: {error}", pid.as_raw_nonzero());
-        return;
-    }
-    let wait = Timespec { tv_sec: 1, tv_nsec: 0 };
-    if let Err(error) = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&wait)) {
-        tracing::debug!("failed to wait for a killed process: {error}");
-    }
-}
-
-fn processes_of(socket: &Path, id: TaskId, attempt: AttemptNumber) -> Vec<Pid> {
-    let marks = [
-        format!("NOD_SOCKET={}", socket.display()),
-        format!("NOD_TASK_ID={id}"),
-        format!("NOD_ATTEMPT={attempt}"),
-    ];
-    let Ok(entries) = fs::read_dir("/proc") else { return vec![] };
-    entries
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
-            let environment = fs::read(entry.path().join("environ")).ok()?;
-            let holds = |mark: &String| {
-                environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
-            };
-            (marks.iter().all(holds) && !is_ours(&entry.path()) && is_alive(&entry.path()))
-                .then_some(pid)
-        })
-        .collect()
-}
-
-/// Returns whether a process is a shim or a host, which nothing of a task's may end.
-fn is_ours(process: &Path) -> bool {
-    static OWN: OnceLock<OwnPrograms> = OnceLock::new();
-    OWN.get_or_init(|| OwnPrograms::beside(Path::new("/proc/self/exe"))).are_run_by(process)
-}
-
 /// Returns whether a process is more than a zombie: field 3 of proc(5) stat.
-fn is_alive(process: &Path) -> bool {
+pub(super) fn is_alive(process: &Path) -> bool {
     let Ok(stat) = fs::read_to_string(process.join("stat")) else { return false };
     let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start().chars().next());
     !matches!(state, Some(Some('Z' | 'X') | None) | None)
@@ -337,54 +298,6 @@ mod tests {
         assert!(lock(&path).unwrap().is_none());
         drop(first);
         assert!(lock(&path).unwrap().is_some());
-    }
-
-    /// Waits until a process has its variables: a spawn returns in the middle of the exec.
-    fn until_seen(socket: &Path, id: TaskId, attempt: AttemptNumber) {
-        while processes_of(socket, id, attempt).is_empty() {
-            std::thread::yield_now();
-        }
-    }
-
-    #[test]
-    fn what_a_lost_task_left_is_found_by_its_environment_and_ended() {
-        let socket = tempfile::tempdir().unwrap();
-        let spawn = |attempt: &str| {
-            Command::new("sleep")
-                .arg("600")
-                .env("NOD_SOCKET", socket.path())
-                .env("NOD_TASK_ID", "7")
-                .env("NOD_ATTEMPT", attempt)
-                .spawn()
-                .unwrap()
-        };
-        let (mut lost, mut other) = (spawn("1"), spawn("2"));
-        until_seen(socket.path(), TaskId(7), AttemptNumber(1));
-        sweep(socket.path(), TaskId(7), AttemptNumber(1));
-        assert!(!lost.wait().unwrap().success());
-        assert!(other.try_wait().unwrap().is_none());
-        other.kill().unwrap();
-        other.wait().unwrap();
-    }
-
-    #[test]
-    fn a_name_of_nods_saves_no_process_that_a_lost_task_left() {
-        let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("nod-shim");
-        fs::copy("/bin/sleep", &program).unwrap();
-        let mut lost = Command::new(program)
-            .arg("600")
-            .env("NOD_SOCKET", folder.path())
-            .env("NOD_TASK_ID", "8")
-            .env("NOD_ATTEMPT", "1")
-            .spawn()
-            .unwrap();
-        until_seen(folder.path(), TaskId(8), AttemptNumber(1));
-        sweep(folder.path(), TaskId(8), AttemptNumber(1));
-        let ended = lost.try_wait().unwrap().is_some();
-        lost.kill().ok();
-        lost.wait().unwrap();
-        assert!(ended);
     }
 
     #[test]

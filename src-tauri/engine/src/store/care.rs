@@ -4,13 +4,15 @@
 //! Nothing is ever deleted here: what was set aside lies in a folder of its
 //! own, with a report of what was found.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Rescued, Store, StoreError, rescue, wal};
+use super::{Rescued, Store, StoreError, rescue, reserve, wal};
 
-/// Is there while a host uses the history: one that finds it knows that the last end was none.
+/// Is there while a host uses the history: one that finds it knows that the last end was none. Where
+/// it is not empty, it names the folder that a damaged history was put into, and the rescued one is
+/// not settled yet.
 const MARK: &str = "nod.db-in-use";
 
 /// What a rescue is written to until it is whole.
@@ -37,16 +39,30 @@ pub(crate) struct Opened {
 ///
 /// `now` names what is set aside.
 pub(crate) fn open(data: &Path, now: &str) -> Result<Opened, StoreError> {
+    match open_once(data, now) {
+        Ok(opened) => {
+            reserve::keep(data);
+            Ok(opened)
+        }
+        Err(error) if error.is_full() && reserve::give_up(data) => {
+            tracing::warn!("the disk is full: the room that was kept in reserve is used");
+            open_once(data, now)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn open_once(data: &Path, now: &str) -> Result<Opened, StoreError> {
     let place = Place { data, aside: data.join(DAMAGED).join(now) };
     let path = data.join("nod.db");
     let mark = data.join(MARK);
     let unclean = mark.exists();
-    let mut findings = vec![];
-    // A rescue that was finished by a host that died just then.
-    if !path.exists() && data.join(RESCUE).exists() && data.join(DAMAGED).exists() {
-        place.took(&data.join(RESCUE), fs::rename(data.join(RESCUE), &path))?;
+    let begun = place.finish_rescue(&path)?;
+    if begun.is_none() {
+        fs::write(&mark, "").or_else(|error| place.took(&mark, Err(error)))?;
     }
-    fs::write(&mark, "").or_else(|error| place.took(&mark, Err(error)))?;
+    let was_begun = begun.is_some();
+    let mut findings = vec![];
     if unclean && let Some(lost) = wal::lost(&path.with_extension("db-wal")) {
         place.copy_aside()?;
         findings.push(format!(
@@ -56,23 +72,23 @@ pub(crate) fn open(data: &Path, now: &str) -> Result<Opened, StoreError> {
         ));
     }
     let (store, rescued) = match checked(&path, unclean) {
-        Ok(store) => (store, false),
+        Ok(store) => (store, was_begun),
         Err(error) if error.is_damage() => {
-            let rescued = place.rescue(&path)?;
-            findings.push(place.report(&error, &rescued));
+            let found = std::mem::take(&mut findings);
+            findings = place.rescue(&path, &error, found)?;
             (Store::open(&path)?, true)
         }
         Err(error) => return Err(error),
     };
-    if !findings.is_empty() {
-        let report = place.aside.join(REPORT);
-        place.took(&report, fs::write(&report, findings.join("\n") + "\n"))?;
-    }
-    Ok(Opened { store, findings, unclean, rescued })
+    place.write_report(&findings)?;
+    findings.splice(0..0, begun.into_iter().flatten());
+    Ok(Opened { store, findings, unclean: unclean || rescued, rescued })
 }
 
 /// Notes that a host has ended in order. One that met damage leaves the next one to look.
 pub(crate) fn close(data: &Path) {
+    // The next one may need it.
+    reserve::keep(data);
     if super::damage_was_seen() {
         return;
     }
@@ -81,9 +97,17 @@ pub(crate) fn close(data: &Path) {
     }
 }
 
+/// Notes that what a rescue lost was looked for elsewhere, and put back where it was found.
+pub(crate) fn settled(data: &Path) {
+    if let Err(error) = fs::write(data.join(MARK), "") {
+        tracing::warn!("the next start will look again for what the history lost: {error}");
+    }
+}
+
 /// Has the next opening look through the history, as after an unclean end.
 pub(crate) fn suspect(data: &Path) -> io::Result<()> {
-    fs::write(data.join(MARK), "")
+    // What it says already stays.
+    OpenOptions::new().append(true).create(true).open(data.join(MARK)).map(drop)
 }
 
 /// Looks through a history that may be in use, changes nothing, and says what it is like.
@@ -115,13 +139,73 @@ struct Place<'a> {
 
 impl Place<'_> {
     /// Builds a new history of what can be read, and puts it into the place of the damaged one.
-    fn rescue(&self, path: &Path) -> Result<Rescued, StoreError> {
+    /// Returns all that was found.
+    ///
+    /// Each step leaves what [`Place::finish_rescue`] needs to go on, should it be the last one.
+    fn rescue(
+        &self,
+        path: &Path,
+        error: &StoreError,
+        mut findings: Vec<String>,
+    ) -> Result<Vec<String>, StoreError> {
         let fresh = self.data.join(RESCUE);
         for old in with_companions(&fresh) {
             remove(&old).or_else(|error| self.took(&old, Err(error)))?;
         }
         let rescued = rescue::rescue(path, &fresh)?;
+        self.took(&fresh, sync(&fresh))?;
+        findings.push(self.report(error, &rescued));
         self.make_aside()?;
+        self.write_report(&findings)?;
+        let mark = self.data.join(MARK);
+        let name = self.aside.file_name().unwrap_or_default();
+        self.took(&mark, fs::write(&mark, name.as_encoded_bytes()).and_then(|()| sync(&mark)))?;
+        self.move_aside(path)?;
+        self.put_in_place(&fresh, path)?;
+        Ok(findings)
+    }
+
+    /// Goes on with a rescue whose host died in the middle of it, and returns what that had found;
+    /// nothing where there is none, or it is to begin anew.
+    fn finish_rescue(&self, path: &Path) -> Result<Option<Vec<String>>, StoreError> {
+        let fresh = self.data.join(RESCUE);
+        let name = fs::read_to_string(self.data.join(MARK)).unwrap_or_default();
+        let is_named = !name.is_empty();
+        let aside = match (path.exists(), fresh.exists()) {
+            (true, false) if is_named => self.data.join(DAMAGED).join(name),
+            (false, true) if is_named => self.data.join(DAMAGED).join(name),
+            // An earlier version wrote no name.
+            (false, true) => match self.last_aside() {
+                Some(aside) => aside,
+                None => return Ok(None),
+            },
+            (true, _) | (false, false) => return Ok(None),
+        };
+        let earlier = Place { data: self.data, aside };
+        if !path.exists() {
+            // First: SQLite would put the log of the damaged history into the rescued one.
+            earlier.move_aside(path)?;
+            earlier.put_in_place(&fresh, path)?;
+        }
+        let report = earlier.aside.join(REPORT);
+        if let Ok(report) = fs::read_to_string(&report) {
+            return Ok(Some(report.lines().map(str::to_owned).collect()));
+        }
+        let found = vec![format!(
+            "the history was damaged: it was set aside in {}; what could be read of it is kept",
+            earlier.aside.display()
+        )];
+        earlier.write_report(&found)?;
+        Ok(Some(found))
+    }
+
+    fn last_aside(&self) -> Option<PathBuf> {
+        let folders = fs::read_dir(self.data.join(DAMAGED)).into_iter().flatten().flatten();
+        folders.map(|folder| folder.path()).max()
+    }
+
+    /// Moves the damaged history, or what is left of it, into its folder.
+    fn move_aside(&self, path: &Path) -> Result<(), StoreError> {
         for file in with_companions(path) {
             let name = file.file_name().expect("a database has a name");
             match fs::rename(&file, self.aside.join(name)) {
@@ -129,8 +213,21 @@ impl Place<'_> {
                 moved => self.took(&file, moved)?,
             }
         }
-        self.took(path, fs::rename(&fresh, path))?;
-        Ok(rescued)
+        self.took(&self.aside, sync(&self.aside))?;
+        self.took(self.data, sync(self.data))
+    }
+
+    fn put_in_place(&self, fresh: &Path, path: &Path) -> Result<(), StoreError> {
+        self.took(path, fs::rename(fresh, path))?;
+        self.took(self.data, sync(self.data))
+    }
+
+    fn write_report(&self, findings: &[String]) -> Result<(), StoreError> {
+        if findings.is_empty() {
+            return Ok(());
+        }
+        let report = self.aside.join(REPORT);
+        self.took(&report, fs::write(&report, findings.join("\n") + "\n"))
     }
 
     fn copy_aside(&self) -> Result<(), StoreError> {
@@ -176,6 +273,11 @@ fn with_companions(path: &Path) -> [PathBuf; 3] {
         PathBuf::from(name)
     };
     [path.to_owned(), beside("-wal"), beside("-shm")]
+}
+
+/// Has a file, or the names in a folder, survive a power cut.
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 fn remove(path: &Path) -> io::Result<()> {

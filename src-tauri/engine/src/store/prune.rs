@@ -1,11 +1,12 @@
 //! Removing tasks from the history, with all that belongs to them but the audit.
 
-use nod_core::ids::{TaskId, Timestamp};
-use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
+use nod_core::ids::{AttemptNumber, TaskId, Timestamp};
+use rusqlite::{TransactionBehavior, params};
 
 use super::StoreError;
 use super::read::Reader;
-use super::write::Store;
+use super::remove::remove_task;
+use super::write::{Store, text};
 
 const ENDED: &str = "state NOT IN ('queued', 'starting', 'running', 'waiting', 'stopping')";
 
@@ -16,29 +17,13 @@ impl Store {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut removed = 0;
+        let sql = format!("SELECT count(*) FROM tasks WHERE id = ?1 AND {ENDED}");
         for id in ids {
-            let sql = format!("SELECT environment FROM tasks WHERE id = ?1 AND {ENDED}");
-            let environment: Option<Vec<u8>> =
-                transaction.query_row(&sql, [id.0], |row| row.get(0)).optional()?;
-            let Some(environment) = environment else { continue };
-            let statements = [
-                "INSERT OR IGNORE INTO leftovers SELECT folder FROM attempts WHERE task_id = ?1",
-                "DELETE FROM attempts WHERE task_id = ?1",
-                "DELETE FROM requests WHERE task_id = ?1",
-                "DELETE FROM events WHERE task_id = ?1",
-                "DELETE FROM signals WHERE task_id = ?1",
-                "DELETE FROM waits WHERE task_id = ?1",
-                "DELETE FROM messages WHERE task_id = ?1",
-                "DELETE FROM task_search WHERE rowid = ?1",
-                "DELETE FROM tasks WHERE id = ?1",
-            ];
-            for sql in statements {
-                transaction.prepare_cached(sql)?.execute([id.0])?;
+            let has_ended: i64 = transaction.query_row(&sql, [id.0], |row| row.get(0))?;
+            if has_ended > 0 {
+                remove_task(&transaction, *id)?;
+                removed += 1;
             }
-            let sql = "DELETE FROM environments WHERE digest = ?1
-                AND NOT EXISTS (SELECT 1 FROM tasks WHERE environment = ?1)";
-            transaction.prepare_cached(sql)?.execute([environment])?;
-            removed += 1;
         }
         transaction.commit()?;
         Ok(removed)
@@ -53,21 +38,58 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Notes that the processes of a lost attempt are gone, but for those that are `left`.
+    pub(crate) fn forget_sweep(
+        &mut self,
+        id: TaskId,
+        number: AttemptNumber,
+        left: &[String],
+    ) -> Result<(), StoreError> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let of = (id.0, number.0);
+        transaction.execute("DELETE FROM sweeps WHERE task_id = ?1 AND number = ?2", of)?;
+        if !left.is_empty() {
+            let sql = "UPDATE attempts SET left_processes = ?3 WHERE task_id = ?1 AND number = ?2";
+            transaction.execute(sql, params![id.0, number.0, text(&left)])?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
 impl Reader {
-    /// Returns folders of removed tasks that may still be there.
-    pub(crate) fn leftovers(&self, limit: u32) -> Result<Vec<String>, StoreError> {
-        self.rows("SELECT folder FROM leftovers LIMIT ?1", [limit], |row| Ok(row.get(0)?))
+    /// Returns the lost attempts whose processes may not be ended yet.
+    pub(crate) fn sweeps(&self) -> Result<Vec<(TaskId, AttemptNumber)>, StoreError> {
+        self.rows("SELECT task_id, number FROM sweeps", [], |row| {
+            Ok((TaskId(row.get(0)?), AttemptNumber(row.get(1)?)))
+        })
     }
 
-    /// Returns the oldest tasks that have ended, with when they did and how large their logs are.
+    /// Returns folders of removed tasks that may still be there, by their names after `after`.
+    pub(crate) fn leftovers(&self, after: &str, limit: u32) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT folder FROM leftovers WHERE folder > ?1 ORDER BY folder LIMIT ?2";
+        self.rows(sql, params![after, limit], |row| Ok(row.get(0)?))
+    }
+
+    /// Returns whether a folder is that of a removed task.
+    pub(crate) fn is_leftover(&self, folder: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT count(*) FROM leftovers WHERE folder = ?1";
+        let count: i64 = self.connection.query_row(sql, [folder], |row| row.get(0))?;
+        Ok(count > 0)
+    }
+
+    /// Returns the tasks that ended first, with when they did and how much of the disk they take.
     pub(crate) fn oldest_ended(
         &self,
         limit: u32,
     ) -> Result<Vec<(TaskId, Timestamp, u64)>, StoreError> {
         let sql = format!(
             "SELECT id, coalesce(ended_at, created_at),
-                 (SELECT coalesce(sum(size), 0) FROM attempts WHERE task_id = tasks.id)
-             FROM tasks WHERE {ENDED} ORDER BY id LIMIT ?1"
+                 (SELECT coalesce(sum(coalesce(disk, size)), 0)
+                  FROM attempts WHERE task_id = tasks.id)
+             FROM tasks WHERE {ENDED} ORDER BY coalesce(ended_at, created_at), id LIMIT ?1"
         );
         self.rows(&sql, params![limit], |row| {
             let size: i64 = row.get(2)?;
@@ -75,9 +97,9 @@ impl Reader {
         })
     }
 
-    /// Returns how many bytes all logs have been.
-    pub(crate) fn size_of_logs(&self) -> Result<u64, StoreError> {
-        let sql = "SELECT coalesce(sum(size), 0) FROM attempts";
+    /// Returns how many bytes of the disk all tries take; what each printed, where only that is known.
+    pub(crate) fn size_of_tries(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT coalesce(sum(coalesce(disk, size)), 0) FROM attempts";
         let size: i64 = self.connection.query_row(sql, [], |row| row.get(0))?;
         Ok(u64::try_from(size).unwrap_or(0))
     }

@@ -110,7 +110,8 @@ impl Place {
 }
 
 const ATTEMPT: &str = "task_id, number, folder, token_hash, boot_id, process, started_at,
-    exited_at, ended_at, exit, peak_memory, cpu_ms, left_processes, size, outcome, deadline";
+    exited_at, ended_at, exit, peak_memory, cpu_ms, left_processes, size, outcome, deadline,
+    tail, disk";
 
 const REQUEST: &str = "id, operation, task_id, attempt, origin, shown, hash, created_at,
     expires_at, closure, asked_by, on_timeout, remind_ms";
@@ -285,9 +286,11 @@ impl Reader {
 
     /// Returns the last numbers given: of a task, a request and an event.
     pub(crate) fn last_numbers(&self) -> Result<(TaskId, RequestId, EventNumber), StoreError> {
-        let seq =
-            self.connection
-                .query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| row.get(0))?;
+        let seq = self.one(
+            "SELECT max(coalesce((SELECT max(seq) FROM events), 0),
+                     coalesce((SELECT seq FROM last_event), 0))",
+            |row| row.get(0),
+        )?;
         Ok((
             TaskId(self.given("tasks")?),
             RequestId(self.given("requests")?),
@@ -492,6 +495,8 @@ fn attempt_row(row: &Row<'_>) -> Result<AttemptRow, StoreError> {
         left: json("attempts", id, &row.get::<_, String>(12)?)?,
         size: unsigned(row.get(13)?),
         deadline: row.get::<_, Option<i64>>(15)?.map(unsigned),
+        tail: row.get(16)?,
+        disk: row.get::<_, Option<i64>>(17)?.map(unsigned),
     })
 }
 

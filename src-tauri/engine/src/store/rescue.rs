@@ -11,6 +11,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, Row, ToSql, params_from_iter};
 
 use super::read::Reader;
+use super::remove::keep_last_event;
 use super::{MIGRATIONS, StoreError, configure, migrations, open_reader, version};
 
 /// Numbers in a row that are tried one by one after one that cannot be read; then in longer steps.
@@ -264,6 +265,7 @@ fn weed(new: &Connection, path: &Path, rescued: &mut Rescued) -> Result<(), Stor
         "INSERT OR IGNORE INTO environments (digest, sealed) SELECT environment, x'' FROM tasks",
         [],
     )?;
+    keep_last_event(new)?;
     let reader = Reader::over(open_reader(path)?);
     let mut statement = new.prepare("SELECT id FROM tasks")?;
     let ids: Vec<i64> =

@@ -53,6 +53,10 @@ pub(crate) struct AttemptRow {
     pub size: u64,
     /// Where its deadline was moved to, in milliseconds since boot; 0 where it was taken away.
     pub deadline: Option<u64>,
+    /// What it printed last, as text; nothing while it lasts.
+    pub tail: Option<String>,
+    /// How many bytes of the disk its files take; nothing while it lasts.
+    pub disk: Option<u64>,
 }
 
 /// A question and the operation that asked it.
@@ -150,6 +154,8 @@ impl AttemptRow {
             size: 0,
             outcome: None,
             deadline: None,
+            tail: None,
+            disk: None,
         }
     }
 
@@ -166,6 +172,7 @@ impl AttemptRow {
             peak_memory: self.peak_memory,
             cpu_ms: self.cpu_ms,
             left: self.left,
+            tail: self.tail,
             log_path,
         }
     }

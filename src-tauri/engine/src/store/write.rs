@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use nod_core::ids::{EventNumber, OperationId, TaskId, Timestamp};
+use nod_core::ids::{AttemptNumber, EventNumber, OperationId, TaskId, Timestamp};
 use nod_core::progress::Progress;
 use nod_core::protocol::AuditRow;
 use nod_core::schedule::Schedule;
@@ -41,6 +41,8 @@ pub(crate) struct Commit {
     pub rules: Vec<RuleChange>,
     pub talk: Vec<TalkChange>,
     pub clock: Option<ClockChange>,
+    /// Lost attempts whose processes are to be ended.
+    pub sweeps: Vec<(TaskId, AttemptNumber)>,
     /// The end of the output of tasks that ended.
     pub tails: Vec<(TaskId, String)>,
     /// Survives a power cut once it is written. What a restart repairs by itself need not.
@@ -223,6 +225,12 @@ fn write_rare(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), Stor
     if let Some(groups) = &commit.groups {
         put_groups(transaction, groups)?;
     }
+    for (id, number) in &commit.sweeps {
+        transaction.execute(
+            "INSERT OR IGNORE INTO sweeps (task_id, number) VALUES (?1, ?2)",
+            params![id.0, number.0],
+        )?;
+    }
     for id in &commit.reopened {
         transaction.prepare_cached("DELETE FROM task_search WHERE rowid = ?1")?.execute([id.0])?;
     }
@@ -354,15 +362,17 @@ fn put_attempt(transaction: &Transaction<'_>, row: &AttemptRow) -> Result<(), St
         .prepare_cached(
             "INSERT INTO attempts (task_id, number, folder, token_hash, boot_id, process,
                  started_at, exited_at, ended_at, exit, peak_memory, cpu_ms, left_processes, size,
-                 outcome, deadline)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+                 outcome, deadline, tail, disk)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
+                 ?17, ?18)
              ON CONFLICT (task_id, number) DO UPDATE SET
                  process = excluded.process, started_at = excluded.started_at,
                  exited_at = excluded.exited_at, ended_at = excluded.ended_at,
                  exit = excluded.exit, peak_memory = excluded.peak_memory,
                  cpu_ms = excluded.cpu_ms, left_processes = excluded.left_processes,
                  size = excluded.size, outcome = excluded.outcome,
-                 deadline = excluded.deadline",
+                 deadline = excluded.deadline, tail = excluded.tail,
+                 disk = excluded.disk",
         )?
         .execute(params![
             row.task.0,
@@ -381,6 +391,8 @@ fn put_attempt(transaction: &Transaction<'_>, row: &AttemptRow) -> Result<(), St
             signed(row.size),
             row.outcome.as_ref().map(text),
             row.deadline.map(signed),
+            row.tail,
+            row.disk.map(signed),
         ])?;
     Ok(())
 }

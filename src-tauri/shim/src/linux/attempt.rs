@@ -6,9 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use nod_core::shim::{CLAIM_FILE, LOG_FILE, SHIM_PROTOCOL, SHIM_SOCKET, SPEC_FILE, Spec};
+use nod_core::shim::{CLAIM_FILE, Claimant, LOG_FILE, SHIM_PROTOCOL, SHIM_SOCKET, SPEC_FILE, Spec};
 use rustix::fs::{FlockOperation, Mode};
-use serde::Serialize;
 
 use super::ShimError;
 use super::processes;
@@ -20,14 +19,6 @@ use super::processes;
 pub(crate) struct Attempt {
     pub(crate) spec: Spec,
     pub(crate) listener: UnixListener,
-}
-
-/// Who holds the claim, for whoever finds the file later.
-#[derive(Serialize)]
-struct Claimant {
-    pid: i32,
-    start_time: u64,
-    boot_id: String,
 }
 
 impl Attempt {

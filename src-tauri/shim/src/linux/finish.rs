@@ -55,6 +55,7 @@ impl Supervisor {
             exited_at: main_end.map(|end| end.at),
             ended_at: self.ended_at.unwrap_or_else(clock::now),
             spawn_error: self.spawn_error.clone(),
+            no_room: self.no_room,
             timed_out: self.timed_out,
             stopped: self.stopped,
             terminated: self.terminated,

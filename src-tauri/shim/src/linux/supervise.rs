@@ -20,6 +20,7 @@ use super::child;
 use super::clock::{self, Alarm, Moment};
 use super::connections::{Connections, Origin};
 use super::copying::Flow;
+use super::error::is_shortage;
 use super::exit_file::ExitFile;
 use super::input::Input;
 use super::output::Output;
@@ -74,6 +75,8 @@ pub(crate) struct Supervisor {
     pub(super) process: Option<ProcessIdentity>,
     pub(super) started_at: Option<Timestamp>,
     pub(super) spawn_error: Option<SpawnError>,
+    /// What was missing for a child comes back by itself.
+    pub(super) no_room: bool,
     pub(super) deadline: Option<Moment>,
     pub(super) timed_out: bool,
     /// This process was told to end, and no host had asked for the task's end.
@@ -113,6 +116,7 @@ impl Supervisor {
             process: None,
             started_at: None,
             spawn_error: None,
+            no_room: false,
             deadline: None,
             timed_out: false,
             terminated: false,
@@ -140,7 +144,9 @@ impl Supervisor {
 
     /// Starts the child, or notes why there is none.
     pub(crate) fn start_child(&mut self) {
-        let refused = |what: &str, error: &io::Error| {
+        let mut no_room = false;
+        let mut refused = |what: &str, error: &io::Error| {
+            no_room = is_shortage(error);
             child::spawn_error(&self.spec, format!("failed to {what}: {error}"), false)
         };
         let started = attempt::open_log().map_err(|error| refused("open the log", &error));
@@ -154,6 +160,7 @@ impl Supervisor {
             Ok(started) => started,
             Err(error) => {
                 self.spawn_error = Some(error);
+                self.no_room = no_room;
                 self.ended_at = Some(clock::now());
                 self.phase = Phase::Done;
                 return;

@@ -21,6 +21,10 @@ peak_memory: number | null, cpu_ms: number | null,
  */
 left: Array<string>, 
 /**
+ * What it printed last, as text, also where its log is gone; nothing while it lasts.
+ */
+tail?: string, 
+/**
  * All that it printed.
  */
 log_path: string, };
