@@ -42,7 +42,7 @@ use nod_core::progress::Progress;
 use nod_core::protocol::{Event, EventChange, Reply};
 use nod_core::request::{APPROVAL_KEY, Closure};
 use nod_core::shim::LOG_FILE;
-use nod_core::task::{Outcome, StateName, Task, TaskState};
+use nod_core::task::{Outcome, Task, TaskState};
 use nod_core::transition::{Effect, Input, transition};
 
 pub(crate) use cards::{Cards, HeldBack};
@@ -65,7 +65,7 @@ use crate::guards::Board;
 use crate::logs::{Outputs, Try};
 use crate::process::Alarm;
 use crate::sight::Arming;
-use crate::store::{Commit, Readers, Store, StoreError};
+use crate::store::{Commit, Readers, Store};
 use crate::tokens::Tokens;
 use progress::ProgressBoard;
 pub(crate) use starting::attempt_folder;
@@ -261,7 +261,7 @@ impl Dispatcher {
                 self.forget_unstored_talk();
                 self.unplaced.append(&mut turn.placed);
                 let lasts = error.is_lasting();
-                refuse(turn, error);
+                unstored::refuse(turn, error);
                 self.again = if lasts { self.give_up_on(&commit, heard) } else { heard };
             }
         }
@@ -474,31 +474,6 @@ fn described(task: &Task) -> (&'static str, Option<String>) {
         | TaskState::Stopping { stage: None, .. } => None,
     };
     (task.state.name().as_str(), detail)
-}
-
-/// Tells every caller of a turn that nothing of it happened.
-fn refuse(turn: Turn, error: StoreError) {
-    let error = Arc::new(error);
-    for (reply, said) in turn.replies {
-        let error = Arc::clone(&error);
-        answer(
-            reply,
-            Err(match said {
-                Ok(Reply::Cancelling { task }) if task.state.name() == StateName::Stopping => {
-                    EngineError::StopNotStored(error)
-                }
-                Ok(_) | Err(_) => EngineError::NotStored(error),
-            }),
-        );
-    }
-    let waiting = turn.waiting.into_iter().map(|(_, reply)| reply);
-    let readers = turn.readers.into_iter().map(|(_, reply)| reply);
-    for reply in waiting.chain(readers) {
-        answer(reply, Err(EngineError::NotStored(Arc::clone(&error))));
-    }
-    for (_, asker) in turn.askers {
-        answer(asker.reply, Err(EngineError::NotStored(Arc::clone(&error))));
-    }
 }
 
 /// Replies to a caller; one that has gone away needs no reply.

@@ -5,6 +5,7 @@
 
 mod audit;
 mod care;
+mod find;
 mod prune;
 mod read;
 mod remove;

@@ -1,10 +1,16 @@
-//! Cancels that the disk has no room for: carried out at once, recorded when there is.
+//! Turns that the disk has no room for: their callers are told, but a cancel is carried out at
+//! once and recorded when there is room.
 
-use nod_core::task::TaskState;
+use std::sync::Arc;
+
+use nod_core::protocol::Reply;
+use nod_core::task::{StateName, TaskState};
 use nod_core::transition::{Effect, Input};
 
-use super::Dispatcher;
 use super::turn::Turn;
+use super::{Dispatcher, answer};
+use crate::error::EngineError;
+use crate::store::StoreError;
 
 impl Dispatcher {
     /// Tells shims to end what was cancelled in a turn that could not be stored.
@@ -32,5 +38,30 @@ impl Dispatcher {
                 tracing::debug!(task = id.0, "a cancel comes to nothing: {rejected}");
             }
         }
+    }
+}
+
+/// Tells every caller of a turn that nothing of it happened.
+pub(super) fn refuse(turn: Turn, error: StoreError) {
+    let error = Arc::new(error);
+    for (reply, said) in turn.replies {
+        let error = Arc::clone(&error);
+        answer(
+            reply,
+            Err(match said {
+                Ok(Reply::Cancelling { task }) if task.state.name() == StateName::Stopping => {
+                    EngineError::StopNotStored(error)
+                }
+                Ok(_) | Err(_) => EngineError::NotStored(error),
+            }),
+        );
+    }
+    let waiting = turn.waiting.into_iter().map(|(_, reply)| reply);
+    let readers = turn.readers.into_iter().map(|(_, reply)| reply);
+    for reply in waiting.chain(readers) {
+        answer(reply, Err(EngineError::NotStored(Arc::clone(&error))));
+    }
+    for (_, asker) in turn.askers {
+        answer(asker.reply, Err(EngineError::NotStored(Arc::clone(&error))));
     }
 }

@@ -8,28 +8,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nod_core::ids::{
     AttemptNumber, EventNumber, OperationId, RequestId, SessionId, TaskId, Timestamp,
 };
-use nod_core::protocol::{ListQuery, MESSAGE_LIMIT, Page, StoredEvent, WatchedEvent};
+use nod_core::protocol::{MESSAGE_LIMIT, StoredEvent, WatchedEvent};
 use nod_core::request::Request;
 use nod_core::task::{StateName, Task};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::de::DeserializeOwned;
 
 use super::rows::{AttemptRow, ClockRow, GroupRow, LiveRow, OperationResult, RequestRow, TaskRow};
 use super::seal::SealedEnvironment;
 use super::{StoreError, open_reader};
 
-/// How many tasks one page holds at the most.
-const PAGE_LIMIT: u32 = 500;
-
 /// How large a page is at the most: half a message.
 pub(super) const PAGE_BYTES: usize = MESSAGE_LIMIT / 2;
-
-/// How many ended tasks are looked through for a search too short for the index.
-const SHORT_SEARCH_ROWS: i64 = 20_000;
-
-/// The shortest text that the trigram index finds, in characters.
-const TRIGRAM: usize = 3;
 
 /// Connections that can only read, opened as they are needed and kept.
 #[derive(Clone)]
@@ -81,33 +71,10 @@ impl Drop for Lent {
     }
 }
 
-const TASK: &str = "tasks.id, kind, tasks.label, tasks.command, cwd, output, session, parent,
+pub(super) const TASK: &str =
+    "tasks.id, kind, tasks.label, tasks.command, cwd, output, session, parent,
     timeout_ms, ask_first, attempt, state_json, progress, created_at, started_at, ended_at,
     environment, environment_changes, options, condition, schedule, bound";
-
-/// Where a list looks. The search is read first, in the order of the ids that it finds, and only
-/// as far as the page goes: neither a sort nor a set of all that a common word is found in.
-#[derive(Clone, Copy)]
-enum Place {
-    Tasks,
-    Search,
-}
-
-impl Place {
-    fn tables(self) -> &'static str {
-        match self {
-            Self::Tasks => "tasks",
-            Self::Search => "task_search CROSS JOIN tasks ON tasks.id = task_search.rowid",
-        }
-    }
-
-    fn id(self) -> &'static str {
-        match self {
-            Self::Tasks => "tasks.id",
-            Self::Search => "task_search.rowid",
-        }
-    }
-}
 
 const ATTEMPT: &str = "task_id, number, folder, token_hash, boot_id, process, started_at,
     exited_at, ended_at, exit, peak_memory, cpu_ms, left_processes, size, outcome, deadline,
@@ -116,7 +83,8 @@ const ATTEMPT: &str = "task_id, number, folder, token_hash, boot_id, process, st
 const REQUEST: &str = "id, operation, task_id, attempt, origin, shown, hash, created_at,
     expires_at, closure, asked_by, on_timeout, remind_ms";
 
-const UNFINISHED: &str = "state IN ('queued', 'starting', 'running', 'waiting', 'stopping')";
+pub(super) const UNFINISHED: &str =
+    "state IN ('queued', 'starting', 'running', 'waiting', 'stopping')";
 
 impl Reader {
     pub(super) fn over(connection: Connection) -> Self {
@@ -338,72 +306,6 @@ impl Reader {
         Ok(sealed.map(|sealed| SealedEnvironment { digest: digest.to_vec(), sealed }))
     }
 
-    /// Returns a page of tasks, newest first.
-    pub(crate) fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
-        let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
-        let search = query.search.as_deref().map(str::trim).filter(|text| !text.is_empty());
-        let mut tasks = match search {
-            None => self.matching(Place::Tasks, ("1", vec![]), query, limit + 1)?,
-            Some(text) => self.found(text, query, limit + 1)?,
-        };
-        let kept = fitting(&tasks).min(limit as usize);
-        let more = tasks.len() > kept;
-        tasks.truncate(kept);
-        let next = if more { tasks.last().map(|task| task.id) } else { None };
-        Ok(Page { tasks, next })
-    }
-
-    /// Returns the tasks that `text` is found in: unfinished ones by looking, ended ones by index.
-    fn found(&self, text: &str, query: &ListQuery, limit: u32) -> Result<Vec<Task>, StoreError> {
-        let pattern =
-            format!("%{}%", text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_"));
-        let like = |column: &str| format!("{column} LIKE ? ESCAPE '\\'");
-        let fields = |columns: [&str; 3]| columns.map(like).join(" OR ");
-        let condition = format!("{UNFINISHED} AND ({} OR {})", like("label"), like("command_text"));
-        let patterns = |n: usize| vec![Value::Text(pattern.clone()); n];
-        let mut tasks = self.matching(Place::Tasks, (&condition, patterns(2)), query, limit)?;
-        let ended = if text.chars().count() >= TRIGRAM {
-            let phrase = format!("\"{}\"", text.replace('"', "\"\""));
-            let condition = ("task_search MATCH ?", vec![Value::Text(phrase)]);
-            self.matching(Place::Search, condition, query, limit)?
-        } else {
-            let condition = format!(
-                "task_search.rowid > (SELECT max(id) FROM tasks) - {SHORT_SEARCH_ROWS} AND ({})",
-                fields(["task_search.label", "task_search.command", "tail"])
-            );
-            self.matching(Place::Search, (&condition, patterns(3)), query, limit)?
-        };
-        tasks.extend(ended);
-        tasks.sort_by_key(|task| std::cmp::Reverse(task.id));
-        tasks.dedup_by_key(|task| task.id);
-        tasks.truncate(limit as usize);
-        Ok(tasks)
-    }
-
-    fn matching(
-        &self,
-        place: Place,
-        (condition, mut values): (&str, Vec<Value>),
-        query: &ListQuery,
-        limit: u32,
-    ) -> Result<Vec<Task>, StoreError> {
-        let (tables, id) = (place.tables(), place.id());
-        let mut sql = format!("SELECT {TASK} FROM {tables} WHERE ({condition})");
-        if !query.states.is_empty() {
-            let marks = vec!["?"; query.states.len()].join(", ");
-            sql.push_str(&format!(" AND state IN ({marks})"));
-            values.extend(query.states.iter().map(|state| Value::Text(state.as_str().to_owned())));
-        }
-        if let Some(TaskId(before)) = query.before {
-            sql.push_str(&format!(" AND {id} < ?"));
-            values.push(Value::Integer(before));
-        }
-        sql.push_str(&format!(" ORDER BY {id} DESC LIMIT ?"));
-        values.push(Value::Integer(i64::from(limit)));
-        let rows = self.rows(&sql, params_from_iter(values), task_row)?;
-        Ok(rows.into_iter().map(|row| row.task).collect())
-    }
-
     pub(super) fn one<T>(
         &self,
         sql: &str,
@@ -428,17 +330,7 @@ impl Reader {
     }
 }
 
-/// Returns how many of the tasks fit into one message, at least one.
-fn fitting(tasks: &[Task]) -> usize {
-    let mut size = 0;
-    let fits = |task: &&Task| {
-        size += serde_json::to_string(task).map_or(0, |json| json.len());
-        size <= PAGE_BYTES
-    };
-    tasks.iter().take_while(fits).count().max(1)
-}
-
-fn task_row(row: &Row<'_>) -> Result<TaskRow, StoreError> {
+pub(super) fn task_row(row: &Row<'_>) -> Result<TaskRow, StoreError> {
     let id: i64 = row.get(0)?;
     let text = |column: usize| row.get::<_, String>(column);
     let progress: Option<String> = row.get(12)?;
