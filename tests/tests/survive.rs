@@ -254,10 +254,10 @@ fn shim_of(host: &TestHost, id: TaskId) -> i32 {
 #[test]
 fn what_an_orderly_shutdown_ends_is_lost_or_runs_again_as_its_kind_says() {
     let again = "[kinds.again]\nargv = [\"sh\", \"-c\", \"echo $NOD_ATTEMPT >> runs; \
-                 [ -e go ] || exec sleep 6123\"]\non_lost = \"requeue\"\n";
+                 [ -e go ] || exec sleep 6141\"]\non_lost = \"requeue\"\n";
     let mut host = TestHost::start_in(nod_tests::Home::new().with_config(again));
-    let seen = host.submit_with(&["--retries", "3"], &["sleep 6123"]);
-    let unseen = host.submit_with(&["--retries", "3"], &["sleep 6123"]);
+    let seen = host.submit_with(&["--retries", "3"], &["sleep 6141"]);
+    let unseen = host.submit_with(&["--retries", "3"], &["sleep 6141"]);
     let ran = host.run(&["submit", "--kind", "again"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let requeued = host.tasks()[0].id;
@@ -269,7 +269,7 @@ fn what_an_orderly_shutdown_ends_is_lost_or_runs_again_as_its_kind_says() {
     let shims = [unseen, requeued].map(|id| shim_of(&host, id));
     host.kill();
     shims.into_iter().for_each(processes::terminate);
-    until("their processes", || processes::with_mark("sleep\u{0}6123").is_empty().then_some(()));
+    until("their processes", || processes::with_mark("sleep\u{0}6141").is_empty().then_some(()));
     std::fs::write(host.work().join("go"), "").unwrap();
     host.restart();
     assert_eq!(host.wait_for_end(unseen).state.name(), StateName::Lost);
@@ -280,13 +280,13 @@ fn what_an_orderly_shutdown_ends_is_lost_or_runs_again_as_its_kind_says() {
 #[test]
 fn a_cancelled_task_does_not_run_again_though_its_shim_dies() {
     let again = "[kinds.again]\nargv = [\"sh\", \"-c\", \"echo $NOD_ATTEMPT >> runs; \
-                 trap '' INT TERM; sleep 6124\"]\non_lost = \"requeue\"\n";
+                 trap '' INT TERM; sleep 6142\"]\non_lost = \"requeue\"\n";
     let host = TestHost::start_in(nod_tests::Home::new().with_config(again));
     let ran = host.run(&["submit", "--kind", "again", "--grace", "60s"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let id = host.tasks()[0].id;
     let shim = shim_of(&host, id);
-    until("its trap", || (!processes::with_mark("sleep\u{0}6124").is_empty()).then_some(()));
+    until("its trap", || (!processes::with_mark("sleep\u{0}6142").is_empty()).then_some(()));
     assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
     processes::kill_9(shim);
     assert_eq!(host.wait_for_end(id).state.name(), StateName::Cancelled);
@@ -296,11 +296,11 @@ fn a_cancelled_task_does_not_run_again_though_its_shim_dies() {
 #[test]
 fn a_running_task_of_which_nothing_is_left_is_lost_at_the_next_start() {
     let mut host = TestHost::start();
-    let (gone, unknown) = (host.submit("sleep 6125"), host.submit("sleep 6125"));
+    let (gone, unknown) = (host.submit("sleep 6143"), host.submit("sleep 6143"));
     let shims = [gone, unknown].map(|id| shim_of(&host, id));
     host.kill();
     shims.into_iter().for_each(processes::kill_9);
-    processes::with_mark("sleep\u{0}6125").into_iter().for_each(processes::kill_9);
+    processes::with_mark("sleep\u{0}6143").into_iter().for_each(processes::kill_9);
     for entry in std::fs::read_dir(host.data().join("tasks")).unwrap() {
         std::fs::remove_dir_all(entry.unwrap().path()).unwrap();
     }
