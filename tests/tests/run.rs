@@ -291,6 +291,21 @@ fn a_task_finds_its_own_nod_first_and_its_pager_is_cat() {
 }
 
 #[test]
+fn a_task_has_what_its_submitter_has_but_for_what_speaks_for_that_one() {
+    let host = TestHost::start();
+    let line = "echo ${NO_COLOR-none} ${CI-none} ${CLAUDECODE-none} ${OWN-none} \
+                $CARGO_TERM_PROGRESS_TERM_INTEGRATION; \
+                [ \"$NOD_TOKEN\" = forged ] && echo leaked || echo own";
+    let mut submit = host.nod(&["submit", "--", line]);
+    let given = [("NO_COLOR", "1"), ("CLAUDECODE", "1"), ("OWN", "x"), ("NOD_TOKEN", "forged")];
+    let said: serde_json::Value =
+        serde_json::from_slice(&submit.envs(given).output().unwrap().stdout).unwrap();
+    let id = nod_core::ids::TaskId(said["task_id"].as_i64().unwrap());
+    host.wait_for_end(id);
+    assert_eq!(host.plain_log(id), "1 none none x true\nown\n");
+}
+
+#[test]
 fn a_log_can_be_followed_before_its_task_starts() {
     let mut host = TestHost::start();
     let id = host.submit_with(&["--ask-first"], &["echo started"]);

@@ -322,6 +322,35 @@ fn a_kind_fills_in_words_that_no_shell_reads_and_its_gate_holds() {
 }
 
 #[test]
+fn the_config_file_names_the_group_of_a_task_that_names_none() {
+    let host = with_config("default_group = \"slow\"\n[groups.slow]\nslots = 1\n");
+    let first = host.submit(HOLD);
+    host.wait_for_state(first, StateName::Running);
+    let second = host.submit("true");
+    let elsewhere = host.submit_with(&["--group", "default"], &["true"]);
+    succeeds(&host, elsewhere);
+    assert_eq!(host.task(second).schedule.group, "slow");
+    assert_eq!(host.state(second), StateName::Queued);
+    go(&host);
+    succeeds(&host, second);
+}
+
+#[test]
+fn what_a_task_leaves_goes_on_where_its_kind_says_so() {
+    let host = with_config(
+        "[kinds.daemon]\nargv = [\"sh\", \"-c\", \"sleep 6144 & echo $! > left\"]\n\
+         keep_children = true\n",
+    );
+    let said = words(&host, &["submit", "--kind", "daemon"]);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    succeeds(&host, TaskId(said["task_id"].as_i64().unwrap()));
+    let left = std::fs::read_to_string(host.work().join("left")).unwrap();
+    let left = left.trim().parse().unwrap();
+    assert!(processes::is_alive(left));
+    processes::kill_9(left);
+}
+
+#[test]
 fn a_key_returns_the_task_that_is_there_until_it_has_ended() {
     let mut host = TestHost::start();
     let submit = |host: &TestHost| -> (i64, String) {
