@@ -128,11 +128,12 @@ fn a_connection_of_an_earlier_try_does_not_speak_for_the_next() {
     assert_eq!(host.run(&["retry", &id.to_string()]).code, Some(0));
     let mut second = Connection::open(&host.socket(), Some(token(2))).unwrap();
     let operation = || new_operation().unwrap();
-    let result = TaskSaid::Result { data: serde_json::json!({"forged": 1}) };
+    let result = TaskSaid::Result { data: serde_json::json!({"forged": 1}), message: None };
     let calls = [
         Call::SayOutcome(SayOutcome { operation: operation(), said: result }),
         Call::Ask(Ask::approval(operation(), "Asked by the first try?")),
         Call::IsCancelled,
+        Call::Cancel { operation: operation(), id },
         Call::Submit(Box::new(host.shell_submit("true"))),
     ];
     for call in &calls {

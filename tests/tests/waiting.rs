@@ -156,10 +156,14 @@ fn messages_come_in_order_each_once_and_one_that_is_urgent_ends_a_wait() {
 #[test]
 fn a_task_says_how_it_ended() {
     let host = TestHost::start();
-    let id = host.submit(r#"nod result '{"url":"x"}'"#);
+    let id = host.submit(r#"nod result '{"url":"x"}' --message 'All there'"#);
     let ended = host.wait_for_end(id);
     assert_eq!(ended.state.outcome(), Some(&Outcome::Succeeded));
-    assert_eq!(ended.condition.said, Some(TaskSaid::Result { data: json!({ "url": "x" }) }));
+    let message = Some("All there".to_owned());
+    let said = TaskSaid::Result { data: json!({ "url": "x" }), message };
+    assert_eq!(ended.condition.said, Some(said));
+    let shown = host.run(&["show", &id.to_string()]).out;
+    assert!(shown.contains("result       All there: {\"url\":\"x\"}\n"), "{shown}");
 
     let id = host.submit("nod fail 'no disk'");
     let ended = host.wait_for_end(id);

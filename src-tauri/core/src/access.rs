@@ -245,6 +245,8 @@ enum For {
     TaskItself,
     /// The person in the window, and the programs of the same user. No task: it would reach others.
     PersonAndPrograms,
+    /// The same, and a running task about itself.
+    PersonProgramsAndTaskItself,
     /// The same, and a person in a terminal: what is answered there is looked at there.
     PeopleAndPrograms,
     /// A person, in the window or in a terminal that is known to be theirs.
@@ -271,7 +273,6 @@ fn row(verb: Verb) -> For {
         | Verb::FollowLog
         | Verb::SearchLogs
         | Verb::Wait
-        | Verb::Cancel
         | Verb::Pause
         | Verb::Resume
         | Verb::Input
@@ -293,6 +294,7 @@ fn row(verb: Verb) -> For {
         | Verb::ShowWindow
         | Verb::StopHost => For::PersonAndPrograms,
         Verb::Show | Verb::Snapshot | Verb::OpenQuestion => For::PeopleAndPrograms,
+        Verb::Cancel => For::PersonProgramsAndTaskItself,
         Verb::Answer => For::Person,
         Verb::AddRule | Verb::RevokeRule | Verb::ConfirmLoosening => For::Window,
     }
@@ -313,6 +315,7 @@ fn in_window(verb: Verb) -> Result<(), Refusal> {
     match row(verb) {
         For::Everyone
         | For::PersonAndPrograms
+        | For::PersonProgramsAndTaskItself
         | For::PeopleAndPrograms
         | For::Person
         | For::Window => Ok(()),
@@ -324,15 +327,22 @@ fn in_window(verb: Verb) -> Result<(), Refusal> {
 fn in_terminal(verb: Verb) -> Result<(), Refusal> {
     match row(verb) {
         For::Person | For::PeopleAndPrograms => Ok(()),
-        For::Everyone | For::PersonAndPrograms | For::Askers | For::TaskItself | For::Window => {
-            Err(Refusal::OnlyInWindow(verb))
-        }
+        For::Everyone
+        | For::PersonAndPrograms
+        | For::PersonProgramsAndTaskItself
+        | For::Askers
+        | For::TaskItself
+        | For::Window => Err(Refusal::OnlyInWindow(verb)),
     }
 }
 
 fn program(verb: Verb) -> Result<(), Refusal> {
     match row(verb) {
-        For::Everyone | For::Askers | For::PersonAndPrograms | For::PeopleAndPrograms => Ok(()),
+        For::Everyone
+        | For::Askers
+        | For::PersonAndPrograms
+        | For::PersonProgramsAndTaskItself
+        | For::PeopleAndPrograms => Ok(()),
         For::TaskItself => Err(Refusal::OnlyForTasks(verb)),
         For::Person => Err(Refusal::AnswerIsForPeople),
         For::Window => Err(Refusal::OnlyInWindow(verb)),
@@ -342,7 +352,7 @@ fn program(verb: Verb) -> Result<(), Refusal> {
 fn task(id: TaskId, verb: Verb, target: Option<TaskId>) -> Result<(), Refusal> {
     match row(verb) {
         For::Everyone => Ok(()),
-        For::Askers | For::TaskItself => match target {
+        For::Askers | For::TaskItself | For::PersonProgramsAndTaskItself => match target {
             Some(other) if other != id => Err(Refusal::AnotherTask(other)),
             Some(_) | None => Ok(()),
         },
@@ -392,6 +402,7 @@ mod tests {
             | Verb::SayOutcome
             | Verb::IsCancelled => [false, false, false, true, false],
             Verb::Ask | Verb::AwaitAnswer | Verb::Withdraw => [false, false, true, true, false],
+            Verb::Cancel => [true, false, true, true, false],
             Verb::RunAgain
             | Verb::List
             | Verb::Subscribe
@@ -399,7 +410,6 @@ mod tests {
             | Verb::FollowLog
             | Verb::SearchLogs
             | Verb::Wait
-            | Verb::Cancel
             | Verb::Pause
             | Verb::Resume
             | Verb::Input

@@ -120,6 +120,10 @@ pub enum TaskSaid {
     Result {
         #[ts(type = "unknown")]
         data: serde_json::Value,
+        /// Words for people beside it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        message: Option<String>,
     },
     Failed {
         message: String,

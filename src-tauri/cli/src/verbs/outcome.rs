@@ -26,6 +26,9 @@ pub(crate) struct OfResult {
     /// The result; the last one given counts
     #[arg(value_parser = super::json)]
     data: Value,
+    /// Words for people beside it
+    #[arg(long, value_name = "TEXT")]
+    message: Option<String>,
 }
 
 /// Say why this task fails (inside a task only)
@@ -47,7 +50,8 @@ pub(crate) fn tell(arguments: &OfTell) -> Result<u8, Failure> {
 }
 
 pub(crate) fn result(arguments: &OfResult) -> Result<u8, Failure> {
-    let said = TaskSaid::Result { data: arguments.data.clone() };
+    let (data, message) = (arguments.data.clone(), arguments.message.clone());
+    let said = TaskSaid::Result { data, message };
     say("result", &Call::SayOutcome(SayOutcome { operation: new_operation()?, said }))
 }
 

@@ -7,7 +7,7 @@ use nod_core::environment::{Change, EnvironmentChange};
 use nod_core::ids::{TaskId, Timestamp};
 use nod_core::protocol::{Attempt, Call, Reply, TaskDetail};
 use nod_core::request::Request;
-use nod_core::task::{ExitStatus, PLAIN_KIND, Task, TaskState, signal_name};
+use nod_core::task::{ExitStatus, PLAIN_KIND, Task, TaskSaid, TaskState, signal_name};
 
 use super::list::now;
 use crate::failure::Failure;
@@ -74,6 +74,7 @@ fn summary(page: &mut Page, detail: &TaskDetail, now: Timestamp) {
     page.maybe("asks", task.condition.prompt.clone());
     page.maybe("stopping", stopping_words(&task.state));
     page.maybe("why", task.state.outcome().and_then(nod_core::task::Outcome::explanation));
+    page.maybe("result", task.condition.said.as_ref().and_then(result_words));
     page.maybe("waits", table::waits(task, now));
     page.maybe("label", task.label.clone());
     page.row("command", &task.command.display());
@@ -92,6 +93,14 @@ fn progress_words(task: &Task) -> Option<String> {
     let words = table::progress(task);
     let source = task.progress.as_ref()?.source.words();
     (!words.is_empty()).then(|| format!("{words} ({source})"))
+}
+
+/// Returns what a task gave as its result; why it failed is told by its outcome.
+fn result_words(said: &TaskSaid) -> Option<String> {
+    let TaskSaid::Result { data, message } = said else { return None };
+    let data = (!data.is_null()).then(|| data.to_string());
+    let parts: Vec<String> = [message.clone(), data].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(": "))
 }
 
 /// Returns what a task that is being ended waits for, and what cannot be ended.

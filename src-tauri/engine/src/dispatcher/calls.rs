@@ -100,6 +100,9 @@ impl Dispatcher {
             return Err(EngineError::OperationReused(operation.0));
         }
         if known.is_none() {
+            if let Actor::Task { .. } = by {
+                self.calling_task(&by)?;
+            }
             if self.live.task(id).is_none() {
                 return Err(self.not_live(id, "there is nothing to cancel"));
             }

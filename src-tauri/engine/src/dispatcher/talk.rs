@@ -289,7 +289,10 @@ impl Dispatcher {
     ) -> Result<Said, EngineError> {
         let id = self.calling_task(actor)?;
         match &say.said {
-            TaskSaid::Result { data } => check_data(data)?,
+            TaskSaid::Result { data, message } => {
+                check_data(data)?;
+                message.as_deref().map_or(Ok(()), check_text)?;
+            }
             TaskSaid::Failed { message } => check_text(message)?,
         }
         if self.is_told(&say.operation)? {

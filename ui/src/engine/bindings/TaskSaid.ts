@@ -3,4 +3,8 @@
 /**
  * What a task says of its own outcome.
  */
-export type TaskSaid = { "type": "result", data: unknown, } | { "type": "failed", message: string, };
+export type TaskSaid = { "type": "result", data: unknown, 
+/**
+ * Words for people beside it.
+ */
+message?: string, } | { "type": "failed", message: string, };
