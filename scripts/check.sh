@@ -10,4 +10,5 @@ needed "setup" scripts/setup.sh ui build check
 needed "ui build" scripts/build-ui.sh
 check_ui
 check_rust
+check_python
 exit "$failed"

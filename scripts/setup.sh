@@ -2,7 +2,7 @@
 # Brings what is missing on this machine, and nothing that is there: setup.sh WHAT…
 #   ui       Node, and the npm packages of ui/
 #   build    Rust, and the libraries that the window is built on
-#   check    rustfmt, clippy and cargo-deny
+#   check    rustfmt, clippy, cargo-deny and python3
 #   display  a virtual display to open the window on, and what takes its picture
 #   test     cargo-nextest, and the programs that the tests use
 # Rust and Node themselves it only asks for: how they come here is the person's own choice.
@@ -12,6 +12,7 @@
 
 node_wanted=20.19.0
 build_packages=(build-essential pkg-config libdbus-1-dev libwebkit2gtk-4.1-dev libayatana-appindicator3-dev)
+check_packages=(python3)
 display_packages=(xvfb dbus xdotool imagemagick fonts-dejavu-core fonts-noto-cjk fonts-noto-color-emoji)
 test_packages=(webkit2gtk-driver xauth x11-utils xterm dunst libnotify-bin strace openssh-client openssh-server python3)
 
@@ -109,6 +110,7 @@ for what in "$@"; do
     check)
       require_rust
       require_components
+      packages+=("${check_packages[@]}")
       ;;
     display) packages+=("${display_packages[@]}") ;;
     test)

@@ -25,6 +25,8 @@ check_ui() {
   step "prettier" npm --prefix ui run format:check
 }
 
+check_python() { step "python" scripts/check-python.sh; }
+
 check_rust() {
   step "rustfmt" cargo fmt --all --check
   step "cargo deny" cargo deny check bans licenses sources

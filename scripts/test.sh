@@ -18,6 +18,7 @@ needed "keep it aside" scripts/replace.sh target/debug/nod-desktop target/debug/
 # All that is shipped, and the tests themselves; nextest finds everything made.
 needed "build" cargo build --workspace --all-targets
 check_rust
+check_python
 step "doc tests" cargo test --workspace --doc --quiet
 # The last one, so that its count stands at the end.
 step "tests" cargo nextest run --workspace --no-tests fail
