@@ -10,11 +10,13 @@ use std::process::{Command, Output, Stdio};
 use nod_client::{Connection, new_operation};
 use nod_core::command::CommandLine;
 use nod_core::ids::{RequestId, TaskId};
+use nod_core::paths::Paths;
 use nod_core::protocol::{Call, ListQuery, Reply, Submit, TaskDetail};
 use nod_core::request::Request;
 use nod_core::task::{OutputMode, StateName, Task};
 use tempfile::TempDir;
 
+use crate::means::remove_cgroups;
 use crate::processes;
 use crate::wait::until;
 
@@ -93,6 +95,13 @@ impl Home {
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.path().join("data")
+    }
+
+    /// Returns what the names of all cgroups begin with that are made here.
+    #[must_use]
+    pub fn cgroup_prefix(&self) -> String {
+        let paths = Paths { data: self.data(), runtime: PathBuf::new(), config: PathBuf::new() };
+        format!("nod-{}-", paths.short_name())
     }
 
     /// A folder for tasks to run in.
@@ -303,6 +312,8 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         processes::end_all_of(self.path());
+        // Killed shims leave theirs to the next host, and there is none.
+        remove_cgroups(&self.cgroup_prefix());
     }
 }
 

@@ -1,6 +1,11 @@
 //! What a test needs of the machine and not every machine has.
 
 use std::env;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// Names what this machine may lack, in words, where its tests are run without it.
 pub const WITHOUT: &str = "NOD_TEST_WITHOUT";
@@ -22,4 +27,49 @@ pub fn has_means(name: &str, has: bool) -> bool {
         "this test needs {name}, which is not here: {WITHOUT}={name} leaves out what needs it"
     );
     false
+}
+
+/// Returns the folder of the cgroup that this process is in, where some may be made in it.
+#[must_use]
+pub fn cgroup_folder() -> Option<PathBuf> {
+    let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = membership.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let mounts = fs::read_to_string("/proc/mounts").ok()?;
+    let mount = mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let (point, kind) = (fields.next()?, fields.next()?);
+        (kind == "cgroup2").then(|| Path::new(point))
+    })?;
+    let folder = mount.join(own);
+    let probe = folder.join(format!("nod-probe-{}", std::process::id()));
+    fs::create_dir(&probe).and_then(|()| fs::remove_dir(&probe)).ok()?;
+    Some(folder)
+}
+
+/// How often what was killed is given time to leave its cgroup.
+const LOOKS: usize = 200;
+
+/// Removes the cgroups whose names begin so.
+pub fn remove_cgroups(prefix: &str) {
+    let all = cgroup_folder().and_then(|all| fs::read_dir(all).ok());
+    for entry in all.into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()) {
+            for _ in 0..LOOKS {
+                if remove_cgroup(&entry.path()).is_ok() {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
+fn remove_cgroup(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_cgroup(&entry.path())?;
+        }
+    }
+    fs::remove_dir(folder)
 }

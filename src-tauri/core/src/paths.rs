@@ -96,6 +96,12 @@ impl Paths {
     pub fn socket(&self) -> PathBuf {
         self.runtime.join("host.sock")
     }
+
+    /// Returns a short name that no other data directory has.
+    #[must_use]
+    pub fn short_name(&self) -> String {
+        short_name(&self.data)
+    }
 }
 
 /// Refuses a data directory that fits neither into a variable nor into PATH.
@@ -106,10 +112,14 @@ fn check(data: &Path) -> Result<(), PathsError> {
     }
 }
 
+fn short_name(data: &Path) -> String {
+    let digest = Sha256::digest(data.as_os_str().as_encoded_bytes());
+    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Returns a folder for sockets that is short enough for any data directory.
 fn runtime(data: &Path, base: Option<PathBuf>, uid: u32) -> PathBuf {
-    let digest = Sha256::digest(data.as_os_str().as_encoded_bytes());
-    let name: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let name = short_name(data);
     let longest = Path::new("/host.sock").as_os_str().len();
     if let Some(base) = base.filter(|base| base.is_absolute() && base.to_str().is_some()) {
         let runtime = base.join(format!("nod-{name}"));

@@ -63,6 +63,10 @@ pub struct Spec {
     /// How many bytes of the disk the log may take; nothing when that is for the disk to say.
     #[serde(default)]
     pub log_limit: Option<u64>,
+    /// The cgroup to start the child in, where the host may make some: what a dead shim has left is
+    /// in it, whatever became of its variables and its session.
+    #[serde(default)]
+    pub cgroup: Option<String>,
 }
 
 /// Who claimed an attempt: the content of the claim. A host that takes it says nothing.

@@ -63,7 +63,7 @@ use crate::error::EngineError;
 use crate::events::Events;
 use crate::guards::Board;
 use crate::logs::{Outputs, Try};
-use crate::process::Alarm;
+use crate::process::{Alarm, Cgroups};
 use crate::sight::Arming;
 use crate::store::{Commit, Readers, Store};
 use crate::tokens::Tokens;
@@ -128,6 +128,8 @@ pub(crate) struct Settings {
     pub(crate) umask: u32,
     /// What the shims that are started are told to speak.
     pub(crate) shim_protocol: u32,
+    /// Where attempts have cgroups of their own; nothing where this host may make none.
+    pub(crate) cgroups: Option<Cgroups>,
     pub(crate) arming: Arming,
     /// The command line that belongs to this host.
     pub(crate) nod: PathBuf,

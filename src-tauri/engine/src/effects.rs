@@ -16,10 +16,10 @@ use nod_core::transition::Effect;
 
 use crate::clock;
 use crate::dispatcher::{Message, Said};
-use crate::process::{self, Lost, Place, Programs, Sessions};
+use crate::process::{self, Cgroup, Lost, Place, Programs, Sessions};
 use crate::retention;
 use crate::shims::{Link, Shims};
-use crate::store::{Readers, Seal, StoreError};
+use crate::store::{AttemptRow, Readers, Seal, StoreError};
 use crate::tokens::Token;
 
 /// How many tasks are being started at once.
@@ -66,6 +66,8 @@ pub(crate) struct Worker {
     pub(crate) socket: PathBuf,
     pub(crate) bin: PathBuf,
     pub(crate) tasks: PathBuf,
+    /// What the cgroups of its attempts have in their names.
+    pub(crate) short_name: String,
 }
 
 impl Effects {
@@ -193,33 +195,31 @@ impl Worker {
 
     /// Ends what the processes of a lost attempt are, and says what could not be ended.
     fn sweep(&self, id: TaskId, attempt: AttemptNumber) {
-        let sessions = self.sessions(id, attempt).unwrap_or_else(|error| {
+        let (sessions, cgroup) = self.traces(id, attempt).unwrap_or_else(|error| {
             tracing::warn!(task = id.0, "only marked processes are looked for: {error}");
-            None
+            (None, None)
         });
-        let left = process::sweep(&Lost { socket: &self.socket, id, attempt, sessions });
+        let left = process::sweep(&Lost { socket: &self.socket, id, attempt, sessions, cgroup });
         // Nobody to tell means that the host is ending; the next one looks again.
         drop(self.inbox.send(Message::SweptTry(id, attempt, left)));
     }
 
-    /// Returns what an attempt's sessions are known by; nothing where they are of another boot.
-    fn sessions(&self, id: TaskId, attempt: AttemptNumber) -> Result<Option<Sessions>, StoreError> {
+    /// Returns what an attempt's processes are known by beside their variables.
+    fn traces(
+        &self,
+        id: TaskId,
+        attempt: AttemptNumber,
+    ) -> Result<(Option<Sessions>, Option<Cgroup>), StoreError> {
         let attempts = self.readers.lend()?.attempts(id)?;
         let Some(row) = attempts.into_iter().find(|row| row.number == attempt) else {
-            return Ok(None);
+            return Ok((None, None));
         };
         let folder = self.tasks.join(&row.folder);
-        // A host's claim is empty, and so is one on a full disk.
-        let claim = fs::read(folder.join(CLAIM_FILE)).unwrap_or_default();
-        let shim = serde_json::from_slice::<Claimant>(&claim).ok();
-        let Some(shim) = shim.filter(|shim| shim.boot_id == process::boot_id()) else {
-            return Ok(None);
-        };
-        let printed = fs::metadata(folder.join(LOG_FILE)).and_then(|log| log.modified()).ok();
-        let lived = [row.started_at, row.exited_at, printed.map(clock::timestamp)];
-        let lived = lived.into_iter().flatten().max().unwrap_or(Timestamp(0));
-        let lived_ms = process::since_boot_ms().saturating_sub(clock::now().since(lived));
-        Ok(Some(Sessions { shim, main: row.process, lived_ms }))
+        let spec = fs::read(folder.join(SPEC_FILE)).unwrap_or_default();
+        let spec = serde_json::from_slice::<Spec>(&spec).ok();
+        let cgroup =
+            spec.and_then(|spec| Cgroup::named(&spec.cgroup?, &self.short_name, id, attempt));
+        Ok((sessions(&row, &folder), cgroup))
     }
 
     fn started(&self, start: &Start) -> Result<process::StartedShim, StartError> {
@@ -262,6 +262,21 @@ impl Worker {
         environment.insert("PATH".into(), path);
         environment
     }
+}
+
+/// Returns what an attempt's sessions are known by; nothing where they are of another boot.
+fn sessions(row: &AttemptRow, folder: &Path) -> Option<Sessions> {
+    // A host's claim is empty, and so is one on a full disk.
+    let claim = fs::read(folder.join(CLAIM_FILE)).unwrap_or_default();
+    let shim = serde_json::from_slice::<Claimant>(&claim).ok()?;
+    if shim.boot_id != process::boot_id() {
+        return None;
+    }
+    let printed = fs::metadata(folder.join(LOG_FILE)).and_then(|log| log.modified()).ok();
+    let lived = [row.started_at, row.exited_at, printed.map(clock::timestamp)];
+    let lived = lived.into_iter().flatten().max().unwrap_or(Timestamp(0));
+    let lived_ms = process::since_boot_ms().saturating_sub(clock::now().since(lived));
+    Some(Sessions { shim, main: row.process, lived_ms })
 }
 
 /// Why a shim could not be started.

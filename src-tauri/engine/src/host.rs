@@ -29,7 +29,7 @@ use crate::events::{Events, Subscription};
 use crate::guards::{Board, RuleBook};
 use crate::handle::{Handle, Inner};
 use crate::logs::Outputs;
-use crate::process::{self, Alarm, Programs, Rings};
+use crate::process::{self, Alarm, Cgroups, Programs, Rings};
 use crate::recovery::Recovery;
 use crate::retention::Pruner;
 use crate::shims::Shims;
@@ -332,6 +332,7 @@ fn worker(place: &Place<'_>, parts: &Parts) -> Worker {
         socket: place.socket.to_owned(),
         bin: place.paths.bin(),
         tasks: place.paths.tasks(),
+        short_name: place.paths.short_name(),
     }
 }
 
@@ -348,6 +349,7 @@ fn dispatcher(
         open_files: process::raise_open_files(),
         umask,
         shim_protocol,
+        cgroups: Cgroups::find(&paths.short_name()),
         arming,
         nod: programs.nod.clone(),
     };

@@ -3,6 +3,7 @@
 // One rule for what a ladder of the shim and a sweep of the host must not touch.
 mod alarm;
 mod asker;
+mod cgroups;
 mod connections;
 mod links;
 #[path = "../../shim/src/linux/own_programs.rs"]
@@ -27,6 +28,7 @@ pub(crate) use unix::{
 
 pub(crate) use alarm::{Alarm, Rings};
 pub(crate) use asker::{caller_of, program_of, source_of};
+pub(crate) use cgroups::{Cgroup, Cgroups};
 pub(crate) use connections::{Client, client_of};
 #[cfg(test)]
 pub(crate) use links::ProgramFile;

@@ -3,6 +3,7 @@
 mod attempt;
 mod attending;
 mod bound;
+mod cgroup;
 mod child;
 mod clock;
 mod connections;
@@ -11,6 +12,7 @@ mod direct;
 mod error;
 mod exit_file;
 mod finish;
+mod forking;
 mod input;
 mod ladder;
 mod output;

@@ -52,6 +52,11 @@ impl Dispatcher {
                 Some(limit) => Some(limit).filter(|limit| *limit > 0),
                 None => self.settings.config.output.limit(),
             },
+            cgroup: self
+                .settings
+                .cgroups
+                .as_ref()
+                .and_then(|cgroups| cgroups.of(task.id, task.attempt)),
         }
     }
 }

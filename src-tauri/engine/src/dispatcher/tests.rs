@@ -232,6 +232,7 @@ fn settings(config: Arc<Config>) -> Settings {
         open_files: None,
         umask: 0o022,
         shim_protocol: SHIM_PROTOCOL,
+        cgroups: None,
         arming: Arming::off(),
         nod: "/nowhere/nod".into(),
     }

@@ -1,7 +1,7 @@
 //! Ending what a task left whose shim is gone.
 //!
-//! Its processes are known by their variables; and those that cleared them, by the session that the
-//! shim, or a main process with a terminal of its own, has led.
+//! Its processes are known by its cgroup, where it had one; by their variables; and those that cleared
+//! them, by the session that the shim, or a main process with a terminal of its own, has led.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,6 +15,7 @@ use nod_core::shim::Claimant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
+use super::cgroups::Cgroup;
 use super::links::Stat;
 use super::own_programs::OwnPrograms;
 use super::unix::{is_alive, user_name};
@@ -34,6 +35,8 @@ pub(crate) struct Lost<'a> {
     pub(crate) attempt: AttemptNumber,
     /// Nothing where its sessions are not known, or were those of another boot.
     pub(crate) sessions: Option<Sessions>,
+    /// Nothing where it was started in none, or the machine has been restarted.
+    pub(crate) cgroup: Option<Cgroup>,
 }
 
 /// What an attempt's sessions are known by.
@@ -72,6 +75,9 @@ pub(crate) fn sweep(lost: &Lost<'_>) -> Vec<String> {
     let left: Vec<String> = processes_of(lost, &sessions).iter().map(Process::words).collect();
     if !left.is_empty() {
         tracing::warn!(task = lost.id.0, "could not be ended: {}", left.join("; "));
+    }
+    if let Some(cgroup) = &lost.cgroup {
+        cgroup.remove();
     }
     left
 }
@@ -141,12 +147,13 @@ fn processes_of(lost: &Lost<'_>, sessions: &BTreeSet<i32>) -> Vec<Process> {
         };
         marks.iter().all(holds)
     };
-    let is_inside = |process: &Path| {
+    let inside = lost.cgroup.as_ref().map(Cgroup::processes).unwrap_or_default();
+    let is_of_session = |process: &Path| {
         !sessions.is_empty()
             && Stat::of(process).is_some_and(|stat| sessions.contains(&stat.session))
     };
     all()
-        .filter(|(_, folder)| is_marked(folder) || is_inside(folder))
+        .filter(|(pid, folder)| inside.contains(pid) || is_marked(folder) || is_of_session(folder))
         .filter(|(_, folder)| !is_ours(folder) && is_alive(folder))
         .map(|(pid, folder)| Process { pid, folder })
         .collect()
@@ -174,7 +181,7 @@ mod tests {
     use super::*;
 
     fn lost(socket: &Path, id: i64) -> Lost<'_> {
-        Lost { socket, id: TaskId(id), attempt: AttemptNumber(1), sessions: None }
+        Lost { socket, id: TaskId(id), attempt: AttemptNumber(1), sessions: None, cgroup: None }
     }
 
     /// Waits until a process has its variables: a spawn returns in the middle of the exec.

@@ -2,10 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use nod_core::shim::{Spec, TERMINAL_COLUMNS, TERMINAL_ROWS};
 use nod_core::task::{OutputMode, SpawnError};
@@ -15,6 +15,8 @@ use rustix::process::{Resource, Rlimit};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
+use super::cgroup::Cgroup;
+use super::forking::{self, Start};
 use super::system;
 
 /// A child that runs, or has already ended.
@@ -33,36 +35,56 @@ struct Ends {
     childs: OwnedFd,
 }
 
-/// Starts the spec's program in a process group of its own. `log` is what a direct output is.
-pub(crate) fn start(spec: &Spec, log: &File) -> Result<Child, SpawnError> {
-    let Some((program, arguments)) = spec.argv.split_first() else {
+/// Starts the spec's program in a process group of its own, and in `cgroup` where that can be.
+/// `log` is what a direct output is.
+pub(crate) fn start(spec: &Spec, log: &File, cgroup: Option<&Cgroup>) -> Result<Child, SpawnError> {
+    let Some(program) = spec.argv.first() else {
         return Err(spawn_error(spec, "there is no command to run".to_owned(), false));
     };
     let failed = |error: io::Error| spawn_error(spec, error.to_string(), false);
     let Ends { output, childs } = open_output(spec.output, log).map_err(failed)?;
     let held = spec.output.is_terminal().then(|| childs.try_clone());
     let terminal = held.transpose().map_err(failed)?;
+    // A pipe's end must live in the child alone, or its closing would never show: it goes with this.
+    let spawn = || spawn(spec, childs, cgroup);
+    let spawned =
+        with_umask(spec.umask, || with_open_files(spec.open_files, || in_folder(&spec.cwd, spawn)));
+    match spawned {
+        Ok(pid) => Ok(Child { pid, output, terminal }),
+        Err(error) => Err(explain(spec, program, &error)),
+    }
+}
+
+/// Starts the program of a spec, and returns its pid once it runs.
+fn spawn(spec: &Spec, output: OwnedFd, cgroup: Option<&Cgroup>) -> io::Result<i32> {
+    let is_interactive = spec.output == OutputMode::Interactive;
+    let input = if is_interactive { output.try_clone()? } else { File::open("/dev/null")?.into() };
+    let started = cgroup.and_then(|cgroup| {
+        let start = Start {
+            argv: &spec.argv,
+            input: input.as_fd(),
+            output: output.as_fd(),
+            leads_terminal: is_interactive,
+        };
+        forking::start_in(cgroup.as_fd(), start)
+    });
+    if let Some(started) = started {
+        return started;
+    }
+    // No pre_exec and no current_dir where neither must be: std then uses posix_spawn, which copies
+    // no page tables. For a folder it would look posix_spawn up at run time, and a static program
+    // finds nothing so.
+    let (program, arguments) = spec.argv.split_first().ok_or(ErrorKind::InvalidInput)?;
     let mut command = Command::new(program);
-    // No pre_exec and no current_dir: std then uses posix_spawn, which copies no page tables. For
-    // a folder it would look posix_spawn up at run time, and a static program finds nothing so.
-    command.args(arguments).stdout(childs.try_clone().map_err(failed)?);
-    if spec.output == OutputMode::Interactive {
-        command.stdin(childs.try_clone().map_err(failed)?);
+    command.args(arguments).stdin(input).stdout(output.try_clone()?).stderr(output);
+    if is_interactive {
         // A session of its own is a group of its own.
         system::lead_terminal_session(&mut command);
     } else {
-        command.stdin(Stdio::null()).process_group(0);
+        command.process_group(0);
     }
-    command.stderr(childs);
-    let spawned = with_umask(spec.umask, || {
-        with_open_files(spec.open_files, || in_folder(&spec.cwd, || command.spawn()))
-    });
-    // A pipe's end must live in the child alone, or its closing would never show.
-    drop(command);
-    match spawned {
-        Ok(child) => Ok(Child { pid: i32::try_from(child.id()).unwrap_or(0), output, terminal }),
-        Err(error) => Err(explain(spec, program, &error)),
-    }
+    let child = command.spawn()?;
+    Ok(i32::try_from(child.id()).unwrap_or(0))
 }
 
 fn open_output(mode: OutputMode, log: &File) -> io::Result<Ends> {

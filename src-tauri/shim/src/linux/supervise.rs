@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::ShimError;
 use super::attempt::{self, Attempt};
+use super::cgroup::Cgroup;
 use super::child;
 use super::clock::{self, Alarm, Moment};
 use super::connections::{Connections, Origin};
@@ -71,6 +72,8 @@ pub(crate) struct Supervisor {
     pub(super) alarm: Alarm,
     pub(super) connections: Connections,
     pub(super) exit_file: Option<ExitFile>,
+    /// Goes with this process, if nothing is left in it.
+    pub(super) cgroup: Option<Cgroup>,
     pub(super) phase: Phase,
     pub(super) process: Option<ProcessIdentity>,
     pub(super) started_at: Option<Timestamp>,
@@ -112,6 +115,7 @@ impl Supervisor {
             alarm: Alarm::new().map_err(ShimError::System)?,
             connections: Connections::new(),
             exit_file: None,
+            cgroup: None,
             phase: Phase::Running,
             process: None,
             started_at: None,
@@ -144,6 +148,7 @@ impl Supervisor {
 
     /// Starts the child, or notes why there is none.
     pub(crate) fn start_child(&mut self) {
+        self.cgroup = self.spec.cgroup.as_deref().and_then(|path| Cgroup::make(path).ok());
         let mut no_room = false;
         let mut refused = |what: &str, error: &io::Error| {
             no_room = is_shortage(error);
@@ -153,7 +158,7 @@ impl Supervisor {
         let started = started.and_then(|log| {
             let exit_file =
                 ExitFile::reserve().map_err(|error| refused("reserve disk space", &error))?;
-            let child = child::start(&self.spec, &log)?;
+            let child = child::start(&self.spec, &log, self.cgroup.as_ref())?;
             Ok((log, exit_file, child))
         });
         let (log, exit_file, child) = match started {

@@ -1,7 +1,7 @@
 //! What only libc offers: signal handlers, wait4(2), getpgid(2), close_range(2), and what a
 //! child does before it becomes its program.
 //!
-//! The only file of the shim with `unsafe` in it.
+//! With `forking.rs` the only file of the shim with `unsafe` in it.
 #![expect(unsafe_code, reason = "libc calls that have no safe wrapper")]
 
 use std::io::{self, PipeReader, Read};
@@ -66,13 +66,51 @@ pub(crate) fn catch_signals() -> io::Result<Signals> {
         let action = if CAUGHT.contains(&signal) { handler as usize } else { libc::SIG_DFL };
         set_action(signal, action);
     }
+    open_signal_mask();
+    Ok(Signals { wake })
+}
+
+/// Gives what is caught its default back. For a child that is about to be its program: a signal that
+/// comes before that must not be lost in a handler.
+pub(crate) fn forget_handlers() {
+    for signal in CAUGHT {
+        set_action(signal, libc::SIG_DFL);
+    }
+}
+
+/// Lets every signal through.
+pub(crate) fn open_signal_mask() {
     // SAFETY: the set is initialised by sigemptyset before it is read.
     unsafe {
         let mut none = MaybeUninit::uninit();
         libc::sigemptyset(none.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
     }
-    Ok(Signals { wake })
+}
+
+/// Holds every signal back, and returns what was held back before.
+pub(crate) fn block_signals() -> libc::sigset_t {
+    // SAFETY: sigfillset initialises the one set, sigprocmask the other.
+    unsafe {
+        let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        libc::sigfillset(all.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        before.assume_init()
+    }
+}
+
+pub(crate) fn set_signal_mask(mask: &libc::sigset_t) {
+    // SAFETY: the set was initialised by whoever made it.
+    unsafe {
+        libc::sigprocmask(libc::SIG_SETMASK, mask, ptr::null_mut());
+    }
+}
+
+/// Waits until a child that is about to end is off the process table.
+pub(crate) fn wait_for(pid: i32) {
+    let interrupted = || io::Error::last_os_error().kind() == io::ErrorKind::Interrupted;
+    // SAFETY: waitpid(2) may be told nowhere to write the status to.
+    while unsafe { libc::waitpid(pid, ptr::null_mut(), 0) } < 0 && interrupted() {}
 }
 
 /// SIGKILL, SIGSTOP and those that libc keeps for itself refuse, which is fine.

@@ -48,6 +48,7 @@ impl Attempt {
             umask: None,
             keep_children: false,
             log_limit: None,
+            cgroup: None,
         };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let mark = format!("{}-{number}-{}", std::process::id(), folder.path().display());
