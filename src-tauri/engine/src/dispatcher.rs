@@ -272,8 +272,8 @@ impl Dispatcher {
     /// Tells everyone what is now on the disk, and sets in motion what follows from it.
     fn act(&mut self, mut turn: Turn, events: Vec<Event>) {
         self.cards.keep(&mut turn);
-        if let Some(book) = turn.rules.take() {
-            self.rules.set(book);
+        if let Some(rules) = turn.rules.take() {
+            self.rules.set(rules);
         }
         for event in events {
             self.events.publish(event);

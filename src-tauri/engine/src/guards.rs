@@ -1,7 +1,7 @@
 //! The rules and guards that hold in this host, for whoever has to look at them.
 
 use std::fs;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use nod_core::guard::{Guards, Loosening, settled};
 use nod_core::ids::Timestamp;
@@ -116,34 +116,52 @@ pub(crate) fn real_folders<'a>(rules: impl Iterator<Item = &'a Rule>) -> Folders
 /// The rule book that holds, as the dispatcher last stored it.
 #[derive(Debug, Clone)]
 pub(crate) struct Board {
-    book: Arc<RwLock<Arc<RuleBook>>>,
-    /// Where the folders of its rules lie. Looked up beside the dispatcher, which waits for no disk.
-    folders: Arc<RwLock<Arc<Folders>>>,
+    posted: Arc<RwLock<Posted>>,
+    /// Held for a look, so that what was seen later is not overwritten by what was seen before.
+    looking: Arc<Mutex<()>>,
+}
+
+/// A rule book, and where the folders of its rules lie. One without the other would let a rule be missed.
+#[derive(Debug, Clone)]
+pub(crate) struct Posted {
+    pub(crate) book: Arc<RuleBook>,
+    pub(crate) folders: Arc<Folders>,
+}
+
+impl Posted {
+    pub(crate) fn new(book: Arc<RuleBook>) -> Self {
+        let folders = Arc::new(real_folders(book.rules()));
+        Self { book, folders }
+    }
 }
 
 impl Board {
     pub(crate) fn new(book: RuleBook) -> Self {
-        let folders = Arc::new(RwLock::new(Arc::new(real_folders(book.rules()))));
-        Self { book: Arc::new(RwLock::new(Arc::new(book))), folders }
+        let posted = Posted::new(Arc::new(book));
+        Self { posted: Arc::new(RwLock::new(posted)), looking: Arc::default() }
     }
 
     pub(crate) fn book(&self) -> Arc<RuleBook> {
-        Arc::clone(&self.book.read().unwrap_or_else(PoisonError::into_inner))
+        self.posted().book
     }
 
-    pub(crate) fn set(&self, book: Arc<RuleBook>) {
-        *self.book.write().unwrap_or_else(PoisonError::into_inner) = book;
-        self.look();
+    pub(crate) fn set(&self, posted: Posted) {
+        *self.posted.write().unwrap_or_else(PoisonError::into_inner) = posted;
     }
 
-    pub(crate) fn folders(&self) -> Arc<Folders> {
-        Arc::clone(&self.folders.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Looks where the folders of the rules lie now.
+    /// Looks where the folders of the rules lie now. Beside the dispatcher, which waits for no disk.
     pub(crate) fn look(&self) {
-        let folders = Arc::new(real_folders(self.book().rules()));
-        *self.folders.write().unwrap_or_else(PoisonError::into_inner) = folders;
+        let _one = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = Posted::new(self.book());
+        let mut posted = self.posted.write().unwrap_or_else(PoisonError::into_inner);
+        // A book that came meanwhile came with its folders.
+        if Arc::ptr_eq(&posted.book, &seen.book) {
+            *posted = seen;
+        }
+    }
+
+    pub(crate) fn posted(&self) -> Posted {
+        self.posted.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -19,7 +19,7 @@ use super::live::{Judged, LiveTask};
 use super::turn::Turn;
 use crate::config::Config;
 use crate::error::EngineError;
-use crate::guards::{Gate, RuleBook, real_folders};
+use crate::guards::{Gate, Posted, RuleBook};
 use crate::process::Place;
 use crate::store::{OperationResult, RuleChange};
 
@@ -129,8 +129,8 @@ impl Dispatcher {
 
     /// Returns what the rules say of a task that is about to start.
     fn gate_of(&self, live: &LiveTask, turn: &Turn) -> Gate {
-        let (task, folders) = (live.task(), self.rules.folders());
-        let book = self.rule_book(turn);
+        let task = live.task();
+        let Posted { book, folders } = self.posted_rules(turn);
         let asked = task.ask_first || book.held.gated_kinds.contains(&task.kind);
         let argv = task.command.argv();
         let mut obstacles: Vec<_> = redirecting(&live.row.environment_changes)
@@ -251,7 +251,8 @@ impl Dispatcher {
     }
 
     pub(super) fn rule_list(&self) -> Said {
-        Said::Now(Reply::Rules(self.rules.book().list(&self.rules.folders())))
+        let Posted { book, folders } = self.rules.posted();
+        Said::Now(Reply::Rules(book.list(&folders)))
     }
 
     /// Stores what held at the start, which may be stricter than what was stored.
@@ -291,20 +292,23 @@ impl Dispatcher {
         turn.rule(RuleChange::Held(book.held.clone()));
         let change = EventChange::Rules { loosening: book.loosening.clone() };
         turn.event(&mut self.live, None::<TaskId>, ("rules", None), change);
-        turn.rules = Some(Arc::new(book));
+        turn.rules = Some(Posted::new(Arc::new(book)));
         turn.durable = true;
         self.unstored_guards = true;
     }
 
     /// Returns the rules as they are within this turn.
     pub(super) fn rule_book(&self, turn: &Turn) -> Arc<RuleBook> {
-        turn.rules.clone().unwrap_or_else(|| self.rules.book())
+        self.posted_rules(turn).book
+    }
+
+    /// Returns the same with the folders of these rules: those of the rules before would not do.
+    fn posted_rules(&self, turn: &Turn) -> Posted {
+        turn.rules.clone().unwrap_or_else(|| self.rules.posted())
     }
 
     fn rules_after(&self, turn: &Turn) -> Said {
-        // Where the folder of a new rule lies is looked up once it holds.
-        let book = self.rule_book(turn);
-        let folders = real_folders(book.rules());
+        let Posted { book, folders } = self.posted_rules(turn);
         Said::Now(Reply::Rules(book.list(&folders)))
     }
 
@@ -312,7 +316,7 @@ impl Dispatcher {
         let change = EventChange::Rules { loosening: book.loosening.clone() };
         turn.event(&mut self.live, None::<TaskId>, ("rules", None), change);
         turn.operation(&mut self.live, operation, OperationResult::Rules);
-        turn.rules = Some(Arc::new(book));
+        turn.rules = Some(Posted::new(Arc::new(book)));
         turn.durable = true;
     }
 

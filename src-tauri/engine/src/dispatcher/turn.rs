@@ -1,7 +1,6 @@
 //! What one turn of the dispatcher has decided and not yet done.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{AuditRow, Event, EventChange, Reply, WaitEnd};
@@ -17,7 +16,7 @@ use super::pace::Source;
 use super::waiters::Asker;
 use crate::effects::Start;
 use crate::error::EngineError;
-use crate::guards::RuleBook;
+use crate::guards::Posted;
 use crate::store::{
     AttemptRow, ClockChange, Commit, EventRow, OperationResult, RuleChange, SealedEnvironment,
     TalkChange, TaskRow,
@@ -72,7 +71,7 @@ pub(crate) struct Turn {
     pub(crate) over: Vec<TaskId>,
     rule_changes: Vec<RuleChange>,
     /// The rules after this turn, where it changes them.
-    pub(crate) rules: Option<Arc<RuleBook>>,
+    pub(crate) rules: Option<Posted>,
     /// The end of the output of tasks that ended, where they had any.
     pub(crate) tails: HashMap<TaskId, String>,
     /// Something in this turn was promised to somebody, so it must survive a power cut.

@@ -175,7 +175,8 @@ fn a_stricter_rule_holds_though_its_turn_could_not_be_stored() {
 #[test]
 fn a_submit_is_judged_by_the_rules_of_its_own_turn() {
     let mut table = Table::with_slots(10);
-    let text = "[[rules]]\nmatch = [\"**\"]\nthen = \"ask_first\"\n";
+    // And by where the folders of these rules lie.
+    let text = "[[rules]]\nmatch = [\"**\"]\nthen = \"ask_first\"\nfolder = \"/\"\n";
     let config = Arc::new(Config::parse(text).unwrap());
     let change = table.new_task(false);
     let (reply, mut said) = oneshot::channel();
