@@ -142,6 +142,22 @@ fn silence_takes_the_default_where_there_is_one_and_never_approves() {
 }
 
 #[test]
+fn a_question_that_was_never_put_is_no_denial_and_says_so() {
+    let host = TestHost::start();
+    let line = "trap 'nod ask Late? > answer; echo $? > code; exit' INT; touch up; \
+                while true; do sleep 0.02; done";
+    let id = host.submit(line);
+    until("the trap", || host.work().join("up").exists().then_some(()));
+    assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
+    host.wait_for_end(id);
+    assert_eq!(
+        (&answer_of(&host)["answer"], read(&host, "code").as_str()),
+        (&json!("not_asked"), "75\n")
+    );
+    assert!(host.detail(id).requests.is_empty());
+}
+
+#[test]
 fn a_program_that_is_no_task_asks_and_says_who_it_is() {
     let mut host = TestHost::start();
     let mut asking = host.command("sh");

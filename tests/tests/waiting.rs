@@ -87,6 +87,36 @@ fn a_waiter_survives_its_host_and_hears_what_was_said_meanwhile_once() {
 }
 
 #[test]
+fn without_a_host_what_waits_ends_in_its_own_time() {
+    let mut host = TestHost::start();
+    let id = host.submit(
+        "(NOD_SOCKET=/nowhere nod await k --resume-after 50ms; echo $? > await) & \
+         (NOD_SOCKET=/nowhere nod inbox; echo $? > inbox) & \
+         nod await k --resume-after 3s > resumed; echo $? > code; wait",
+    );
+    wait_for_waits(&host, 1);
+    host.kill();
+    // It was heard by a host, so that it goes on is no failure.
+    until("it to go on", || (read(&host, "code") == "0\n").then_some(()));
+    assert_eq!(read(&host, "resumed"), "null\n");
+    host.restart();
+    host.wait_for_end(id);
+    assert_eq!((read(&host, "await"), read(&host, "inbox")), ("69\n".into(), "69\n".into()));
+}
+
+#[test]
+fn a_wait_that_its_task_did_not_outlive_is_no_mistake_of_the_caller() {
+    let host = TestHost::start();
+    let line = "(nod await k 2> why; echo $? > code) & while [ ! -e go ]; do sleep 0.02; done";
+    let id = host.submit_with(&["--keep-children"], &[line]);
+    wait_for_waits(&host, 1);
+    std::fs::write(host.work().join("go"), "").unwrap();
+    host.wait_for_end(id);
+    until("the code", || (read(&host, "code") == "1\n").then_some(()));
+    assert_eq!(read(&host, "why"), "nod: the task has ended\n");
+}
+
+#[test]
 fn a_signal_for_a_waiter_that_died_is_kept_for_the_next() {
     let host = TestHost::start();
     let id = host.submit(

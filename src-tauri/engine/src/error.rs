@@ -18,6 +18,8 @@ use crate::terminals::Distrust;
 pub enum EngineError {
     #[error("no task has id {0}: `nod list` shows which there are")]
     TaskNotFound(TaskId),
+    #[error("the task has ended")]
+    TaskEnded,
     #[error("no request has id {0}")]
     RequestNotFound(RequestId),
     #[error("task {id} is {state}: {hint}")]
@@ -126,7 +128,8 @@ impl EngineError {
             Self::OtherSession { .. } => ErrorCode::Forbidden,
             Self::Early(_) => ErrorCode::TooEarly,
             Self::WrongState { .. } | Self::Answer(_) | Self::NoOutput(_) => ErrorCode::Conflict,
-            Self::NoWindow
+            Self::TaskEnded
+            | Self::NoWindow
             | Self::NotHeadless
             | Self::NotTheLoosening
             | Self::NotInteractive(_)

@@ -15,7 +15,7 @@ use nod_core::question::OnTimeout;
 
 use crate::failure::Failure;
 use crate::host::Host;
-use crate::{duration, exit, moment, output};
+use crate::{duration, exit, moment};
 use waiting::{For, Waiting};
 
 /// Ask a person, and wait for the answer
@@ -111,14 +111,13 @@ fn request(text: &str) -> Result<RequestId, &'static str> {
     number.map(RequestId).ok_or("a request is named by its number, as in `3` or `r3`")
 }
 
-/// Returns the code of a question that no person saw: never that of a denial.
+/// Says that no person saw the question, and returns the code of that: never that of a denial.
 fn not_asked(error: ClientError) -> Result<u8, Failure> {
     let failure = Failure::from(error);
-    if failure.exit_code() != exit::DENIED {
+    if !matches!(failure.exit_code(), exit::DENIED | exit::NO_ANSWER) {
         return Err(failure);
     }
-    output::note(&failure.to_string());
-    Ok(exit::NO_ANSWER)
+    closing::tell_not_asked(&failure.to_string())
 }
 
 #[cfg(test)]

@@ -32,9 +32,37 @@ pub(crate) struct Arguments {
     resume_after: Option<Duration>,
 }
 
+/// When a wait ends by itself: because no signal came in time, or to go on without one.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    expires: Option<Instant>,
+    goes_on: Option<Instant>,
+}
+
+impl Ends {
+    fn of(arguments: &Arguments) -> Self {
+        // A time too far away to be counted never comes.
+        let after = |time: Option<Duration>| time.and_then(|time| Instant::now().checked_add(time));
+        Self { expires: after(arguments.timeout), goes_on: after(arguments.resume_after) }
+    }
+
+    fn first(self) -> Option<Instant> {
+        [self.expires, self.goes_on].into_iter().flatten().min()
+    }
+
+    /// Returns how the wait has ended where its time passed without a word of the host.
+    fn in_silence(self) -> WaitEnd {
+        match (self.goes_on, self.expires) {
+            (Some(goes_on), Some(expires)) if expires < goes_on => WaitEnd::Expired,
+            (Some(_), _) => WaitEnd::Resumed,
+            (None, _) => WaitEnd::Expired,
+        }
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
-    let deadline = arguments.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    let ends = Ends::of(arguments);
+    let left = |at: Instant| at.saturating_duration_since(Instant::now());
     let door = Host::find()?.task("await")?.door();
     let resume = arguments.resume_after.map(duration::in_milliseconds);
     let wait = Await {
@@ -46,12 +74,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let mut reached = false;
     let reply = persist(
         &door,
-        deadline,
+        ends.first(),
         |connection| {
             reached = true;
-            let left = left();
-            connection.set_timeout(left.map(|left| left + GRACE))?;
-            let timeout_ms = left.map(duration::in_milliseconds).or(wait.timeout_ms);
+            connection.set_timeout(ends.first().map(|at| left(at) + GRACE))?;
+            let timeout_ms = ends.expires.map(|at| duration::in_milliseconds(left(at)));
+            let timeout_ms = timeout_ms.or(wait.timeout_ms);
             connection.call(&Call::Await(Await { timeout_ms, ..wait.clone() }))
         },
         |_| Ok::<_, ClientError>(Next::Later),
@@ -59,8 +87,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     match reply {
         Ok(Reply::Awaited { end }) => tell(&end),
         Ok(reply) => Err(Failure::unexpected(&reply)),
-        Err(ClientError::Silent { .. }) => tell(&WaitEnd::Expired),
-        Err(error) if reached && error.is_passing() => tell(&WaitEnd::Expired),
+        Err(ClientError::Silent { .. }) => tell(&ends.in_silence()),
+        Err(error) if reached && error.is_passing() => tell(&ends.in_silence()),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,7 +1,7 @@
 //! `nod inbox`: the messages to the calling task.
 
 use clap::Args;
-use nod_client::{ClientError, Next, persist};
+use nod_client::{ClientError, Door, Next, persist};
 use nod_core::protocol::{Call, InboxMessage, ReadInbox, Reply};
 
 use crate::failure::Failure;
@@ -19,12 +19,14 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
-    let door = Host::find()?.task("inbox")?.door();
+    let host = Host::find()?;
     let mut seen = None;
     loop {
         let call = Call::Inbox(ReadInbox { seen, follow: arguments.follow });
-        let between = |_: &ClientError| Ok::<_, ClientError>(Next::Later);
-        let reply = persist(&door, None, |connection| connection.call(&call), between)?;
+        let reply = match &host {
+            Host::OfTask(task) if arguments.follow => keep_reading(&task.door(), &call)?,
+            Host::OfTask(_) | Host::OfUser(_) => host.call_in_task("inbox", &call)?,
+        };
         let Reply::Inbox { messages } = reply else { return Err(Failure::unexpected(&reply)) };
         // What was printed is taken in with the next call, and never before.
         let Some(last) = messages.last().map(|message| message.id) else { return Ok(exit::OK) };
@@ -33,6 +35,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         }
         seen = Some(last);
     }
+}
+
+/// Asks for as long as it takes, and as many hosts.
+fn keep_reading(door: &Door, call: &Call) -> Result<Reply, ClientError> {
+    persist(door, None, |connection| connection.call(call), |_| Ok(Next::Later))
 }
 
 fn print(message: &InboxMessage) -> std::io::Result<()> {

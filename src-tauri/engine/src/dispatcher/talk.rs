@@ -369,12 +369,12 @@ impl Dispatcher {
         }
         for operation in turn.deaf.drain(..) {
             for reply in self.talking.waiting.remove(&operation).unwrap_or_default() {
-                answer(reply, Err(EngineError::Bad("the task has ended")));
+                answer(reply, Err(EngineError::TaskEnded));
             }
         }
         for id in turn.over.drain(..) {
             for reply in self.talking.reading.remove(&id).unwrap_or_default() {
-                answer(reply, Err(EngineError::Bad("the task has ended")));
+                answer(reply, Err(EngineError::TaskEnded));
             }
         }
     }

@@ -32,6 +32,13 @@ pub(super) fn tell_open(request: RequestId) -> Result<u8, Failure> {
     Ok(exit::NO_ANSWER)
 }
 
+/// Prints why a question was not put to anybody and returns the code of that.
+pub(super) fn tell_not_asked(why: &str) -> Result<u8, Failure> {
+    output::note(why);
+    output::json(&json!({ "answer": "not_asked", "reason": why }))?;
+    Ok(exit::NO_ANSWER)
+}
+
 fn note(closure: &Closure) -> Option<String> {
     match closure {
         Closure::Answered { answer: Answer::Deny { reason }, comment, .. } => {
