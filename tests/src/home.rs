@@ -3,7 +3,8 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -37,6 +38,8 @@ pub fn program(name: &str) -> PathBuf {
 pub struct Home {
     folder: TempDir,
     variables: Vec<(&'static str, OsString)>,
+    /// Who runs everything here, where that is not who runs the test.
+    user: Option<u32>,
 }
 
 /// What a command did.
@@ -66,7 +69,39 @@ impl Home {
             fs::create_dir(&path).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
         }
-        Self { folder, variables: vec![] }
+        Self { folder, variables: vec![], user: None }
+    }
+
+    /// Makes an empty data directory of another user, with the programs where that user finds them.
+    ///
+    /// Who runs the test is a stranger to a host in it: `nod` is run as that user, the person is
+    /// heard, and [`Self::call`] is refused.
+    ///
+    /// # Panics
+    /// Where the test is not run by root.
+    #[must_use]
+    pub fn of_user(user: u32) -> Self {
+        let mut home = Self::new();
+        home.user = Some(user);
+        fs::create_dir(home.path().join("programs")).unwrap();
+        for name in ["nod", "nod-shim", "nod-test-host"] {
+            let (here, there) = (program(name), home.program(name));
+            // The folder of the build may be closed to others.
+            fs::hard_link(&here, &there).or_else(|_| fs::copy(&here, &there).map(drop)).unwrap();
+        }
+        for path in [home.path().to_owned(), home.data(), home.work()] {
+            chown(path, Some(user), Some(user)).unwrap();
+        }
+        for part in ["run", "home"] {
+            chown(home.path().join(part), Some(user), Some(user)).unwrap();
+        }
+        home
+    }
+
+    /// Returns a program as the user of this home runs it.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        if self.user.is_some() { self.path().join("programs").join(name) } else { program(name) }
     }
 
     /// Gives everything that runs here one more variable in its environment.
@@ -129,13 +164,16 @@ impl Home {
                 command.env(name, value);
             }
         }
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command
     }
 
     /// Returns the `nod` command with these words.
     #[must_use]
     pub fn nod(&self, words: &[&str]) -> Command {
-        let mut command = self.command(program("nod"));
+        let mut command = self.command(self.program("nod"));
         command.args(words).stdin(Stdio::null());
         command
     }

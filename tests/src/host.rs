@@ -8,7 +8,7 @@ use nod_client::new_operation;
 use nod_core::protocol::{Call, ErrorReply, GiveAnswer, Reply};
 use nod_core::request::{Answer, Closure, Request};
 
-use crate::home::{Home, program};
+use crate::home::Home;
 
 /// A running host in a data directory of its own.
 pub struct TestHost {
@@ -70,7 +70,7 @@ impl TestHost {
         assert!(self.running.is_none(), "the host runs already");
         let mut child = self
             .home
-            .command(program("nod-test-host"))
+            .command(self.home.program("nod-test-host"))
             .args(other.map(ToString::to_string))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -162,11 +162,13 @@ impl Supervisor {
 
     /// Returns what the main process left behind, and whether it is gone.
     pub(super) fn left_processes(&self) -> Vec<LeftProcess> {
+        // Where nobody was to be ended, nobody has refused it.
+        let refuses = |process: &Process| self.stopping.is_some() && process.still_lives();
         let describe = |(process, name): &(Process, String)| LeftProcess {
             pid: process.pid,
             name: name.clone(),
             ended: !process.still_lives(),
-            foreign_user: processes::foreign_user(process.pid).filter(|_| process.still_lives()),
+            foreign_user: processes::foreign_user(process.pid).filter(|_| refuses(process)),
         };
         self.left.iter().map(describe).collect()
     }
