@@ -1,6 +1,7 @@
 //! What the tests stand on: a data directory of their own, a real host, real processes.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
+pub mod clock;
 pub mod desktop;
 pub mod display;
 pub mod home;
@@ -11,6 +12,7 @@ pub mod seat;
 pub mod wait;
 pub mod window;
 
+pub use clock::Clock;
 pub use desktop::Desktop;
 pub use home::{Home, Ran};
 pub use host::TestHost;

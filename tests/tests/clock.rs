@@ -2,48 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::Path;
 
 use nod_core::ids::{TaskId, Timestamp};
 use nod_core::protocol::{Call, Reply};
 use nod_core::request::Answer;
 use nod_core::task::{Outcome, StateName};
-use nod_tests::home::program;
-use nod_tests::{Home, TestHost, until};
+use nod_tests::{Clock, Home, TestHost, until};
 
 const HALF_AN_HOUR: i64 = 1_800_000;
-
-/// A wall clock that can be set; everything in the same home goes by it.
-struct Clock {
-    file: PathBuf,
-    /// How far it is ahead, in seconds.
-    ahead: i64,
-}
-
-impl Clock {
-    fn of(home: Home) -> (Home, Self) {
-        let file = home.path().join("clock");
-        let mut clock = Self { file, ahead: 0 };
-        clock.set(0);
-        let home = home
-            .with_variable("LD_PRELOAD", program("libnod_test_clock.so"))
-            .with_variable("NOD_TEST_CLOCK", &clock.file);
-        (home, clock)
-    }
-
-    fn set(&mut self, ahead: i64) {
-        let new = self.file.with_extension("new");
-        fs::write(&new, format!("{ahead}\n")).unwrap();
-        fs::rename(&new, &self.file).unwrap();
-        self.ahead = ahead;
-    }
-
-    fn now(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        i64::try_from(since.as_millis()).unwrap() + self.ahead * 1_000
-    }
-}
 
 /// Lets the host look at its clock, as it does whenever something happens.
 fn poke(host: &TestHost) {

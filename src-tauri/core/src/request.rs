@@ -199,12 +199,14 @@ impl Request {
         }
     }
 
-    /// Returns when the person is reminded next, after `now`.
+    /// Returns when the person is reminded next, after `now`, on the beat of `since`. Where the clock
+    /// was set back behind that, the beat goes on.
     #[must_use]
-    pub fn next_reminder(&self, now: Timestamp) -> Option<Timestamp> {
+    pub fn next_reminder(&self, since: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let every = self.remind_ms.filter(|every| *every > 0 && self.is_open())?;
-        let passed = now.since(self.created_at) / every;
-        Some(self.created_at.plus(every.saturating_mul(passed + 1)))
+        let beat = i64::try_from(every).unwrap_or(i64::MAX);
+        let passed = now.0.saturating_sub(since.0).rem_euclid(beat);
+        Some(now.plus(every.saturating_sub(passed.unsigned_abs())))
     }
 }
 
@@ -364,11 +366,13 @@ mod tests {
     #[test]
     fn reminders_keep_their_beat_whoever_was_asleep() {
         let mut request = request();
-        assert_eq!(request.next_reminder(Timestamp(150)), None);
+        let since = Timestamp(100);
+        assert_eq!(request.next_reminder(since, Timestamp(150)), None);
         request.remind_ms = Some(10);
-        assert_eq!(request.next_reminder(Timestamp(100)), Some(Timestamp(110)));
-        assert_eq!(request.next_reminder(Timestamp(110)), Some(Timestamp(120)));
-        assert_eq!(request.next_reminder(Timestamp(155)), Some(Timestamp(160)));
+        for (now, expected) in [(100, 110), (110, 120), (155, 160), (99, 100), (-4_321, -4_320)] {
+            let next = request.next_reminder(since, Timestamp(now));
+            assert_eq!(next, Some(Timestamp(expected)), "{now}");
+        }
     }
 
     #[test]

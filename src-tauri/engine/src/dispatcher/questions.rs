@@ -31,7 +31,7 @@ pub(crate) type Reminders = BTreeSet<(Timestamp, RequestId)>;
 /// Returns the reminders of the questions that are open.
 pub(crate) fn reminders_of(live: &Live, now: Timestamp) -> Reminders {
     live.open_requests()
-        .filter_map(|request| Some((request.next_reminder(now)?, request.id)))
+        .filter_map(|request| Some((request.next_reminder(request.created_at, now)?, request.id)))
         .collect()
 }
 
@@ -240,7 +240,7 @@ impl Dispatcher {
 
     pub(crate) fn open_request(&mut self, row: RequestRow, turn: &mut Turn) {
         let id = row.request.id;
-        self.reminders.extend(row.request.next_reminder(turn.now).map(|at| (at, id)));
+        self.reminders.extend(row.request.next_reminder(turn.now, turn.now).map(|at| (at, id)));
         self.live.put_request(row);
         self.tell_of_request(id, turn);
     }
@@ -295,7 +295,8 @@ impl Dispatcher {
                 continue;
             };
             let request = Box::new(row.request.clone());
-            self.reminders.extend(request.next_reminder(turn.now).map(|at| (at, id)));
+            // Not by when it was asked: the clock may have been set since.
+            self.reminders.extend(request.next_reminder(at, turn.now).map(|at| (at, id)));
             let question = request.shown.question.clone();
             let (task, change) = (request.task, EventChange::Request { request });
             turn.event(&mut self.live, task, ("request_reminded", Some(question)), change);

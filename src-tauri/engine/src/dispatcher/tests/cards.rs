@@ -160,7 +160,7 @@ fn a_person_is_reminded_of_an_open_question_once_a_minute_at_the_most() {
     let wake = table.dispatcher.next_wake().unwrap();
     assert!(wake > Duration::from_secs(50) && wake <= Duration::from_secs(60), "{wake:?}");
     let request = table.told().remove(0);
-    table.dispatcher.reminders = [(Timestamp(1), request.id)].into();
+    table.dispatcher.reminders = [(crate::clock::now(), request.id)].into();
     table.dispatcher.turn(vec![]);
     assert_eq!(table.told(), [request]);
     let stored = table.dispatcher.readers.lend().unwrap().events(id).unwrap();
