@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use nod_core::task::StateName;
 use nod_tests::desktop::SHIPPED;
-use nod_tests::{Desktop, Home, by_name, until};
+use nod_tests::{Clock, Desktop, Home, by_name, until};
 use tokio::runtime::Runtime;
 use zbus::object_server::SignalEmitter;
 use zbus::zvariant::OwnedValue;
@@ -289,4 +289,47 @@ fn a_flood_of_questions_is_a_few_notifications_and_one_that_counts_the_others() 
         assert_eq!(desktop.run(&["cancel", &id.to_string()]).code, Some(0));
     }
     until("the sentence to go", || notes.record().closed.contains(&sum.id).then_some(()));
+}
+
+#[test]
+fn the_doctor_says_where_nobody_shows_notifications() {
+    let desktop = Desktop::start();
+    desktop.start_app();
+    for words in [&["doctor"][..], &["doctor", "--repair"]] {
+        let ran = desktop.run(words);
+        assert!(ran.code == Some(1) && ran.out.contains("WRONG   notifications"), "{ran:?}");
+    }
+    let notes = Notes::start(&desktop, &["body"]);
+    let ran = desktop.run(&["doctor"]);
+    assert!(ran.code == Some(0) && ran.out.contains("shown by notes"), "{ran:?}");
+    let id = desktop.submit_with(&["--label", "told"], &["true"]);
+    desktop.wait_for_end(id);
+    notes.wait_for("told");
+}
+
+#[test]
+fn a_reminder_is_shown_in_the_place_of_the_question_until_that_is_closed() {
+    let (home, mut clock) = Clock::of(Home::new());
+    let desktop = Desktop::start_in(home);
+    let notes = Notes::start(&desktop, &["body"]);
+    desktop.start_app();
+    let id = desktop.submit_with(&["--label", "asks"], &["nod ask 'Go?' --remind 1m"]);
+    let asked = notes.wait_for("asks");
+    for times in 2..=3 {
+        let reminded = |desktop: &Desktop| {
+            let events = desktop.detail(id).events;
+            events.iter().filter(|event| event.what == "request_reminded").count() + 1 == times
+        };
+        while !reminded(&desktop) {
+            clock.pass_a_second(&desktop);
+        }
+        until("the reminder", || (notes.record().shown.len() == times).then_some(()));
+        let again = notes.record().shown[times - 1].clone();
+        assert_eq!((again.id, &again.title, again.urgency), (asked.id, &asked.title, 2));
+    }
+    assert_eq!(desktop.run(&["cancel", &id.to_string()]).code, Some(0));
+    desktop.wait_for_end(id);
+    until("the question to go", || (notes.record().closed == [asked.id]).then_some(()));
+    until("the end", || (notes.record().shown.len() == 4).then_some(()));
+    assert!(notes.record().shown[3].body.starts_with("Cancelled"));
 }

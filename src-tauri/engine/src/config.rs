@@ -15,7 +15,7 @@ use toml::Spanned;
 
 use crate::retention::Kept;
 
-pub(crate) use current::{ConfigError, CurrentConfig, Snapshot, Watched};
+pub(crate) use current::{ConfigError, CurrentConfig, Snapshot, Watched, check};
 pub(crate) use kinds::{Kind, KindError, OnLost};
 
 /// What a config file can say.

@@ -13,6 +13,7 @@ use nod_core::protocol::{Check, Health};
 use nod_core::shim::{EXIT_FILE, FromShim, ToShim};
 use rustix::fs::statvfs;
 
+use crate::config;
 use crate::host::open_history;
 use crate::process::{self, RunningShim};
 use crate::store::{self, LiveRow, Readers, StoreError};
@@ -33,6 +34,7 @@ pub fn examine(paths: &Paths, repair: bool) -> Vec<Check> {
         return doctor.checks;
     }
     doctor.lock();
+    doctor.configuration();
     doctor.permissions();
     doctor.disk();
     if doctor.history() {
@@ -40,6 +42,12 @@ pub fn examine(paths: &Paths, repair: bool) -> Vec<Check> {
     }
     doctor.set_aside();
     doctor.checks
+}
+
+/// Returns whether a host has the lock of a data directory, or is just about to let it go.
+#[must_use]
+pub fn has_host(paths: &Paths) -> bool {
+    paths.host_lock().is_file() && matches!(process::lock(&paths.host_lock()), Ok(None))
 }
 
 struct Doctor<'a> {
@@ -62,6 +70,20 @@ impl Doctor<'_> {
             }
             Ok(None) => self.good("lock", "the running host has it".to_owned()),
             Err(error) => self.bad("lock", format!("it cannot be used: {error}")),
+        }
+    }
+
+    /// A host that runs says by itself what of the file is in force.
+    fn configuration(&mut self) {
+        if !self.is_free {
+            return;
+        }
+        match config::check(&self.paths.config) {
+            Ok(()) => self.good("configuration", "the file has no error".to_owned()),
+            Err(error) => {
+                let after = "the next host begins with the last good configuration";
+                self.bad("configuration", format!("{error}\n{after}"));
+            }
         }
     }
 

@@ -33,7 +33,7 @@ mod terminals;
 mod tokens;
 
 pub use diagnostics::write_to;
-pub use doctor::examine;
+pub use doctor::{examine, has_host};
 pub use error::EngineError;
 pub use events::Subscription;
 pub use handle::Handle;

@@ -1,6 +1,7 @@
 //! `nod doctor`: whether everything is as it should be, and mending it.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use nod_client::{ClientError, Connection, find_paths, find_socket};
@@ -13,6 +14,10 @@ use crate::{exit, output};
 
 /// How long a host may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a host may be there before it can be reached, or after.
+const STARTING: Duration = Duration::from_secs(2);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// How wide the names of checks are.
 const NAMES: usize = 14;
@@ -45,16 +50,28 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
 }
 
 fn of_the_host(paths: &Paths) -> Vec<Check> {
-    let socket = find_socket(paths);
     let check = |name: &str, health, said| Check { name: name.to_owned(), health, said };
-    let asked = Connection::open(&socket, None)
-        .and_then(|mut connection| connection.call_within(PATIENCE, &Call::Diagnose));
+    let until = Instant::now() + STARTING;
+    let (socket, asked) = loop {
+        let socket = find_socket(paths);
+        let asked = Connection::open(&socket, None)
+            .and_then(|mut connection| connection.call_within(PATIENCE, &Call::Diagnose));
+        let waits = matches!(asked, Err(ClientError::NoHost { .. })) && nod_engine::has_host(paths);
+        if !waits || Instant::now() >= until {
+            break (socket, asked);
+        }
+        thread::sleep(BETWEEN_LOOKS);
+    };
     match asked {
         Ok(Reply::Diagnosis { checks }) => {
             let said = format!("{} answers", socket.display());
             [vec![check("socket", Health::Good, said)], checks].concat()
         }
         Ok(reply) => vec![check("socket", Health::Bad, Failure::unexpected(&reply).to_string())],
+        Err(ClientError::NoHost { .. }) if nod_engine::has_host(paths) => {
+            let said = format!("a host runs, and cannot be reached at {}", socket.display());
+            vec![check("socket", Health::Bad, said)]
+        }
         Err(ClientError::NoHost { .. }) => {
             let said = "no host runs; the next command starts one".to_owned();
             vec![check("socket", Health::Note, said)]

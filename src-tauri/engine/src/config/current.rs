@@ -62,6 +62,8 @@ struct Inner {
     data: PathBuf,
     seen: Option<Version>,
     now: Snapshot,
+    /// What is in force and is not kept for the next host yet.
+    unkept: Option<String>,
 }
 
 /// Which version of the file was read.
@@ -76,7 +78,8 @@ impl CurrentConfig {
     /// Reads the file; where it has an error, the last version that had none.
     pub(crate) fn load(path: &Path, data: &Path) -> Result<Self, ConfigError> {
         let now = Snapshot { config: Arc::default(), error: None };
-        let mut inner = Inner { path: path.to_owned(), data: data.to_owned(), seen: None, now };
+        let (path, data) = (path.to_owned(), data.to_owned());
+        let mut inner = Inner { path, data, seen: None, now, unkept: None };
         match inner.last_good() {
             Ok(config) => inner.now.config = Arc::new(config),
             Err(error) => tracing::warn!("{error}; what it said is forgotten"),
@@ -128,10 +131,14 @@ impl Inner {
     fn refresh(&mut self) -> bool {
         let version = version(&self.path);
         if self.seen == Some(version) {
+            // The disk may have had no room for it.
+            if self.keep().is_ok() {
+                self.unkept = None;
+            }
             return false;
         }
         self.seen = Some(version);
-        match self.read() {
+        match read(&self.path) {
             Ok((config, text)) => self.take(config, &text),
             Err(error) => {
                 tracing::error!("{error}; the last good configuration stays in force");
@@ -141,28 +148,26 @@ impl Inner {
         true
     }
 
-    fn read(&self) -> Result<(Config, String), ConfigError> {
-        let text = read_text(&self.path)?;
-        let config = Config::parse(&text)
-            .map_err(|what| ConfigError::Parse { path: self.path.clone(), what })?;
-        Ok((config, text))
-    }
-
     /// Puts a good version in force.
     fn take(&mut self, config: Config, text: &str) {
         self.now.config = Arc::new(config);
         self.now.error = None;
-        if let Err(error) = keep(&self.data.join(LAST_GOOD), text) {
-            tracing::error!("{error}");
+        self.unkept = Some(text.to_owned());
+        match self.keep() {
+            Ok(()) => self.unkept = None,
+            Err(error) => tracing::error!("{error}; it will be tried again"),
         }
     }
 
+    /// Keeps for the next host what is in force.
+    fn keep(&self) -> Result<(), ConfigError> {
+        let Some(text) = &self.unkept else { return Ok(()) };
+        keep(&self.data.join(LAST_GOOD), text)
+    }
+
     fn last_good(&self) -> Result<Config, ConfigError> {
-        let path = self.data.join(LAST_GOOD);
-        let text = read_text(&path)?;
         // One that an older version of Nod took may be none any more.
-        let parsed = Config::parse(&text);
-        parsed.map_err(|what| ConfigError::Parse { path, what })
+        read(&self.data.join(LAST_GOOD)).map(|(config, _)| config)
     }
 }
 
@@ -176,6 +181,18 @@ fn version(path: &Path) -> Version {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Version::Missing,
         Err(_) => Version::Unreadable,
     }
+}
+
+/// Returns whether a config file can be used, or why not.
+pub(crate) fn check(path: &Path) -> Result<(), ConfigError> {
+    read(path).map(drop)
+}
+
+fn read(path: &Path) -> Result<(Config, String), ConfigError> {
+    let text = read_text(path)?;
+    let config =
+        Config::parse(&text).map_err(|what| ConfigError::Parse { path: path.to_owned(), what })?;
+    Ok((config, text))
 }
 
 /// Returns the text of a file; nothing of one that is not there.
@@ -249,6 +266,20 @@ mod tests {
         assert_eq!((slots(&now), now.error.is_some()), (2, true));
         place.write("");
         assert_eq!(current.refresh(|_| ()).note(), None);
+    }
+
+    #[test]
+    fn what_could_not_be_kept_at_first_is_kept_later() {
+        let place = place();
+        let current = place.load();
+        place.write("[groups.default]\nslots = 2\n");
+        let in_the_way = place.folder.path().join(LAST_GOOD).with_extension("new");
+        fs::create_dir(&in_the_way).unwrap();
+        assert_eq!(slots(&current.refresh(|_| ())), 2);
+        fs::remove_dir(&in_the_way).unwrap();
+        current.refresh(|_| panic!("nothing has changed"));
+        place.write("[groups.default]\nslotz = 3\n");
+        assert_eq!(slots(&place.load().current()), 2);
     }
 
     #[test]

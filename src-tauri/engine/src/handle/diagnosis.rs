@@ -18,6 +18,10 @@ impl Handle {
             None => check("configuration", Health::Good, "it is in force".to_owned()),
             Some(note) => check("configuration", Health::Bad, note),
         });
+        if let Some(loosening) = &self.inner.rules.book().loosening {
+            let waits = format!("waits to be confirmed: {}", loosening.changes.join("; "));
+            checks.push(check("configuration", Health::Note, waits));
+        }
         checks.push(match self.inner.notification_server.as_ref().map(|server| server()) {
             None => {
                 let what = "they are shown while the Nod app is open";
