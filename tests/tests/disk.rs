@@ -255,6 +255,113 @@ fn queued_tasks_wait_on_a_full_disk_and_start_when_there_is_room() {
     drop(small);
 }
 
+/// Asks for more than nothing does.
+const ASKS: &str = "[groups.default]\nslots = 1\n[groups.extra]\n[[rules]]\nname = \"touching\"\n\
+                    match = [\"touch\", \"**\"]\nthen = \"ask_first\"\n";
+
+#[test]
+fn a_config_file_that_changes_on_a_full_disk_drops_nothing_and_holds_once_there_is_room() {
+    let name =
+        "a_config_file_that_changes_on_a_full_disk_drops_nothing_and_holds_once_there_is_room";
+    if !is_inside(name) {
+        return;
+    }
+    let home = Home::new();
+    let small = Small::mount(&home, "24m");
+    // The file itself lies where there is room, as one among the person's own does.
+    let file = home.path().join("home/config.toml");
+    let write = |text: &str| {
+        let fresh = file.with_extension("fresh");
+        std::fs::write(&fresh, text).unwrap();
+        std::fs::rename(fresh, &file).unwrap();
+    };
+    write("[groups.default]\nslots = 1\n");
+    std::os::unix::fs::symlink(&file, home.data().join("config.toml")).unwrap();
+    let mut host = TestHost::start_in(home);
+    let groups = |host: &TestHost| host.run(&["group", "list"]);
+    let first = host.submit("while [ ! -e go ]; do sleep 0.02; done");
+    let touches = host.submit_with(&[], &["touch", "ran"]);
+    host.wait_for_state(first, StateName::Running);
+    fill(&small);
+    let refuses = |host: &TestHost| {
+        until("a refused submit", || {
+            (host.run(&["submit", "--", "true"]).code == Some(74)).then_some(())
+        });
+    };
+    refuses(&host);
+    // More is asked about, in a file that a mistake follows: by this host and by the next one.
+    write(ASKS);
+    assert!(groups(&host).out.contains("extra"), "what can be held is");
+    refuses(&host);
+    std::fs::write(host.work().join("go"), "").unwrap();
+    let is_held = |host: &TestHost| {
+        assert!(!host.work().join("ran").exists());
+        !host.detail(touches).requests.is_empty()
+    };
+    assert!(!is_held(&host), "nothing new can be stored");
+    host.kill();
+    host.restart();
+    assert!(groups(&host).out.contains("extra"));
+    make_room(&small);
+    until("the question", || is_held(&host).then_some(()));
+    assert_eq!(host.wait_for_end(first).state.name(), StateName::Succeeded);
+
+    // What has taken effect without room is what is gone back to, now that there is some.
+    assert!(groups(&host).out.contains("extra"));
+    write("[groups.default]\nslotz = 1\n");
+    host.kill();
+    host.restart();
+    let listed = groups(&host);
+    assert!(listed.err.contains("slotz") && listed.out.contains("extra"), "{listed:?}");
+
+    // Less is asked about: nothing of it holds, with room or without.
+    fill(&small);
+    refuses(&host);
+    write("");
+    let rules = |host: &TestHost| host.run(&["rules"]).out;
+    assert!(rules(&host).contains("touch **"), "{}", rules(&host));
+    host.kill();
+    host.restart();
+    assert!(rules(&host).contains("touch **"), "{}", rules(&host));
+    make_room(&small);
+    until("what waits to be confirmed", || {
+        drop(host.run(&["submit", "--", "true"]));
+        let said = rules(&host);
+        (said.contains("touch **") && said.contains("waits to be confirmed")).then_some(())
+    });
+    assert!(is_held(&host));
+    drop(small);
+}
+
+#[test]
+fn the_doctor_says_that_the_disk_is_nearly_full_until_there_is_room() {
+    let name = "the_doctor_says_that_the_disk_is_nearly_full_until_there_is_room";
+    if !is_inside(name) {
+        return;
+    }
+    let home = Home::new();
+    let small = Small::mount(&home, "24m");
+    let host = TestHost::start_in(home);
+    let wrong = |words: &[&str], room: &str| {
+        let ran = host.run(words);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let mut lines = ran.out.lines();
+        assert!(
+            lines.any(|line| line.starts_with("WRONG   disk") && line.ends_with(room)),
+            "{ran:?}"
+        );
+    };
+    wrong(&["doctor"], " MiB are free");
+    fill(&small);
+    wrong(&["doctor"], " 0 MiB are free");
+    wrong(&["doctor", "--repair"], " 0 MiB are free");
+    make_room(&small);
+    small.resize("600m");
+    let ran = host.run(&["doctor"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    drop(small);
+}
+
 /// Leaves the history without what SQLite keeps beside it, as the last one to close it does; and with
 /// operations that the next host would forget.
 fn take_away_the_log(host: &TestHost) {

@@ -13,6 +13,7 @@ mod gates;
 mod groups;
 mod index;
 mod live;
+mod looking;
 mod message;
 mod pace;
 mod progress;
@@ -234,6 +235,12 @@ impl Dispatcher {
     }
 
     fn settle(&mut self, mut turn: Turn, heard: Vec<Heard>) {
+        let looks = std::mem::take(&mut turn.looks);
+        self.carry_through(turn, heard);
+        self.show(looks);
+    }
+
+    fn carry_through(&mut self, mut turn: Turn, heard: Vec<Heard>) {
         if turn.stores_nothing(&self.live) {
             // What could not be stored was refused, and nothing is left to try.
             self.stuck = false;

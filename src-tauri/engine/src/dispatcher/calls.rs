@@ -6,10 +6,11 @@ use nod_core::progress::Progress;
 use nod_core::protocol::Reply;
 use nod_core::transition::Input;
 
-use super::Dispatcher;
+use super::looking::Look;
 use super::message::{Change, Incoming};
 use super::turn::Turn;
 use super::waiters::{Asker, Due, join};
+use super::{Dispatcher, answer};
 use crate::error::EngineError;
 use crate::store::OperationResult;
 
@@ -34,7 +35,7 @@ impl Dispatcher {
             Change::Pause { operation, id, paused } => self.pause(operation, id, paused, turn),
             Change::Input(typed, by) => self.type_in((&actor, by), typed, turn),
             Change::Resize { id, columns, rows } => self.resize(id, columns, rows, turn),
-            Change::Progress(progress) => self.report(&actor, progress),
+            Change::Progress(progress) => return answer(reply, self.report(&actor, progress)),
             Change::Ask(ask, program) => {
                 resume = ask.resume;
                 self.ask(&actor, *ask, program, turn)
@@ -53,7 +54,7 @@ impl Dispatcher {
             Change::Tell(tell) => self.tell_agent(&actor, tell, turn),
             Change::SayOutcome(say) => self.say_outcome(&actor, say, turn),
             Change::IsCancelled => self.is_cancelled(&actor),
-            Change::Rules => Ok(self.rule_list()),
+            Change::Rules => return turn.looks.push((reply, Look::Rules)),
             Change::AddRule(operation, rule) => self.add_rule(actor, operation, *rule, turn),
             Change::RevokeRule(operation, id) => self.revoke_rule(actor, operation, id, turn),
             Change::ConfirmLoosening(operation, shown, shown_ms) => {
@@ -70,7 +71,7 @@ impl Dispatcher {
             Change::Deadline { operation, id, timeout_ms } => {
                 self.move_deadline(&actor, operation, (id, timeout_ms), turn)
             }
-            Change::Groups => Ok(Said::Now(Reply::Groups { groups: self.groups(), note: None })),
+            Change::Groups => return turn.looks.push((reply, Look::Groups)),
             Change::Group { operation, name, change } => {
                 self.change_group(operation, name, change, turn)
             }
@@ -117,10 +118,11 @@ impl Dispatcher {
         Ok(Said::Now(Reply::Cancelling { task: Box::new(task) }))
     }
 
-    fn report(&mut self, actor: &Actor, progress: Progress) -> Result<Said, EngineError> {
+    /// Takes in what a task says of itself, which no turn has to store.
+    fn report(&mut self, actor: &Actor, progress: Progress) -> Result<Reply, EngineError> {
         let id = self.calling_task(actor)?;
         self.note_progress(id, progress);
-        Ok(Said::Now(Reply::Done))
+        Ok(Reply::Done)
     }
 
     /// Takes in a progress from whatever source.

@@ -177,7 +177,7 @@ impl Dispatcher {
         turn: &mut Turn,
     ) -> Result<Said, EngineError> {
         if self.is_done(&operation)? {
-            return Ok(self.rule_list());
+            return Ok(Said::Now(self.rule_list()));
         }
         rule.check()?;
         if rule.then == Then::NeedNotAsk && rule.expires_at.is_none() {
@@ -206,7 +206,7 @@ impl Dispatcher {
         turn: &mut Turn,
     ) -> Result<Said, EngineError> {
         if self.is_done(&operation)? {
-            return Ok(self.rule_list());
+            return Ok(Said::Now(self.rule_list()));
         }
         let mut book = RuleBook::clone(&self.rule_book(turn));
         let Some(at) = book.made.iter().position(|kept| kept.id == Some(id)) else {
@@ -231,7 +231,7 @@ impl Dispatcher {
         turn: &mut Turn,
     ) -> Result<Said, EngineError> {
         if self.is_done(&operation)? {
-            return Ok(self.rule_list());
+            return Ok(Said::Now(self.rule_list()));
         }
         let mut book = RuleBook::clone(&self.rule_book(turn));
         let Some(loosening) = book.loosening.take().filter(|loosening| loosening.hash == shown)
@@ -250,9 +250,9 @@ impl Dispatcher {
         Ok(self.rules_after(turn))
     }
 
-    pub(super) fn rule_list(&self) -> Said {
+    pub(super) fn rule_list(&self) -> Reply {
         let Posted { book, folders } = self.rules.posted();
-        Said::Now(Reply::Rules(book.list(&folders)))
+        Reply::Rules(book.list(&folders))
     }
 
     /// Stores what held at the start, which may be stricter than what was stored.

@@ -11,6 +11,7 @@ use nod_core::transition::Effect;
 
 use super::cards::Card;
 use super::live::Live;
+use super::looking::Look;
 use super::message::ReplyTo;
 use super::pace::Source;
 use super::waiters::Asker;
@@ -27,6 +28,8 @@ pub(crate) struct Turn {
     pub(crate) now: Timestamp,
     events: Vec<(EventRow, EventChange)>,
     pub(crate) replies: Vec<(ReplyTo, Result<Reply, EngineError>)>,
+    /// Callers that only look.
+    pub(super) looks: Vec<(ReplyTo, Look)>,
     /// Callers that wait for a question to be closed.
     pub(crate) askers: Vec<(RequestId, Asker)>,
     /// Questions for whose answer somebody waits no longer.
@@ -84,6 +87,7 @@ impl Turn {
             now,
             events: Vec::new(),
             replies: Vec::new(),
+            looks: Vec::new(),
             askers: Vec::new(),
             resumed: BTreeSet::new(),
             effects: Vec::new(),

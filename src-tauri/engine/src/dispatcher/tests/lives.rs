@@ -173,6 +173,26 @@ fn a_stricter_rule_holds_though_its_turn_could_not_be_stored() {
 }
 
 #[test]
+fn who_only_looks_is_answered_though_nothing_can_be_stored() {
+    let mut table = Table::with_slots(10);
+    let text = "[groups.extra]\n[[rules]]\nmatch = [\"x\"]\nthen = \"ask_first\"\n";
+    let config = Arc::new(Config::parse(text).unwrap());
+    let rules = |table: &mut Table| match table.call(&PERSON, Change::Rules) {
+        Ok(Reply::Rules(list)) => list.rules.len(),
+        other => panic!("{other:?}"),
+    };
+    table.dispatcher.store.refuse_writes(true);
+    table.dispatcher.turn(vec![Message::Config(config, None)]);
+    // What was said to hold is on the disk; what slots there are is in the file.
+    assert_eq!(rules(&mut table), 0);
+    let Ok(Reply::Groups { groups, .. }) = table.call(&PERSON, Change::Groups) else { panic!() };
+    assert!(groups.iter().any(|group| group.name == "extra"), "{groups:?}");
+    table.dispatcher.store.refuse_writes(false);
+    // By the very turn that stores it.
+    assert_eq!(rules(&mut table), 1);
+}
+
+#[test]
 fn a_submit_is_judged_by_the_rules_of_its_own_turn() {
     let mut table = Table::with_slots(10);
     // And by where the folders of these rules lie.
