@@ -121,6 +121,67 @@ fn an_asker_in_a_task_waits_out_a_host_that_does_not_speak_to_it() {
     assert_eq!(host.detail(asking).requests.len(), 1);
 }
 
+/// Submits a task that asks, and goes on; and waits for the answer again once it is let.
+fn goes_on(host: &Home, options: &str) -> TaskId {
+    host.submit(&format!(
+        "nod ask 'Deploy?' {options} > open 2> note; echo $? > resumed.new; mv resumed.new resumed; \
+         while [ ! -e go ]; do sleep 0.02; done; nod ask --request 1 > answer; echo $? > code"
+    ))
+}
+
+/// Has the next command put a host of its own in the place of an older one, which runs already.
+fn replaced_by_a_command(host: &mut TestHost) {
+    assert_eq!(host.run(&["list"]).code, Some(0));
+    host.wait_until_replaced();
+    until("the new host", || nod_client::Connection::open(&host.socket(), None).ok().map(drop));
+}
+
+#[test]
+fn who_goes_on_without_an_answer_does_so_whichever_host_there_is_by_then() {
+    let older = json!({ "version": "0.0.9", "protocol": 1 });
+    for options in ["--resume-after 3s", "--resume-at \"$(date -d '+3 seconds' '+%F %T')\""] {
+        let mut host = TestHost::start();
+        let id = goes_on(&host, options);
+        let request = host.wait_for_request(id);
+        // Once while the task waits, and once while nobody does.
+        replaced_by(&mut host, &json!({ "version": "0.0.9" }));
+        replaced_by_a_command(&mut host);
+        let read = |host: &Home, name: &str| {
+            fs::read_to_string(host.work().join(name)).unwrap_or_default()
+        };
+        until("the task to go on", || (read(&host, "resumed") == "75\n").then_some(()));
+        let open = format!("{{\"answer\":\"open\",\"request\":{}}}\n", request.id);
+        assert_eq!(read(&host, "open"), open, "{options}");
+        assert_eq!(host.run(&["stop"]).code, Some(0));
+        host.restart_as(Some(&older));
+        replaced_by_a_command(&mut host);
+        assert_eq!(host.request(id, request.id), request, "{options}");
+        fs::write(host.work().join("go"), "").unwrap();
+        assert_eq!(host.run(&["stop"]).code, Some(0));
+        host.restart();
+        host.answer(&request, Answer::Approve);
+        host.wait_for_end(id);
+        assert_eq!(read(&host, "code"), "0\n", "{options}: {}", read(&host, "note"));
+        assert_eq!(host.detail(id).requests.len(), 1);
+    }
+}
+
+#[test]
+fn an_answer_before_it_is_time_to_go_on_is_heard_across_hosts() {
+    let mut host = TestHost::start();
+    let id = goes_on(&host, "--resume-after 1h");
+    let request = host.wait_for_request(id);
+    replaced_by(&mut host, &json!({ "version": "0.0.9" }));
+    replaced_by_a_command(&mut host);
+    assert_eq!(host.run(&["stop"]).code, Some(0));
+    host.restart();
+    host.answer(&request, Answer::Deny { reason: None });
+    fs::write(host.work().join("go"), "").unwrap();
+    host.wait_for_end(id);
+    let read = |name| fs::read_to_string(host.work().join(name)).unwrap();
+    assert_eq!((read("resumed"), read("code")), ("1\n".into(), "1\n".into()));
+}
+
 /// Says lines of the protocol on a socket, and reads a reply to each.
 fn converse(host: &Home, lines: &[Value]) -> Vec<Value> {
     let mut stream = UnixStream::connect(host.socket()).unwrap();

@@ -80,6 +80,33 @@ fn a_headless_host_hands_over_and_another_takes_over_what_is_left() {
 }
 
 #[test]
+fn who_goes_on_without_an_answer_does_so_under_the_window_and_is_answered_in_it() {
+    let desktop = Desktop::start();
+    let id = desktop.submit(
+        "nod ask 'Deploy?' --resume-after 3s > open; echo $? > resumed.new; mv resumed.new resumed; \
+         while [ ! -e end ]; do sleep 0.02; done; nod ask --request 1 > answer; echo $? > code",
+    );
+    let request = desktop.wait_for_request(id);
+    assert_eq!(headless(&desktop).len(), 1);
+    let window = desktop.open();
+    assert_eq!(headless(&desktop), [] as [i32; 0]);
+    until("the task to go on", || desktop.work().join("resumed").exists().then_some(()));
+    assert_eq!(crate::read(&desktop, "resumed"), "75\n");
+    // And back, and again, while the question is open and nobody waits.
+    window.close(&desktop);
+    until("a host for the task", || (headless(&desktop).len() == 1).then_some(()));
+    let window = desktop.open();
+    assert_eq!(desktop.request(id, request.id), request);
+    window.click(&by_name("nav-inbox"));
+    let card = format!("{}[data-request-id='{}']", by_name("request-card"), request.id);
+    window.wait_for(&format!("{}:enabled", within(&card, "approve")));
+    window.click(&within(&card, "approve"));
+    touch(&desktop, "end");
+    assert_eq!(desktop.wait_for_end(id).state.name(), StateName::Succeeded);
+    assert_eq!(crate::read(&desktop, "code"), "0\n");
+}
+
+#[test]
 fn without_a_display_the_headless_host_stays() {
     let desktop = Desktop::start();
     let id = desktop.submit(UNTIL_THE_END);
