@@ -122,6 +122,50 @@ fn a_mistake_in_any_line_of_a_file_is_named_and_starts_nothing() {
     assert_eq!(host.run(&["submit", "--from", "/no/such/file"]).code, Some(2));
 }
 
+#[test]
+fn a_line_that_fits_into_no_message_or_is_no_text_is_named_and_starts_nothing() {
+    let host = TestHost::start();
+    let file = host.work().join("tasks.jsonl");
+    let good = b"{\"command\": \"true\"}\n".repeat(600);
+    let long = serde_json::json!({"command": ["true", "x".repeat(1 << 20)]}).to_string();
+    let cases: [(&[u8], &str); 3] = [
+        (long.as_bytes(), "line 601: it takes 10"),
+        (b"{\"command\": \"\xff\xfe\"}", "line 601: invalid utf-8 sequence"),
+        (b"{\"command\": \"\0\"}", "line 601: "),
+    ];
+    for (line, expected) in cases {
+        std::fs::write(&file, [&good, line, b"\r\n", &good].concat()).unwrap();
+        let refused = host.run(&["submit", "--from", file.to_str().unwrap()]);
+        assert!(refused.code == Some(2) && refused.err.contains(expected), "{refused:?}");
+    }
+    assert_eq!(host.count_of_tasks(), 0);
+    // A line that is too long for one task and not for a message is refused by itself.
+    let long = serde_json::json!({"command": ["true", "x".repeat(200_000)]}).to_string();
+    std::fs::write(&file, [&good[..19], b"\n", long.as_bytes(), b"\n", &good[..19]].concat())
+        .unwrap();
+    let ran = host.run(&["submit", "--from", file.to_str().unwrap()]);
+    assert!(ran.code == Some(2) && ran.err.contains("line 2: the command is too long"), "{ran:?}");
+    assert_eq!((ran.out.lines().count(), host.count_of_tasks()), (2, 2));
+}
+
+#[test]
+fn ten_thousand_lines_are_ten_thousand_tasks_and_one_cancel() {
+    let host = TestHost::start();
+    let line = |n: u32| format!("{{\"command\": [\"true\", \"{n}\"], \"delay\": \"1h\"}}\n");
+    let file = host.work().join("tasks.jsonl");
+    std::fs::write(&file, (0..10_000).map(line).collect::<String>()).unwrap();
+    let out = said(&host, &["submit", "--from", file.to_str().unwrap()]);
+    let ids = out.lines().map(|line| {
+        let said: serde_json::Value = serde_json::from_str(line).unwrap();
+        said["task_id"].as_i64().unwrap()
+    });
+    assert!(ids.eq(1..=10_000));
+    assert_eq!(host.task(TaskId(10_000)).command.argv(), ["true", "9999"]);
+    assert_eq!(said(&host, &["cancel", "--all"]), "10000\n");
+    assert_eq!(host.count_of_tasks(), 10_000);
+    assert_eq!(host.state(TaskId(5_000)), StateName::Cancelled);
+}
+
 struct Watching {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
@@ -175,6 +219,44 @@ fn a_watch_resumes_where_it_was_and_outlives_its_host() {
     assert!(later.iter().all(|event| event["task_id"] == second.0), "{later:?}");
     let ahead = host.run(&["watch", "--since", "100000"]);
     assert!(ahead.code == Some(2) && ahead.err.contains("the last one is"), "{ahead:?}");
+}
+
+#[test]
+fn a_watch_goes_on_across_what_was_removed_and_the_gap_shows_in_the_numbers() {
+    let mut host = TestHost::start();
+    let mut tasks = vec![];
+    for n in 0..3 {
+        let id = host.submit_with(&[], &["true", &n.to_string()]);
+        host.wait_for_end(id);
+        tasks.push(id);
+    }
+    let mut watching = Watching::start(&host, &["watch", "--since", "0"]);
+    let all: Vec<_> = (0..3).flat_map(|_| watching.until("succeeded")).collect();
+    said(&host, &["remove", &tasks[1].to_string()]);
+    let removed = watching.until("removed");
+    let number = |event: &serde_json::Value| event["seq"].as_u64().unwrap();
+    let gone: Vec<_> =
+        all.iter().filter(|event| event["task_id"] == tasks[1].0).map(number).collect();
+    assert!(gone.len() > 2, "{all:?}");
+    for _ in 0..2 {
+        for since in [0, gone[0], gone[1], *gone.last().unwrap()] {
+            let seen =
+                Watching::start(&host, &["watch", "--since", &since.to_string()]).until("removed");
+            let expected = all.iter().chain(&removed);
+            let expected = expected
+                .filter(|event| number(event) > since && !gone.contains(&number(event)))
+                .cloned()
+                .collect::<Vec<_>>();
+            assert_eq!(seen, expected, "since {since}");
+        }
+        host.kill();
+        host.restart();
+    }
+    // Who watched all the while sees what comes next, and nothing twice.
+    let next = host.submit("true");
+    let later = watching.until("succeeded");
+    assert!(later.iter().all(|event| event["task_id"] == next.0), "{later:?}");
+    assert_eq!(number(&later[0]), number(removed.last().unwrap()) + 1);
 }
 
 /// What speaks for the calling task, and says that there is none.

@@ -17,7 +17,7 @@ use nod_core::protocol::{
 };
 use nod_core::schedule::Dependency;
 use nod_core::task::RunOptions;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{folder, output_mode, own_environment, submitted, there_already};
 use crate::failure::Failure;
@@ -27,6 +27,8 @@ use crate::{bytes, duration, exit, moment, output, scheduling};
 /// How many tasks, and about how many bytes of them, go into one message.
 const MOST_TASKS: usize = 500;
 const MOST_BYTES: usize = MESSAGE_LIMIT / 2;
+/// How much of a message is neither a task nor the environment, at the most.
+const AROUND: usize = 4096;
 
 /// One line of the file: the options of `nod submit` under their names.
 #[derive(Deserialize)]
@@ -131,13 +133,15 @@ struct Numbered {
 
 pub(super) fn run(file: &Path) -> Result<u8, Failure> {
     let mut tasks = read(file)?;
+    let environment = own_environment();
+    let room = room(file, &tasks, &environment)?;
     let host = Host::find()?;
     let mut code = exit::OK;
     while !tasks.is_empty() {
-        let rest = tasks.split_off(fitting(&tasks)?);
+        let rest = tasks.split_off(fitting(&tasks, room)?);
         let lines: Vec<_> = tasks.iter().map(|task| task.line).collect();
         let many = SubmitMany {
-            environment: Some(own_environment()),
+            environment: Some(environment.clone()),
             tasks: tasks.into_iter().map(|task| task.submit).collect(),
         };
         let reply = host.call_for_task(&Call::SubmitMany(many))?;
@@ -168,13 +172,31 @@ fn tell(file: &Path, line: usize, result: SubmitResult) -> Result<u8, Failure> {
     }
 }
 
+/// Returns how many bytes of a message are left for tasks; each of them fits into that.
+fn room(file: &Path, tasks: &[Numbered], environment: &Environment) -> Result<usize, Failure> {
+    let around = AROUND + size(environment)?;
+    let room = MESSAGE_LIMIT.saturating_sub(around);
+    for task in tasks {
+        let size = size(&task.submit)?;
+        if size > room {
+            let what = format!("it takes {size} bytes, and {room} fit into a message");
+            return Err(Failure::Line { path: file.to_owned(), line: task.line, what });
+        }
+    }
+    Ok(room.min(MOST_BYTES))
+}
+
+fn size(part: &impl Serialize) -> Result<usize, Failure> {
+    Ok(serde_json::to_vec(part).map_err(io::Error::other)?.len())
+}
+
 /// Returns how many of the tasks fit into one message.
-fn fitting(tasks: &[Numbered]) -> Result<usize, Failure> {
+fn fitting(tasks: &[Numbered], room: usize) -> Result<usize, Failure> {
     let mut bytes = 0;
     let mut count = 0;
     for task in tasks.iter().take(MOST_TASKS) {
-        bytes += serde_json::to_vec(&task.submit).map_err(io::Error::other)?.len();
-        if count > 0 && bytes > MOST_BYTES {
+        bytes += size(&task.submit)?;
+        if count > 0 && bytes > room {
             break;
         }
         count += 1;
@@ -185,15 +207,16 @@ fn fitting(tasks: &[Numbered]) -> Result<usize, Failure> {
 fn read(file: &Path) -> Result<Vec<Numbered>, Failure> {
     let failed = |source| Failure::Read { path: file.to_owned(), source };
     let text = if file == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().lock().read_to_string(&mut text).map_err(failed)?;
+        let mut text = Vec::new();
+        io::stdin().lock().read_to_end(&mut text).map_err(failed)?;
         text
     } else {
-        fs::read_to_string(file).map_err(failed)?
+        fs::read(file).map_err(failed)?
     };
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let numbered = lines.map(|(index, line)| {
+    let lines = text.split(|byte| *byte == b'\n').enumerate();
+    let numbered = lines.filter(|(_, line)| !line.trim_ascii().is_empty()).map(|(index, line)| {
         let wrong = |what: String| Failure::Line { path: file.to_owned(), line: index + 1, what };
+        let line = str::from_utf8(line).map_err(|error| wrong(error.to_string()))?;
         let parsed = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
         let submit = wanted(parsed).map_err(|failure| wrong(failure.to_string()))?;
         Ok(Numbered { line: index + 1, submit })
