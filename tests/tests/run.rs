@@ -5,8 +5,7 @@ use std::process::Stdio;
 
 use nod_core::protocol::{Call, EventChange, Notification, Reply};
 use nod_core::task::{Failure, Outcome, StateName};
-use nod_tests::TestHost;
-use nod_tests::{processes, until};
+use nod_tests::{Home, TestHost, processes, until};
 
 #[test]
 fn a_task_sees_a_terminal_of_a_fixed_size_unless_it_is_told_otherwise() {
@@ -288,6 +287,41 @@ fn a_task_finds_its_own_nod_first_and_its_pager_is_cat() {
     assert_eq!(lines.next(), Some("cat cat xterm-256color"));
     let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     assert_eq!(lines.next().map(str::to_owned), open_files.map(|limit| limit.to_string()));
+}
+
+#[test]
+fn host_and_shim_may_open_more_files_than_their_task_which_has_what_they_began_with() {
+    let home = Home::new();
+    let wait = "while [ ! -e go ]; do sleep 0.02; done";
+    let line = format!("ulimit -Sn > soft; ulimit -Hn > hard; touch begun; {wait}");
+    let nod = home.program("nod").display().to_string();
+    let mut shell = home.command("sh");
+    shell.args(["-c", "ulimit -Sn 300; \"$0\" submit -- \"$1\""]).args([nod, line]);
+    assert!(shell.status().unwrap().success());
+    let id = nod_core::ids::TaskId(1);
+    until("the task", || home.work().join("begun").exists().then_some(()));
+    let limits = |pid: i32| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let line = text.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let numbers: Vec<_> = line.split_whitespace().skip(3).take(2).map(str::to_owned).collect();
+        (numbers[0].clone(), numbers[1].clone())
+    };
+    let process = until("the process", || home.detail(id).attempts.first()?.process);
+    let read = |name: &str| std::fs::read_to_string(home.work().join(name)).unwrap();
+    assert_eq!(read("soft"), "300\n");
+    assert_eq!(limits(process), ("300".into(), read("hard").trim().to_owned()));
+    let shim = processes::parent(process);
+    let serves = |pid: &i32| {
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.windows(7).any(|part| part == b"\0serve\0")
+    };
+    let host = processes::with_mark(&home.path().display().to_string()).into_iter().find(serves);
+    for pid in [shim, host.expect("a host without a window")] {
+        let (soft, hard) = limits(pid);
+        assert!(soft == hard && soft != "300", "{soft} of {hard}");
+    }
+    std::fs::write(home.work().join("go"), "").unwrap();
+    home.wait_for_end(id);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::fs;
 
 use nod_core::access::{Actor, Surface};
-use nod_core::request::Closure;
+use nod_core::request::{Answer, Closure};
 use nod_core::task::StateName;
 use nod_tests::seat::{ON, Seat, noted, rules};
 use nod_tests::until;
@@ -85,6 +85,59 @@ fn something_else_than_approve_leaves_the_question_open_and_so_does_an_edit_mean
     assert!(code == 1 && said.contains("closed"), "{code} {said}");
     let open = seat.host.wait_for_request(id);
     assert!(open.id != request.id && open.shown.argv == ["false", "y"], "{open:?}");
+}
+
+#[test]
+fn a_question_that_is_closed_is_not_shown_but_how_it_was_closed() {
+    let mut seat = Seat::confirmed();
+    let expired = seat.host.submit("nod ask 'Go?' --timeout 1s; echo $? > expired");
+    seat.host.wait_for_end(expired);
+    let withdrawn =
+        seat.host.submit("timeout 0.5 nod ask 'Go?'; while [ ! -e go ]; do sleep 0.02; done");
+    let asked = seat.host.wait_for_request(withdrawn);
+    until("the withdrawal", || (!seat.host.request(withdrawn, asked.id).is_open()).then_some(()));
+    let answered = seat.host.submit("nod ask 'Go?'; while [ ! -e go ]; do sleep 0.02; done");
+    let request = seat.host.wait_for_request(answered);
+    seat.host.answer(&request, Answer::Deny { reason: None });
+    let of = |id| format!("r{}", seat.host.detail(id).requests[0].id);
+    let cases = [
+        (of(expired), "is closed: it expired"),
+        (of(withdrawn), "is closed: withdrawn"),
+        (of(answered), "is closed: denied by a person in the window"),
+        ("r99".to_owned(), "no request has id 99"),
+        (expired.to_string(), "has no open question"),
+        (answered.to_string(), "has no open question"),
+        ("99".to_owned(), "no task has id 99"),
+    ];
+    for (target, words) in cases {
+        for verb in ["approve", "deny"] {
+            seat.open("xterm", &seat.line(&format!("{verb} {target}")), &[]);
+            let (code, said) = seat.ended();
+            assert!(code == 1 && said.contains(words), "{verb} {target}: {code} {said}");
+        }
+    }
+    let closure = seat.host.detail(expired).requests[0].closure.clone();
+    assert!(matches!(closure, Some(Closure::Expired { .. })), "{closure:?}");
+
+    // Closed while a person reads it: by its time, by who asked, by somebody else.
+    let gated = seat.host.submit_with(&["--ask-first"], &["true", "x"]);
+    let gate = seat.host.wait_for_request(gated);
+    let short = seat.host.submit("nod ask 'Go?' --timeout 4s");
+    let short_request = seat.host.wait_for_request(short);
+    for (id, request, words) in
+        [(short, short_request, "is closed: it expired"), (gated, gate, "is closed: denied")]
+    {
+        seat.open("xterm", &seat.line(&format!("approve {id}")), &[]);
+        seat.wait_for("Type `approve`");
+        if id == gated {
+            seat.host.answer(&request, Answer::Deny { reason: None });
+        }
+        until("the end", || (!seat.host.request(id, request.id).is_open()).then_some(()));
+        seat.press("approve");
+        let (code, said) = seat.ended();
+        assert!(code == 1 && said.contains(words), "{code} {said}");
+    }
+    assert_eq!(seat.host.wait_for_end(gated).state.name(), StateName::Denied);
 }
 
 #[test]

@@ -20,6 +20,9 @@ const LABEL_LIMIT: usize = 1_000;
 /// The longest key, in bytes.
 const KEY_LIMIT: usize = 200;
 
+/// How long the name of a session may be, in bytes.
+const SESSION_LIMIT: usize = 1_000;
+
 /// The pause before the first retry where nothing else is said, in milliseconds.
 const BACKOFF_MS: u64 = 1_000;
 
@@ -55,6 +58,7 @@ pub(crate) fn resolved(submit: Submit, config: &Config) -> Result<Wanted, Engine
     let label = submit.label.as_deref().map(str::trim).filter(|label| !label.is_empty());
     let label = label.map(str::to_owned).or_else(|| kind?.label.clone());
     check_length("the label", label.as_ref(), LABEL_LIMIT)?;
+    check_length("the session", submit.session.as_ref().map(|it| &it.0), SESSION_LIMIT)?;
     let schedule = schedule(&submit.scheduling, kind, config);
     check_length("the key", schedule.key.as_ref(), KEY_LIMIT)?;
     Ok(Wanted {

@@ -260,7 +260,8 @@ impl Connection {
             Ok(message) => message,
             Err(error) => {
                 let error = format!("this is no call that Nod knows: {error}");
-                self.refuse(None, ErrorReply::new(ErrorCode::BadRequest, error)).await;
+                let id = serde_json::from_slice(line).ok().and_then(|Numbered { id }| id);
+                self.refuse(id, ErrorReply::new(ErrorCode::BadRequest, error)).await;
                 return true;
             }
         };
@@ -379,6 +380,12 @@ impl Connection {
     async fn refuse(&self, id: Option<u64>, error: ErrorReply) {
         self.out.send(&HostMessage::error(id, error)).await;
     }
+}
+
+/// What of a call that cannot be read may be readable: its caller waits for this number.
+#[derive(serde::Deserialize)]
+struct Numbered {
+    id: Option<u64>,
 }
 
 impl Speaker {

@@ -8,7 +8,7 @@ use nod_core::environment::redirecting;
 use nod_core::protocol::{
     Ask, AuditQuery, Call, GiveAnswer, ListQuery, QuestionOf, Reply, RulePreview,
 };
-use nod_core::request::{Answer, OnTimeout, Request, Wants};
+use nod_core::request::{Answer, AnswerError, OnTimeout, Request, Wants};
 use nod_core::rule::{Command, Rule, Then};
 use nod_core::task::{OutputMode, Task};
 
@@ -60,7 +60,11 @@ impl Handle {
             Call::IsCancelled => Change::IsCancelled,
             Call::Rules => {
                 self.rules_looked_at().await?;
-                Change::Rules
+                let mut reply = self.change(actor, Change::Rules).await?;
+                if let Reply::Rules(list) = &mut reply {
+                    list.notes.extend(self.inner.config.current().note());
+                }
+                return Ok(reply);
             }
             Call::AddRule { operation, rule } => Change::AddRule(operation, Box::new(rule)),
             Call::RevokeRule { operation, id } => Change::RevokeRule(operation, id),
@@ -83,7 +87,13 @@ impl Handle {
     pub(super) fn open_question(&self, of: QuestionOf) -> Result<Reply, EngineError> {
         let requests = match of {
             QuestionOf::Request { id } => {
-                self.read(|reader| reader.request(id))?.into_iter().collect()
+                let request = self.read(|reader| reader.request(id))?;
+                let request = request.ok_or(EngineError::RequestNotFound(id))?;
+                if let Some(closure) = request.closure {
+                    let closure = Box::new(closure);
+                    return Err(AnswerError::Closed { request: id, closure }.into());
+                }
+                vec![request]
             }
             QuestionOf::Task { id } => {
                 let (task, requests) =

@@ -21,6 +21,9 @@ use super::Handle;
 /// How many ended tasks a snapshot holds.
 const RECENT: u32 = 50;
 
+/// How long a text may be that tasks are looked for by, in bytes.
+const SEARCH_LIMIT: usize = 1_000;
+
 /// How much of a task's requests and events one message shows, the newest first.
 const REQUEST_BYTES: usize = 384 * 1024;
 const EVENT_BYTES: usize = 128 * 1024;
@@ -32,6 +35,9 @@ impl Handle {
     }
 
     pub(super) fn list(&self, query: &ListQuery) -> Result<Reply, EngineError> {
+        if query.search.as_ref().is_some_and(|text| text.len() > SEARCH_LIMIT) {
+            return Err(EngineError::TooLong { what: "the text to look for", limit: SEARCH_LIMIT });
+        }
         let mut page = self.read(|reader| reader.list(query))?;
         page.tasks.iter_mut().for_each(|task| self.add_what_is_not_stored(task));
         Ok(Reply::Tasks(page))
