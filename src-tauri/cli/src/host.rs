@@ -22,6 +22,9 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// How long after its start a host that another process runs may take to listen.
 const WAIT_FOR_OTHER: Duration = Duration::from_secs(5);
 
+/// How long a host that was there before another start may take to listen; a dying one never does.
+const LISTENS_OR_DIES: Duration = Duration::from_millis(500);
+
 /// How long a host that was lost may take to come back before a waiting verb starts one.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -137,9 +140,14 @@ impl Host {
             return;
         }
         let taken = stop_host(door, ANSWER).map_err(Failure::from).and_then(|mut connection| {
-            // It says nothing more: its end is what is waited for.
+            // It says nothing more: its end is what is waited for. It may have its lock a moment
+            // longer, so the next one is there only once that answers.
             drop(connection.receive());
-            start_host()
+            let mut patience = Patience::new(self, Kind::Ordinary);
+            let deadline = Some(Instant::now() + WAIT_FOR_HOST);
+            let any = Call::List(ListQuery { limit: Some(1), ..ListQuery::default() });
+            let answered = |connection: &mut Connection| connection.call_within(ANSWER, &any);
+            persist(door, deadline, answered, |error| patience.between(error))
         });
         if let Err(failure) = taken {
             // What was asked for is done: the next command meets the older host again.
@@ -302,7 +310,8 @@ fn after_start(last: Option<Started>, since_first: Duration) -> Step {
         Some(_) if since_first >= WAIT_FOR_OTHER => Step::GiveUp,
         // It listened, and somebody has stopped it since.
         Some(Started::Ready) => Step::Start,
-        Some(Started::Gone) => Step::Wait,
+        Some(Started::Gone) if since_first < LISTENS_OR_DIES => Step::Wait,
+        Some(Started::Gone) => Step::Start,
     }
 }
 
@@ -343,7 +352,8 @@ mod tests {
             ("none was started", None, Duration::ZERO, Step::Start),
             ("it listened, and has gone", Some(Started::Ready), soon, Step::Start),
             ("it goes every time", Some(Started::Ready), WAIT_FOR_OTHER, Step::GiveUp),
-            ("another was first", Some(Started::Gone), soon, Step::Wait),
+            ("another was first", Some(Started::Gone), LISTENS_OR_DIES / 2, Step::Wait),
+            ("that other was about to end", Some(Started::Gone), LISTENS_OR_DIES, Step::Start),
             ("that other never listens", Some(Started::Gone), WAIT_FOR_OTHER, Step::GiveUp),
         ];
         for (name, last, since_first, expected) in cases {
