@@ -81,16 +81,16 @@ fn end_with(host: &mut TestHost, id: TaskId, pid: i32) -> String {
 #[test]
 fn a_cancel_names_what_it_may_not_end_and_comes_to_its_end() {
     let Some(mut host) = start() else { return };
-    let line = format!("{AS_ROOT} sleep 6140 & wait");
+    let line = format!("{AS_ROOT} sleep 6190 & wait");
     let id = host.submit_with(&["--grace", "300ms"], &[&line]);
-    let pid = of_root("sleep 6140");
+    let pid = of_root("sleep 6190");
     assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
     let words = format!("cannot kill pid {pid} of root");
-    until("the refusal", || match detail(&mut host, id).task.state {
-        TaskState::Stopping { stage, .. } => {
-            stage.filter(|stage| stage.refused == [words.as_str()]).map(drop)
-        }
-        state => panic!("{state:?}"),
+    until("the refusal", || {
+        let TaskState::Stopping { stage, .. } = detail(&mut host, id).task.state else {
+            return None;
+        };
+        stage.filter(|stage| stage.refused == [words.as_str()]).map(drop)
     });
     let shown = host.run(&["show", &id.to_string()]);
     assert!(shown.out.contains(&words), "{shown:?}");
@@ -111,11 +111,11 @@ fn whatever_ends_a_task_what_it_may_not_end_is_named_and_does_not_hold_it_up() {
             host.submit_with(&options, &[&line.replace("ROOT", &format!("{AS_ROOT} {sleep}"))]);
         (id, of_root(&sleep))
     };
-    let late = of(&["--timeout", "1s"], "ROOT & wait", 6141);
-    let left = of(&[], "ROOT & while [ ! -e go ]; do sleep 0.02; done; exit 3", 6142);
-    let detached = of(&[], "setsid ROOT & while [ ! -e go ]; do sleep 0.02; done", 6143);
+    let late = of(&["--timeout", "1s"], "ROOT & wait", 6191);
+    let left = of(&[], "ROOT & while [ ! -e go ]; do sleep 0.02; done; exit 3", 6192);
+    let detached = of(&[], "setsid ROOT & while [ ! -e go ]; do sleep 0.02; done", 6193);
     // The main process itself: nobody will ever know how it ends.
-    let main = of(&["--timeout", "1s"], "exec ROOT", 6144);
+    let main = of(&["--timeout", "1s"], "exec ROOT", 6194);
     fs::write(host.work().join("go"), "").unwrap();
     let cases = [
         (late, "Timed out"),
@@ -132,9 +132,9 @@ fn whatever_ends_a_task_what_it_may_not_end_is_named_and_does_not_hold_it_up() {
 #[test]
 fn what_was_to_be_left_alone_is_not_said_to_refuse() {
     let Some(mut host) = start() else { return };
-    let line = format!("{AS_ROOT} sleep 6145 & while [ ! -e go ]; do sleep 0.02; done");
+    let line = format!("{AS_ROOT} sleep 6195 & while [ ! -e go ]; do sleep 0.02; done");
     let id = host.submit_with(&["--keep-children"], &[&line]);
-    let pid = of_root("sleep 6145");
+    let pid = of_root("sleep 6195");
     fs::write(host.work().join("go"), "").unwrap();
     let words = format!("sleep ({pid}), left alone");
     assert_eq!(ended(&mut host, id).attempts[0].left, [words]);
@@ -144,8 +144,8 @@ fn what_was_to_be_left_alone_is_not_said_to_refuse() {
 #[test]
 fn what_a_lost_task_left_to_another_user_is_named() {
     let Some(mut host) = start() else { return };
-    let id = host.submit(&format!("{AS_ROOT} sleep 6146 & wait"));
-    let pid = of_root("sleep 6146");
+    let id = host.submit(&format!("{AS_ROOT} sleep 6196 & wait"));
+    let pid = of_root("sleep 6196");
     let main = until("the process", || detail(&mut host, id).attempts.first()?.process);
     processes::kill_9(processes::parent(main));
     // It is lost at once, and what it left is looked for then.
