@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::process::Stdio;
 
+use nod_core::environment::LEAKS;
 use nod_core::protocol::{Call, EventChange, Notification, Reply};
 use nod_core::task::{Failure, Outcome, StateName};
 use nod_tests::{Home, TestHost, processes, until};
@@ -337,6 +338,33 @@ fn a_task_has_what_its_submitter_has_but_for_what_speaks_for_that_one() {
     let id = nod_core::ids::TaskId(said["task_id"].as_i64().unwrap());
     host.wait_for_end(id);
     assert_eq!(host.plain_log(id), "1 none none x true\nown\n");
+}
+
+#[test]
+fn what_speaks_for_an_agent_reaches_neither_the_host_it_starts_nor_a_shim_nor_a_task() {
+    let home = Home::new();
+    let line = "env > variables.new; mv variables.new variables; \
+                while [ ! -e go ]; do sleep 0.02; done";
+    let mut submit = home.nod(&["submit", "--", line]);
+    // The others say where a host is, and which task this would be.
+    let names = LEAKS.into_iter().filter(|name| *name == "NOD_TOKEN" || name.starts_with("CLAUDE"));
+    submit.envs(names.map(|name| (name, "of-an-agent-6197"))).env("PAGER", "less");
+    submit.env("GIT_PAGER", "less").env("NO_COLOR", "1");
+    assert!(submit.status().unwrap().success());
+    let id = nod_core::ids::TaskId(1);
+    let variables =
+        until("the task", || std::fs::read_to_string(home.work().join("variables")).ok());
+    assert!(!variables.contains("of-an-agent-6197"), "{variables}");
+    for given in ["PAGER=cat", "GIT_PAGER=cat", "NO_COLOR=1", "TERM=xterm-256color"] {
+        assert!(variables.lines().any(|line| line == given), "{given}: {variables}");
+    }
+    assert!(!variables.lines().any(|line| line.starts_with("CI=")), "{variables}");
+    // The host, the shim, and the shell are there.
+    let all = processes::with_mark(&home.path().display().to_string());
+    assert!(all.len() >= 3, "{all:?}");
+    assert_eq!(processes::with_mark("of-an-agent-6197"), [] as [i32; 0]);
+    std::fs::write(home.work().join("go"), "").unwrap();
+    home.wait_for_end(id);
 }
 
 #[test]
