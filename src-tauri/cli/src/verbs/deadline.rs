@@ -13,8 +13,9 @@ use crate::{duration, exit, output};
 
 /// Set, move or take away the time that a task has
 ///
-/// It counts from now for a task that runs, and from its start for one that is
-/// queued. The time that the machine sleeps counts.
+/// It counts from now for a task that runs, and holds for this try of it: another
+/// one has the limit of the submit again. For a task that is queued it counts from
+/// the start, of every try. The time that the machine sleeps counts.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The number of the task

@@ -57,6 +57,9 @@ impl Dispatcher {
         let mut live = self.queued(id)?.clone();
         self.check_asked_again(by, live.task(), turn)?;
         let known = live.task().schedule.after.clone();
+        if let Some(timeout) = edit.timeout_ms {
+            live.row.set_limit(Some(timeout));
+        }
         apply(&mut live.row.task, edit, turn);
         self.check_schedule(&live.task().schedule)?;
         let mut new = live.task().schedule.after.clone();
@@ -111,6 +114,8 @@ impl Dispatcher {
         let mut row = reader.task(id)?.ok_or(EngineError::TaskNotFound(id))?;
         let attempt = reader.attempts(id)?.pop();
         drop(reader);
+        // A deadline that was moved was that of the last try.
+        row.set_limit(row.own_limit());
         let task = &mut row.task;
         if let Some(key) = &task.schedule.key
             && let Some(other) = self.live.keyed(&task.kind, key)
@@ -192,12 +197,12 @@ impl Dispatcher {
         let live = live.ok_or_else(|| self.not_live(id, "it has no time left to set"))?;
         let mut live = live.clone();
         match &live.task().state {
-            TaskState::Queued { .. } => live.row.task.timeout_ms = timeout_ms,
+            TaskState::Queued { .. } => live.row.set_limit(timeout_ms),
             TaskState::Starting | TaskState::Running | TaskState::Waiting { .. } => {
                 let at_ms = timeout_ms.map(|left| process::since_boot_ms().saturating_add(left));
                 let started = live.task().started_at.unwrap_or(turn.now);
                 let so_far = turn.now.since(started);
-                live.row.task.timeout_ms = timeout_ms.map(|left| so_far.saturating_add(left));
+                live.row.move_limit(timeout_ms.map(|left| so_far.saturating_add(left)));
                 if let Some(row) = &mut live.attempt {
                     row.deadline = Some(at_ms.unwrap_or(0));
                     let attempt = row.number;
@@ -308,9 +313,6 @@ fn apply(task: &mut Task, edit: Edit, turn: &Turn) {
     }
     if let Some(cwd) = edit.cwd {
         task.cwd = cwd;
-    }
-    if let Some(timeout) = edit.timeout_ms {
-        task.timeout_ms = Some(timeout);
     }
     let schedule = &mut task.schedule;
     if let Some(group) = edit.group {

@@ -186,6 +186,7 @@ impl Dispatcher {
             when_lost: loss.is_some(),
         };
         let Some(state) = retried(&live.task().state, &next, again) else { return next };
+        live.row.set_limit(live.row.own_limit());
         let task = &mut live.row.task;
         if let Some((left, _)) = retry {
             task.schedule.retry = Some(left);

@@ -154,7 +154,7 @@ impl Dispatcher {
             ended_at: None,
         };
         let environment_changes = new.environment_changes;
-        let bound = Bound { typist: new.typist, place: None };
+        let bound = Bound { typist: new.typist, ..Bound::default() };
         let row = TaskRow { task, environment: digest, environment_changes, bound };
         LiveTask { row, attempt: None, environment: plain, judged: Judged::Unknown }
     }

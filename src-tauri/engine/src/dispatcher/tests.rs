@@ -17,6 +17,7 @@ use crate::store::Seal;
 
 mod cards;
 mod clock_set;
+mod deadlines;
 mod lives;
 mod model;
 mod removing;

@@ -165,6 +165,7 @@ impl Handle {
     pub(super) fn again(&self, operation: OperationId, id: TaskId) -> Result<NewTask, EngineError> {
         self.look_at_rules();
         let row = self.read(|reader| reader.task(id))?.ok_or(EngineError::TaskNotFound(id))?;
+        let timeout_ms = row.own_limit();
         let task = row.task;
         Ok(NewTask {
             operation,
@@ -174,7 +175,7 @@ impl Handle {
             session: task.session,
             output: task.output,
             options: task.options,
-            timeout_ms: task.timeout_ms,
+            timeout_ms,
             ask_first: task.ask_first,
             kind: task.kind,
             schedule: scheduling::again(task.schedule),

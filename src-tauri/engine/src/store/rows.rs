@@ -28,6 +28,33 @@ pub(crate) struct Bound {
     pub place: Option<Place>,
     /// The program that may type into it; nothing where a person submitted it, or it has a session.
     pub typist: Option<ProcessIdentity>,
+    /// What a deadline that was moved stands for until the end of its try.
+    pub own_limit: Option<OwnLimit>,
+}
+
+/// How long every try of a task may run, in milliseconds, unless somebody says otherwise of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OwnLimit {
+    pub timeout_ms: Option<u64>,
+}
+
+impl TaskRow {
+    /// Sets how long the try that goes on may run; the next one has the task's own limit again.
+    pub(crate) fn move_limit(&mut self, timeout_ms: Option<u64>) {
+        self.bound.own_limit.get_or_insert(OwnLimit { timeout_ms: self.task.timeout_ms });
+        self.task.timeout_ms = timeout_ms;
+    }
+
+    /// Sets how long each try from now on may run.
+    pub(crate) fn set_limit(&mut self, timeout_ms: Option<u64>) {
+        self.bound.own_limit = None;
+        self.task.timeout_ms = timeout_ms;
+    }
+
+    /// Returns how long a try may run of which nobody has said otherwise.
+    pub(crate) fn own_limit(&self) -> Option<u64> {
+        self.bound.own_limit.map_or(self.task.timeout_ms, |own| own.timeout_ms)
+    }
 }
 
 /// A try of a task.

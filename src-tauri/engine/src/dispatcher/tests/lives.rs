@@ -11,29 +11,35 @@ use super::*;
 pub(super) const REQUEUED: &str = "[kinds.deploy]\nargv = [\"true\"]\non_lost = \"requeue\"\n";
 
 impl Table {
-    fn cancel(&mut self, id: TaskId) -> Said {
+    pub(super) fn cancel(&mut self, id: TaskId) -> Said {
         let operation = self.operation();
         self.call(&PERSON, Change::Cancel { operation, id })
     }
 
-    fn retry(&mut self, id: TaskId) -> Said {
+    pub(super) fn retry(&mut self, id: TaskId) -> Said {
         let operation = self.operation();
         self.call(&PERSON, Change::Retry { operation, id })
     }
 
-    fn remove(&mut self, id: TaskId) -> Said {
+    pub(super) fn remove(&mut self, id: TaskId) -> Said {
         let operation = self.operation();
         self.call(&PERSON, Change::Remove { operation, id, session: None })
     }
 
-    fn edit_with(&mut self, id: TaskId, change: impl FnOnce(&mut Edit)) -> Said {
+    pub(super) fn edit_with(&mut self, id: TaskId, change: impl FnOnce(&mut Edit)) -> Said {
         let mut edit = Edit::new(self.operation(), id);
         change(&mut edit);
         self.call(&PERSON, Change::Edit(Box::new(edit)))
     }
 
+    pub(super) fn run_try(&mut self, id: TaskId, attempt: u32) {
+        let process = ProcessIdentity { pid: 1, start_time: 1 };
+        let started = message::Said::Started { process, at: Timestamp(1) };
+        self.dispatcher.turn(vec![Message::Shim(id, AttemptNumber(attempt), started)]);
+    }
+
     /// Ends the process of the nth try.
-    fn end_try(&mut self, id: TaskId, attempt: u32, code: i32) {
+    pub(super) fn end_try(&mut self, id: TaskId, attempt: u32, code: i32) {
         let attempt = AttemptNumber(attempt);
         let message::Said::Ended { mut report, tail } = ended(id, code) else { panic!("no end") };
         report.attempt = attempt;
@@ -42,7 +48,7 @@ impl Table {
     }
 
     /// Has a database row refused for a reason that never passes.
-    fn refuse(&self, what: &str) {
+    pub(super) fn refuse(&self, what: &str) {
         let sql =
             format!("CREATE TRIGGER refused BEFORE {what} BEGIN SELECT raise(ABORT, 'no'); END");
         self.dispatcher.store.run(&sql);
