@@ -78,6 +78,21 @@ pub fn terminate(pid: i32) {
     Pid::from_raw(pid).and_then(|pid| kill_process(pid, Signal::TERM).ok());
 }
 
+/// Halts a process.
+pub fn stop(pid: i32) {
+    signal(pid, Signal::STOP);
+}
+
+/// Lets a process go on that was halted.
+pub fn go_on(pid: i32) {
+    signal(pid, Signal::CONT);
+}
+
+fn signal(pid: i32, signal: Signal) {
+    let pid = Pid::from_raw(pid).expect("a process has a number");
+    kill_process(pid, signal).expect("the process is there");
+}
+
 /// Returns how often each thread of a process has given up the processor by itself, by its id.
 #[must_use]
 pub fn voluntary_switches(pid: i32) -> BTreeMap<String, u64> {

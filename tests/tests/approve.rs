@@ -390,7 +390,7 @@ fn nobody_but_the_person_types_into_the_persons_own_task() {
         assert_eq!(ran.code, Some(77), "{ran:?}");
     }
     let data = "bWluZQo=".to_owned();
-    host.person(&Call::Input(TypeIn { id, data, session: None })).unwrap();
+    host.person(&Call::Input(TypeIn { operation: None, id, data, session: None })).unwrap();
     host.wait_for_end(id);
     assert!(host.plain_log(id).contains("got mine"));
 }

@@ -133,9 +133,11 @@ fn a_call_that_types_too_much_is_refused() {
     let id = host.submit_with(&["-i"], &["read it"]);
     host.wait_for_state(id, StateName::Running);
     let data = "A".repeat(64 * 1024);
-    let refused = host.connect().call(&Call::Input(TypeIn { id, data, session: None }));
+    let refused =
+        host.connect().call(&Call::Input(TypeIn { operation: None, id, data, session: None }));
     assert!(refused.unwrap_err().to_string().contains("too long"));
-    let reply = host.call(&Call::Input(TypeIn { id, data: "Cg==".into(), session: None }));
+    let reply =
+        host.call(&Call::Input(TypeIn { operation: None, id, data: "Cg==".into(), session: None }));
     assert_eq!(reply, Reply::Done);
     assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
 }

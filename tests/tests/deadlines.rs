@@ -34,7 +34,8 @@ fn the_next_try_has_its_own_time_though_another_host_starts_it() {
         assert_ne!(host.task(id).timeout_ms, TWENTY_MINUTES, "{limit}");
         // The same command once more is another task, with the time that this one was given.
         let operation = new_operation().unwrap();
-        let Reply::Submitted { id: other, .. } = host.call(&Call::RunAgain { operation, id }) else {
+        let Reply::Submitted { id: other, .. } = host.call(&Call::RunAgain { operation, id })
+        else {
             panic!("not submitted");
         };
         assert_eq!(host.task(other).timeout_ms, TWENTY_MINUTES, "{limit}");

@@ -72,11 +72,6 @@ pub(crate) enum Failure {
         /// The call changes something.
         taken: bool,
     },
-    #[error(
-        "the host ended while it took this in: what was typed last may have reached the task or \
-         not, and is not typed again (see `nod logs`)"
-    )]
-    MaybeTyped,
     #[error(transparent)]
     Serve(#[from] nod_engine::StartError),
     #[error("failed to write the output: {0}")]
@@ -112,7 +107,6 @@ impl Failure {
             | Self::HostUnreachable { .. }
             | Self::OlderApp { .. }
             | Self::HostSilent { .. }
-            | Self::MaybeTyped
             | Self::Serve(_) => exit::NO_HOST,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::CLOSED_PIPE,
             Self::Output(_) => exit::STORAGE,

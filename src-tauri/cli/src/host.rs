@@ -1,6 +1,5 @@
 //! The way from a verb to a host: where it is, how long to wait for it, and when to start one.
 
-use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use nod_client::{
@@ -110,22 +109,12 @@ impl Host {
         let mut patience = Patience::new(self, Kind::Ordinary);
         let deadline = Some(Instant::now() + WAIT_FOR_HOST);
         let mut is_older = false;
-        let was_sent = Cell::new(false);
         let attempt = |connection: &mut Connection| {
-            was_sent.set(true);
             let reply = connection.call_within(answer, call)?;
             is_older = connection.welcome().is_some_and(is_older_host);
             Ok(reply)
         };
-        let between = |error: &ClientError| {
-            // What is typed bears no operation: nobody could tell it from the same typed again.
-            if was_sent.take()
-                && matches!((call, error), (Call::Input(_), ClientError::Lost { .. }))
-            {
-                return Err(Failure::MaybeTyped);
-            }
-            patience.between(error)
-        };
+        let between = |error: &ClientError| patience.between(error);
         let reply = persist(door, deadline, attempt, between)
             .map_err(|failure| self.about_silence(failure, call))?;
         if is_older {
@@ -162,20 +151,7 @@ impl Host {
             Self::OfUser(paths) => Some(paths.host_log()),
             Self::OfTask(_) => None,
         };
-        let taken = matches!(
-            call,
-            Call::Submit(_)
-                | Call::SubmitMany(_)
-                | Call::RunAgain { .. }
-                | Call::Cancel { .. }
-                | Call::CancelMany { .. }
-                | Call::Edit(_)
-                | Call::Retry { .. }
-                | Call::Remove { .. }
-                | Call::Deadline { .. }
-                | Call::ChangeGroup { .. }
-                | Call::Answer(_)
-        );
+        let taken = call.operation().is_some();
         Failure::HostSilent { pid, log, taken }
     }
 

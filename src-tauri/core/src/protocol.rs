@@ -103,6 +103,7 @@ pub enum Call {
         operation: OperationId,
         id: TaskId,
     },
+    /// Returns when the shim has taken what is typed.
     Input(TypeIn),
     /// Gives the terminal of an interactive task another size.
     Resize {
@@ -129,7 +130,8 @@ pub enum Call {
         /// The agent conversation that the caller speaks for.
         session: Option<SessionId>,
     },
-    /// Sets, moves or takes away the time that a task has: from now on where it runs.
+    /// Sets, moves or takes away the time that a task has. Where it runs, that counts from now on and
+    /// is about this try alone; where it is queued, about every try.
     Deadline {
         operation: OperationId,
         id: TaskId,
@@ -292,6 +294,10 @@ pub struct LogPlace {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct TypeIn {
     pub id: TaskId,
+    /// What is sent again under it is typed once. Without one nobody knows it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub operation: Option<OperationId>,
     /// The bytes, in base64.
     pub data: String,
     /// The session that the caller speaks for.
@@ -336,6 +342,61 @@ pub struct GiveAnswer {
 }
 
 impl Call {
+    /// Returns the name under which the call changes something; nothing where it changes nothing,
+    /// or where it is the same however often it is said.
+    #[must_use]
+    pub fn operation(&self) -> Option<&OperationId> {
+        match self {
+            Self::Submit(submit) => Some(&submit.operation),
+            Self::SubmitMany(many) => many.tasks.first().map(|submit| &submit.operation),
+            Self::RunAgain { operation, .. }
+            | Self::Cancel { operation, .. }
+            | Self::Pause { operation, .. }
+            | Self::Resume { operation, .. }
+            | Self::CancelMany { operation, .. }
+            | Self::Retry { operation, .. }
+            | Self::Remove { operation, .. }
+            | Self::Deadline { operation, .. }
+            | Self::ChangeGroup { operation, .. }
+            | Self::Withdraw { operation }
+            | Self::AddRule { operation, .. }
+            | Self::RevokeRule { operation, .. }
+            | Self::ConfirmLoosening { operation, .. } => Some(operation),
+            Self::Input(typed) => typed.operation.as_ref(),
+            Self::Edit(edit) => Some(&edit.operation),
+            Self::Ask(ask) => Some(&ask.operation),
+            Self::Answer(given) => Some(&given.operation),
+            Self::Await(wait) => Some(&wait.operation),
+            Self::Notify(notify) => Some(&notify.operation),
+            Self::Feedback(feedback) => Some(&feedback.operation),
+            Self::Tell(tell) => Some(&tell.operation),
+            Self::SayOutcome(say) => Some(&say.operation),
+            Self::Hello(_)
+            | Self::List(_)
+            | Self::Show { .. }
+            | Self::Snapshot
+            | Self::Subscribe
+            | Self::ReadLog { .. }
+            | Self::FollowLog { .. }
+            | Self::SearchLogs(_)
+            | Self::Wait { .. }
+            | Self::Resize { .. }
+            | Self::Groups
+            | Self::Watch { .. }
+            | Self::Progress(_)
+            | Self::AwaitAnswer(_)
+            | Self::OpenQuestion(_)
+            | Self::Audit(_)
+            | Self::Inbox(_)
+            | Self::IsCancelled
+            | Self::Rules
+            | Self::PreviewRule { .. }
+            | Self::Diagnose
+            | Self::ShowWindow
+            | Self::StopHost => None,
+        }
+    }
+
     /// Returns the row of the access table that this call is.
     #[must_use]
     pub fn verb(&self) -> Verb {

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AttemptNumber, TaskId, Timestamp};
+use crate::ids::{AttemptNumber, OperationId, TaskId, Timestamp};
 use crate::task::{ExitStatus, OutputMode, SpawnError, StopStage};
 
 /// The version of everything on this page.
@@ -38,6 +38,9 @@ pub const LOG_HEAD: u64 = 64 * 1024;
 pub const LEAST_LOG_LIMIT: u64 = 256 * 1024;
 /// The most that one message types into a task, in bytes.
 pub const INPUT_LIMIT: usize = 16 * 1024;
+/// How many things that were typed a shim knows again, and how many of them its report names.
+pub const TYPED_KEPT: usize = 64;
+pub const TYPED_REPORTED: usize = 8;
 
 /// One attempt, as the shim needs to know it.
 ///
@@ -97,6 +100,10 @@ pub enum ToShim {
     /// Type this, in base64, into the terminal of a task that has it as its input.
     Input {
         data: String,
+        /// Typed once under this name, however often it is said, and acknowledged each time with
+        /// [`FromShim::Typed`]. A shim that keeps no account of it types without a word.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operation: Option<OperationId>,
     },
     /// Give the terminal another size.
     Resize {
@@ -159,6 +166,8 @@ pub enum FromShim {
     InputLost {
         bytes: u64,
     },
+    /// What was to be typed was taken, now or before.
+    Typed(Typed),
     Ended {
         report: Report,
     },
@@ -185,6 +194,23 @@ pub struct Status {
     /// It ends the task because it was told to itself, and by no host.
     #[serde(default)]
     pub terminated: bool,
+    /// What was typed last, the newest last; nothing where the shim keeps no account of that.
+    #[serde(default)]
+    pub typed: Option<Vec<Typed>>,
+}
+
+/// What became of something that was to be typed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Typed {
+    pub operation: OperationId,
+    /// How many of its bytes were not typed: the task has not read what was typed before.
+    #[serde(default, skip_serializing_if = "is_none_of_it")]
+    pub lost: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_none_of_it(lost: &u64) -> bool {
+    *lost == 0
 }
 
 /// A process for as long as the machine runs: a pid alone is given again.
@@ -241,6 +267,9 @@ pub struct Report {
     pub left: Vec<LeftProcess>,
     /// The size of the log, in bytes.
     pub size: u64,
+    /// What was typed last, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub typed: Vec<Typed>,
 }
 
 /// A process that its task left behind.

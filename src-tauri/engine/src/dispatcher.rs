@@ -27,6 +27,7 @@ mod steady;
 mod submitting;
 mod talk;
 mod turn;
+mod typing;
 mod unstorable;
 mod unstored;
 mod waiters;
@@ -55,6 +56,7 @@ pub(crate) use pace::{Pace, Source};
 pub(crate) use questions::{Reminders, reminders_of};
 pub(crate) use room::Room;
 pub(crate) use talk::Talking;
+pub(crate) use typing::Typing;
 pub(crate) use waiters::Waiters;
 
 use crate::clock;
@@ -111,6 +113,7 @@ pub(crate) struct Dispatcher {
     pub(crate) orphans: HashMap<RequestId, Timestamp>,
     pub(crate) rules: Board,
     pub(crate) talking: Talking,
+    pub(crate) typing: Typing,
     pub(crate) pace: Pace,
     pub(crate) cards: Cards,
     pub(crate) reminders: Reminders,
@@ -289,7 +292,12 @@ impl Dispatcher {
             self.outputs.begin(id, None);
         }
         self.hand_over(&mut turn);
+        for (id, attempt, under_way) in turn.typing {
+            self.effects.tell(id, attempt, under_way.order.clone());
+            self.typing.begin(id, under_way);
+        }
         for (id, _) in turn.tried {
+            self.typing.end(id);
             // The next try has a log of its own.
             self.note_disk(id, false);
             self.tokens.revoke(id);
@@ -324,6 +332,7 @@ impl Dispatcher {
         }
         self.effects.remove(&turn.folders);
         for id in turn.ended {
+            self.typing.end(id);
             self.outputs.end(id);
             self.tokens.revoke(id);
             self.board.forget(id);

@@ -138,6 +138,11 @@ impl Effects {
         self.shims.protocol(id, attempt)
     }
 
+    /// Returns whether an attempt's shim says what became of what it was told to type.
+    pub(crate) fn types_once(&self, id: TaskId, attempt: AttemptNumber) -> bool {
+        self.shims.types_once(id, attempt)
+    }
+
     /// Deletes the folders of attempts that are in the history no more.
     pub(crate) fn remove(&self, folders: &[String]) {
         if !folders.is_empty() {

@@ -107,6 +107,10 @@ pub enum EngineError {
     Form(#[from] FormError),
     #[error("the answer does not fit: {}", first_of(.0))]
     Invalid(Vec<FieldError>),
+    #[error(
+        "{0} bytes were not typed: the task has not read what was typed before, or reads nothing"
+    )]
+    NotTyped(u64),
     #[error("{0}")]
     Busy(&'static str),
     #[error("{0}")]
@@ -153,7 +157,7 @@ impl EngineError {
             | Self::Talk(_)
             | Self::Bad(_) => ErrorCode::BadRequest,
             Self::Invalid(_) => ErrorCode::Invalid,
-            Self::Busy(_) => ErrorCode::Busy,
+            Self::Busy(_) | Self::NotTyped(_) => ErrorCode::Busy,
             Self::Stopping => ErrorCode::Stopping,
             Self::Store(_) | Self::NotStored(_) | Self::StopNotStored(_) => ErrorCode::Storage,
             Self::Log { .. } | Self::LoginShell(_) => ErrorCode::Internal,

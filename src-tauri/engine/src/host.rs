@@ -22,7 +22,8 @@ use tokio::task::AbortHandle;
 use crate::clock;
 use crate::config::{ConfigError, CurrentConfig};
 use crate::dispatcher::{
-    Cards, Dispatcher, HeldBack, Message, Settings, Steady, Talking, Waiters, hex, reminders_of,
+    Cards, Dispatcher, HeldBack, Message, Settings, Steady, Talking, Typing, Waiters, hex,
+    reminders_of,
 };
 use crate::effects::{Effects, Worker};
 use crate::events::{Events, Subscription};
@@ -373,6 +374,7 @@ fn dispatcher(
         orphans: Dispatcher::orphans_of(&live, COMING_BACK_MS),
         unplaced: Dispatcher::dependent(&live),
         rules: parts.rules.clone(),
+        typing: Typing::default(),
         talking: Talking::new(talk, clock::now().plus(COMING_BACK_MS)),
         pace: Default::default(),
         cards: Cards::new(&live, parts.held_back.clone()),

@@ -13,7 +13,9 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use nod_core::ids::{AttemptNumber, TaskId};
 use nod_core::progress::{LineProgress, TerminalProgress};
-use nod_core::shim::{EXIT_FILE, FromShim, LOG_FILE, Report, SHIM_NO_ROOM, SHIM_PROTOCOL, ToShim};
+use nod_core::shim::{
+    EXIT_FILE, FromShim, LOG_FILE, Report, SHIM_NO_ROOM, SHIM_PROTOCOL, Status, ToShim,
+};
 use nod_core::task::SpawnError;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
@@ -52,6 +54,8 @@ struct Way {
     orders: UnboundedSender<ToShim>,
     /// What it speaks, as far as it is known. One that is about to start is of this build.
     protocol: u32,
+    /// It types once what it is told more than once, and says when it has.
+    types_once: bool,
 }
 
 /// One attempt's shim, as it is connected.
@@ -77,7 +81,7 @@ impl Shims {
     /// Makes the way to a shim that is about to be there; what it is told meanwhile waits.
     pub(crate) fn expect(&self, id: TaskId, attempt: AttemptNumber) -> UnboundedReceiver<ToShim> {
         let (sender, receiver) = unbounded_channel();
-        let way = Way { orders: sender, protocol: SHIM_PROTOCOL };
+        let way = Way { orders: sender, protocol: SHIM_PROTOCOL, types_once: true };
         self.lock().insert((id, attempt), way);
         receiver
     }
@@ -94,9 +98,14 @@ impl Shims {
         self.lock().get(&(id, attempt)).map_or(SHIM_PROTOCOL, |way| way.protocol)
     }
 
-    fn set_protocol(&self, id: TaskId, attempt: AttemptNumber, protocol: u32) {
+    /// Returns whether a shim says what became of what it was told to type, as far as is known.
+    pub(crate) fn types_once(&self, id: TaskId, attempt: AttemptNumber) -> bool {
+        self.lock().get(&(id, attempt)).is_none_or(|way| way.types_once)
+    }
+
+    fn note_build(&self, id: TaskId, attempt: AttemptNumber, status: &Status) {
         if let Some(way) = self.lock().get_mut(&(id, attempt)) {
-            way.protocol = protocol;
+            (way.protocol, way.types_once) = (status.protocol, status.typed.is_some());
         }
     }
 
@@ -278,7 +287,7 @@ impl Heard {
             FromShim::Status(status) => {
                 let size = status.size;
                 self.silence.pause(status.paused);
-                self.shims.set_protocol(self.id, self.attempt, status.protocol);
+                self.shims.note_build(self.id, self.attempt, &status);
                 if !self.is_new || status.process.is_some() {
                     self.say(Said::Status(Box::new(status.clone())));
                 }
@@ -301,6 +310,7 @@ impl Heard {
             // What the dispatcher has stored is what is shown, and what the shim is told again.
             FromShim::Paused { paused } => self.silence.pause(paused),
             FromShim::InputLost { bytes } => self.say(Said::InputLost(bytes)),
+            FromShim::Typed(typed) => self.say(Said::Typed(typed)),
             FromShim::Ended { report } => self.end(report),
         }
     }
@@ -391,68 +401,4 @@ fn disk(folder: &Path) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-    use std::os::unix::net::UnixListener;
-
-    use nod_core::ids::Timestamp;
-    use nod_core::shim::{SHIM_PROTOCOL, SHIM_SOCKET};
-    use nod_core::task::ExitStatus;
-
-    use super::*;
-
-    fn report() -> Report {
-        Report {
-            protocol: SHIM_PROTOCOL,
-            task: TaskId(1),
-            attempt: AttemptNumber::FIRST,
-            process: None,
-            started_at: None,
-            exit: Some(ExitStatus::Code { code: 0 }),
-            exited_at: None,
-            ended_at: Timestamp(1),
-            spawn_error: None,
-            timed_out: false,
-            stopped: false,
-            terminated: false,
-            peak_memory: None,
-            cpu_ms: None,
-            left: vec![],
-            no_room: false,
-            size: 0,
-        }
-    }
-
-    #[test]
-    fn a_shim_is_not_lost_with_one_connection_nor_with_a_word_that_is_not_known() {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(folder.path().join(SHIM_SOCKET)).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let (inbox, messages) = crossbeam_channel::unbounded();
-        let shims = Shims::new(
-            runtime.handle().clone(),
-            inbox,
-            Outputs::default(),
-            Duration::from_secs(45),
-        );
-        let (socket, mut first) = StdUnixStream::pair().unwrap();
-        let (id, attempt) = (TaskId(1), AttemptNumber::FIRST);
-        let orders = shims.expect(id, attempt);
-        let link = Link { id, attempt, folder: folder.path().to_owned(), orders, child: None };
-        shims.link(link, socket);
-        first.write_all(b"{\"type\":\"memory\",\"bytes\":1}\n").unwrap();
-        drop(first);
-        // The shim lives, so the host comes back to it.
-        let (mut second, _) = listener.accept().unwrap();
-        let ended = serde_json::to_string(&FromShim::Ended { report: report() }).unwrap();
-        writeln!(second, "{ended}").unwrap();
-        let said = || {
-            let message = messages.recv().unwrap();
-            let Message::Shim(_, _, said) = message else { panic!("{message:?}") };
-            said
-        };
-        let (files, end) = (said(), said());
-        assert!(matches!(files, Said::Files { .. }), "{files:?}");
-        assert!(matches!(end, Said::Ended { .. }), "{end:?}");
-    }
-}
+mod tests;

@@ -60,10 +60,10 @@ export class Engine {
     await this.#call({ method: 'resume', params: { operation, id } });
   }
 
-  /** Types into a task that has its terminal as input. */
-  async typeIn(id: TaskId, text: string): Promise<void> {
+  /** Types into a task that has its terminal as input; done once the task's shim has taken it. */
+  async typeIn(operation: OperationId, id: TaskId, text: string): Promise<void> {
     const data = toBase64(new TextEncoder().encode(text));
-    await this.#call({ method: 'input', params: { id, data, session: null } });
+    await this.#call({ method: 'input', params: { operation, id, data, session: null } });
   }
 
   async resize(id: TaskId, columns: number, rows: number): Promise<void> {

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
+use nod_client::new_operation;
 use nod_core::ids::{SessionId, TaskId};
 use nod_core::protocol::{Call, Reply, TypeIn};
 use nod_core::shim::INPUT_LIMIT;
@@ -73,6 +74,7 @@ impl Typing<'_> {
     fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
         let call = Call::Input(TypeIn {
             id: self.arguments.id,
+            operation: Some(new_operation()?),
             data: STANDARD.encode(bytes),
             session: self.arguments.session.clone().map(SessionId),
         });

@@ -62,6 +62,7 @@ fn report(exit: Option<ExitStatus>, timed_out: bool) -> Box<Report> {
         left: vec![],
         no_room: false,
         size: 0,
+        typed: vec![],
     })
 }
 

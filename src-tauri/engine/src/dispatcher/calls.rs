@@ -33,7 +33,7 @@ impl Dispatcher {
             Change::SubmitMany(all) => Ok(Said::Now(self.submit_many(&actor, all, turn))),
             Change::Cancel { operation, id } => self.cancel(actor, operation, id, turn),
             Change::Pause { operation, id, paused } => self.pause(operation, id, paused, turn),
-            Change::Input(typed, by) => self.type_in((&actor, by), typed, turn),
+            Change::Input(typed, by) => return self.type_in((&actor, by), typed, reply, turn),
             Change::Resize { id, columns, rows } => self.resize(id, columns, rows, turn),
             Change::Progress(progress) => return answer(reply, self.report(&actor, progress)),
             Change::Ask(ask, program) => {

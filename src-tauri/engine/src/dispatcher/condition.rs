@@ -1,9 +1,8 @@
 //! What is true of a running task beside its state: paused, out of disk, or asking at its terminal.
 
-use nod_core::access::{Actor, may_type};
 use nod_core::ids::{AttemptNumber, OperationId, TaskId};
-use nod_core::protocol::{Event, EventChange, Reply, TypeIn};
-use nod_core::shim::{INPUT_LIMIT, ProcessIdentity, ToShim};
+use nod_core::protocol::{Event, EventChange, Reply};
+use nod_core::shim::ToShim;
 use nod_core::task::{Condition, OutputMode, TaskState};
 
 use super::Dispatcher;
@@ -60,26 +59,6 @@ impl Dispatcher {
             None => self.stored_task(id)?,
         };
         Ok(Said::Now(Reply::Changed { task: Box::new(task) }))
-    }
-
-    pub(super) fn type_in(
-        &mut self,
-        (actor, by): (&Actor, Option<ProcessIdentity>),
-        typed: TypeIn,
-        turn: &mut Turn,
-    ) -> Result<Said, EngineError> {
-        if typed.data.len() > INPUT_LIMIT.div_ceil(3) * 4 {
-            return Err(EngineError::TooLong { what: "the input of one call", limit: INPUT_LIMIT });
-        }
-        let attempt = self.interactive_attempt(typed.id)?;
-        let row = self.live.task(typed.id).map(|live| &live.row);
-        let its = row.and_then(|row| row.task.session.as_ref());
-        let typist = row.and_then(|row| row.bound.typist);
-        let is_submitter = by.is_some() && by == typist;
-        let sessions = (typed.session.as_ref(), its);
-        may_type(actor, typed.id, sessions, is_submitter).map_err(EngineError::from)?;
-        self.order(typed.id, attempt, ToShim::Input { data: typed.data }, turn)?;
-        Ok(Said::Now(Reply::Done))
     }
 
     pub(super) fn resize(
@@ -140,7 +119,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    fn interactive_attempt(&self, id: TaskId) -> Result<AttemptNumber, EngineError> {
+    /// Returns the attempt of a task that has a terminal as its input.
+    pub(super) fn interactive_attempt(&self, id: TaskId) -> Result<AttemptNumber, EngineError> {
         let attempt = self.running_attempt(id, "nobody reads what is typed")?;
         let output = self.live.task(id).map(|live| live.task().output);
         if output != Some(OutputMode::Interactive) {

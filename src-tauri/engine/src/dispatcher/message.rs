@@ -13,7 +13,7 @@ use nod_core::protocol::{
 };
 use nod_core::rule::{Rule, RuleId};
 use nod_core::schedule::Schedule;
-use nod_core::shim::{ProcessIdentity, Report, ShimStop, Status};
+use nod_core::shim::{ProcessIdentity, Report, ShimStop, Status, Typed};
 use nod_core::task::{ExitStatus, OutputMode, RunOptions, SpawnError, StopStage};
 use tokio::sync::oneshot;
 
@@ -198,7 +198,7 @@ impl Said {
     /// memory alone, or is said once more by itself.
     pub(crate) fn is_kept(&self) -> bool {
         match self {
-            Self::Progress(_) | Self::DiskFull(_) | Self::InputLost(_) => false,
+            Self::Progress(_) | Self::DiskFull(_) | Self::InputLost(_) | Self::Typed(_) => false,
             Self::Status(_)
             | Self::Started { .. }
             | Self::Exited { .. }
@@ -235,6 +235,8 @@ pub(crate) enum Said {
     Prompt(Option<String>),
     /// So many bytes were not typed.
     InputLost(u64),
+    /// What was to be typed was taken.
+    Typed(Typed),
     Stopping {
         cause: ShimStop,
         stage: StopStage,

@@ -83,6 +83,7 @@ impl Dispatcher {
             | Said::Unbounded
             | Said::Prompt(_)
             | Said::InputLost(_)
+            | Said::Typed(_)
             | Said::Exited { .. }
             | Said::Files { .. }) => {
                 self.note_said(id, said, turn);
@@ -133,6 +134,7 @@ impl Dispatcher {
                 let detail = Some(format!("{bytes} bytes: the task does not read its input"));
                 self.tell_task(id, ("input_lost", detail), turn);
             }
+            Said::Typed(typed) => self.typing.taken(id, typed),
             Said::Exited { status, at } => self.change_attempt(id, |row| {
                 row.exit = Some(status);
                 row.exited_at = Some(at);
@@ -153,6 +155,7 @@ impl Dispatcher {
 
     fn ended(&mut self, id: TaskId, report: Box<Report>, tail: String, turn: &mut Turn) -> Input {
         self.change_attempt(id, |row| apply_report(row, &report));
+        self.keep_typed(id, &report.typed, turn);
         if let Some(at) = report.started_at {
             self.set_started(id, at);
         }
@@ -177,6 +180,7 @@ impl Dispatcher {
         if let (Some(process), Some(at)) = (status.process, status.started_at) {
             self.decide_shim(id, attempt, Said::Started { process, at }, turn);
         }
+        self.type_again(id, attempt, &status, turn);
         if let Some((cause, stage)) = status.stopping {
             let terminated = status.terminated;
             self.decide_shim(id, attempt, Said::Stopping { cause, stage, terminated }, turn);

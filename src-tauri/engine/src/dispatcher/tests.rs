@@ -22,6 +22,7 @@ mod lives;
 mod model;
 mod removing;
 mod resuming;
+mod typing;
 
 const PERSON: Actor = Actor::Person { surface: Surface::Window };
 
@@ -89,6 +90,7 @@ impl Table {
                 orphans: HashMap::new(),
                 rules: Board::default(),
                 talking: Talking::default(),
+                typing: Typing::default(),
                 pace: Pace::default(),
                 reminders: Reminders::new(),
                 room: Default::default(),
@@ -107,7 +109,7 @@ impl Table {
 
     fn begin(&mut self, actor: &Actor, change: Change) -> oneshot::Receiver<Said> {
         let (reply, said) = oneshot::channel();
-        let incoming = Incoming { actor: actor.clone(), change, reply };
+        let incoming = Incoming { actor: actor.clone(), change, reply: reply.into() };
         self.dispatcher.turn(vec![Message::Call(Box::new(incoming))]);
         said
     }
@@ -258,6 +260,7 @@ fn ended(id: TaskId, code: i32) -> message::Said {
         left: vec![],
         no_room: false,
         size: 0,
+        typed: vec![],
     };
     message::Said::Ended { report: Box::new(report), tail: "x".repeat(10_000) }
 }
@@ -430,7 +433,7 @@ fn a_submit_and_a_cancel_at_once_leave_one_end_each() {
         let operation = table.operation();
         let (reply, _said) = oneshot::channel();
         let change = Change::Cancel { operation, id: *id };
-        let incoming = Incoming { actor: PERSON, change, reply };
+        let incoming = Incoming { actor: PERSON, change, reply: reply.into() };
         messages.push(Message::Call(Box::new(incoming)));
     }
     table.dispatcher.turn(messages);

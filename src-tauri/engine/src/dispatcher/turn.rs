@@ -14,6 +14,7 @@ use super::live::Live;
 use super::looking::Look;
 use super::message::ReplyTo;
 use super::pace::Source;
+use super::typing::UnderWay;
 use super::waiters::Asker;
 use crate::effects::Start;
 use crate::error::EngineError;
@@ -67,6 +68,8 @@ pub(crate) struct Turn {
     pub(crate) waiting: Vec<(OperationId, ReplyTo)>,
     pub(crate) woken: Vec<(OperationId, WaitEnd)>,
     pub(crate) deaf: Vec<OperationId>,
+    /// What is to be typed from now on, and who waits for that.
+    pub(super) typing: Vec<(TaskId, AttemptNumber, UnderWay)>,
     /// Who waits for a message from now on, and which tasks have one.
     pub(crate) readers: Vec<(TaskId, ReplyTo)>,
     pub(crate) read: BTreeSet<TaskId>,
@@ -112,6 +115,7 @@ impl Turn {
             waiting: Vec::new(),
             woken: Vec::new(),
             deaf: Vec::new(),
+            typing: Vec::new(),
             readers: Vec::new(),
             read: BTreeSet::new(),
             over: Vec::new(),

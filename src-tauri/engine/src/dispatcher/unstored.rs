@@ -58,7 +58,8 @@ pub(super) fn refuse(turn: Turn, error: StoreError) {
     }
     let waiting = turn.waiting.into_iter().map(|(_, reply)| reply);
     let readers = turn.readers.into_iter().map(|(_, reply)| reply);
-    for reply in waiting.chain(readers) {
+    let typing = turn.typing.into_iter().flat_map(|(_, _, under_way)| under_way.replies);
+    for reply in waiting.chain(readers).chain(typing) {
         answer(reply, Err(EngineError::NotStored(Arc::clone(&error))));
     }
     for (_, asker) in turn.askers {

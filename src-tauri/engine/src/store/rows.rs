@@ -131,6 +131,11 @@ pub(crate) enum OperationResult {
     },
     /// Words that reached whom they were for.
     Told,
+    /// What was typed into a task, but for so many bytes.
+    Typed {
+        task: TaskId,
+        lost: u64,
+    },
     /// A change of the rules.
     Rules,
     /// A task was changed by a verb that says nothing but how it is afterwards.
@@ -214,7 +219,7 @@ pub(crate) struct ClockRow {
 }
 
 /// A clock that was set, or is seen for the first time.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ClockChange {
     pub now: ClockRow,
     /// By how much it was set.

@@ -63,6 +63,7 @@ impl Supervisor {
             cpu_ms: main_end.map(|end| end.usage.cpu_ms),
             left,
             size: self.output.as_ref().map_or(0, Output::size),
+            typed: self.account.newest(),
         }
     }
 

@@ -1,12 +1,15 @@
 //! What people type into a task that has its terminal as input.
 //!
 //! The terminal takes what the task has not read only up to a few KiB. The rest waits here, and
-//! a task that never reads is not typed at without end.
+//! a task that never reads is not typed at without end. What was typed under an operation is known
+//! again: this process outlives the host that said it, and hears it from the next one once more.
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use nod_core::ids::OperationId;
+use nod_core::shim::{TYPED_KEPT, TYPED_REPORTED, Typed};
 use rustix::process::Signal;
 use rustix::termios::Winsize;
 
@@ -16,6 +19,34 @@ pub(crate) struct Input {
     /// The same end of the terminal as the output is read from.
     terminal: OwnedFd,
     pending: VecDeque<u8>,
+}
+
+/// What was typed last, by the operation under which it was said.
+#[derive(Default)]
+pub(crate) struct Account {
+    typed: VecDeque<Typed>,
+}
+
+impl Account {
+    pub(crate) fn find(&self, operation: &OperationId) -> Option<&Typed> {
+        self.typed.iter().find(|typed| typed.operation == *operation)
+    }
+
+    pub(crate) fn add(&mut self, typed: Typed) {
+        if self.typed.len() == TYPED_KEPT {
+            self.typed.pop_front();
+        }
+        self.typed.push_back(typed);
+    }
+
+    pub(crate) fn all(&self) -> Vec<Typed> {
+        self.typed.iter().cloned().collect()
+    }
+
+    /// Returns as much of it as a report has room for.
+    pub(crate) fn newest(&self) -> Vec<Typed> {
+        self.typed.iter().skip(self.typed.len().saturating_sub(TYPED_REPORTED)).cloned().collect()
+    }
 }
 
 impl Input {

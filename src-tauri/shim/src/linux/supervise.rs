@@ -7,9 +7,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use nod_core::ids::Timestamp;
+use nod_core::ids::{OperationId, Timestamp};
 use nod_core::shim::{
-    FromShim, ProcessIdentity, Report, SHIM_PROTOCOL, ShimStop, Spec, Status, ToShim,
+    FromShim, ProcessIdentity, Report, SHIM_PROTOCOL, ShimStop, Spec, Status, ToShim, Typed,
 };
 use nod_core::task::{ExitStatus, OutputMode, SpawnError};
 use rustix::event::{PollFd, PollFlags};
@@ -23,7 +23,7 @@ use super::connections::{Connections, Origin};
 use super::copying::Flow;
 use super::error::is_shortage;
 use super::exit_file::ExitFile;
-use super::input::Input;
+use super::input::{Account, Input};
 use super::output::Output;
 use super::pausing::Pause;
 use super::processes::{self, Process};
@@ -90,6 +90,7 @@ pub(crate) struct Supervisor {
     pub(super) output: Option<Output>,
     /// Where people type, if the task has its terminal as input.
     pub(super) input: Option<Input>,
+    pub(super) account: Account,
     pub(super) pause: Option<Pause>,
     pub(super) stopping: Option<Stopping>,
     /// Somebody wants the end more than the last of the output.
@@ -128,6 +129,7 @@ impl Supervisor {
             main_end: None,
             output: None,
             input: None,
+            account: Account::default(),
             pause: None,
             stopping: None,
             asked_to_stop: false,
@@ -217,7 +219,7 @@ impl Supervisor {
                 ToShim::Deadline { at_boot_ms } => self.deadline = at_boot_ms.map(Moment),
                 ToShim::Pause => self.pause(),
                 ToShim::Resume => self.resume(),
-                ToShim::Input { data } => self.type_in(&data),
+                ToShim::Input { data, operation } => self.type_in(&data, operation),
                 ToShim::Resize { columns, rows } => {
                     self.input.iter().for_each(|input| input.resize(columns, rows));
                 }
@@ -356,15 +358,25 @@ impl Supervisor {
             disk_full: self.output.as_ref().is_some_and(Output::is_full),
             unbounded: self.output.as_ref().is_some_and(Output::is_unbounded),
             terminated: self.terminated,
+            typed: Some(self.account.all()),
         }
     }
 
-    /// Types what a message brought. What is no base64 was not typed by anyone.
-    fn type_in(&mut self, data: &str) {
-        let (Some(input), Ok(bytes)) = (&mut self.input, BASE64.decode(data)) else { return };
-        let lost = input.write(&bytes);
-        if lost > 0 {
-            self.connections.send(&FromShim::InputLost { bytes: lost as u64 });
+    /// Types what a message brought, unless it was typed before. What is no base64 was not typed by
+    /// anyone.
+    fn type_in(&mut self, data: &str, operation: Option<OperationId>) {
+        if let Some(typed) = operation.as_ref().and_then(|it| self.account.find(it)) {
+            return self.connections.send(&FromShim::Typed(typed.clone()));
+        }
+        let bytes = BASE64.decode(data).unwrap_or_default();
+        let lost = self.input.as_mut().map_or(bytes.len(), |input| input.write(&bytes)) as u64;
+        if lost > 0 && self.input.is_some() {
+            self.connections.send(&FromShim::InputLost { bytes: lost });
+        }
+        if let Some(operation) = operation {
+            let typed = Typed { operation, lost };
+            self.account.add(typed.clone());
+            self.connections.send(&FromShim::Typed(typed));
         }
     }
 }

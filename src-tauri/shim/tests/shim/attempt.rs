@@ -143,10 +143,15 @@ pub(crate) struct Finished {
     pub(crate) log: Vec<u8>,
     /// Everything the host heard, from its first message on.
     pub(crate) heard: Vec<FromShim>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Finished {
+    /// Returns what the task has written into its folder.
+    pub(crate) fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.log.clone()).unwrap()
     }
@@ -198,7 +203,7 @@ impl Running {
         let log = fs::read(self.path(LOG_FILE)).unwrap_or_default();
         let empty = tempfile::tempdir().unwrap();
         let folder = std::mem::replace(&mut self.attempt.folder, empty);
-        Finished { report, log, heard: Vec::new(), _folder: folder }
+        Finished { report, log, heard: Vec::new(), folder }
     }
 
     /// Returns the command lines of the task's living processes.

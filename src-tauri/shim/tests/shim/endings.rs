@@ -55,6 +55,7 @@ fn the_host_hears_the_whole_story_in_order() {
             FromShim::Unbounded => "unbounded",
             FromShim::Paused { .. } => "paused",
             FromShim::InputLost { .. } => "input lost",
+            FromShim::Typed(_) => "typed",
             FromShim::Ended { .. } => "ended",
         })
         .filter(|told| *told != "output")

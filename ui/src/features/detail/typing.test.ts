@@ -46,6 +46,9 @@ describe('what is typed into a task', () => {
     release();
     await settle();
     expect(sent()).toEqual(['a', 'bc']);
+    const operations = host.callsOf('input').map((call) => call.params.operation);
+    expect(new Set(operations).size).toBe(2);
+    expect(operations).not.toContain(undefined);
   });
 
   it('is brought in parts where it is long, none of which ends within a character', async () => {

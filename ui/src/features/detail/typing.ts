@@ -40,7 +40,7 @@ export class Typing implements Typist {
       while (this.#waiting !== '') {
         const part = firstPart(this.#waiting);
         this.#waiting = this.#waiting.slice(part.length);
-        await this.#engine.typeIn(this.#id, part);
+        await this.#engine.typeIn(crypto.randomUUID(), this.#id, part);
       }
     } catch (reason) {
       // The rest would follow on what is missing.

@@ -206,7 +206,7 @@ fn a_submit_is_judged_by_the_rules_of_its_own_turn() {
     let config = Arc::new(Config::parse(text).unwrap());
     let change = table.new_task(false);
     let (reply, mut said) = oneshot::channel();
-    let incoming = Incoming { actor: PERSON, change, reply };
+    let incoming = Incoming { actor: PERSON, change, reply: reply.into() };
     let call = Message::Call(Box::new(incoming));
     table.dispatcher.turn(vec![Message::Config(config, None), call]);
     let Ok(Ok(Reply::Submitted { id, .. })) = said.try_recv() else { panic!("not submitted") };
@@ -293,6 +293,7 @@ fn what_is_heard_while_nothing_can_be_stored_is_kept_once_and_told_once() {
         disk_full: true,
         unbounded: false,
         terminated: false,
+        typed: None,
     };
     table.hear(id, message::Said::Status(Box::new(status)));
     table.hear(id, message::Said::DiskFull(false));
