@@ -24,6 +24,7 @@ mod room;
 mod shims;
 mod starting;
 mod steady;
+mod storing;
 mod submitting;
 mod talk;
 mod turn;
@@ -73,6 +74,7 @@ use crate::tokens::Tokens;
 use progress::ProgressBoard;
 pub(crate) use starting::attempt_folder;
 pub(crate) use steady::Steady;
+use storing::{Refused, Taken};
 use turn::Turn;
 
 /// How much one turn takes in at the most.
@@ -122,6 +124,27 @@ pub(crate) struct Dispatcher {
 
 /// What was heard of an attempt.
 pub(crate) type Heard = (TaskId, AttemptNumber, Said);
+
+type Step = fn(&mut Dispatcher, &mut Turn);
+
+/// What a turn begins with: what earlier ones could not do.
+const UNDONE: [Step; 3] =
+    [Dispatcher::settle_guards_again, Dispatcher::cancel_again, Dispatcher::place_again];
+
+/// What follows by itself, from the time and from what was decided.
+const FOLLOWING: [Step; 11] = [
+    Dispatcher::follow_the_clock,
+    Dispatcher::expire,
+    Dispatcher::remind,
+    Dispatcher::end_due_waits,
+    Dispatcher::resume_askers,
+    Dispatcher::withdraw_orphans,
+    Dispatcher::settle_ends,
+    Dispatcher::end_delays,
+    |dispatcher, _| dispatcher.look_for_room(Instant::now()),
+    Dispatcher::admit,
+    Dispatcher::show_cards,
+];
 
 /// What does not change while a host runs.
 #[derive(Debug, Clone)]
@@ -198,18 +221,19 @@ impl Dispatcher {
     /// Decides, stores, publishes and acts, once.
     pub(crate) fn turn(&mut self, messages: Vec<Message>) {
         let mut turn = Turn::new(clock::now());
-        self.settle_guards_again(&mut turn);
-        self.cancel_again(&mut turn);
-        self.place_again(&mut turn);
-        let mut heard = std::mem::take(&mut self.again);
-        for (id, attempt, said) in heard.clone() {
+        UNDONE.iter().for_each(|step| step(self, &mut turn));
+        let mut taken = Taken { heard: std::mem::take(&mut self.again), calls: vec![] };
+        for (id, attempt, said) in taken.heard.clone() {
             self.decide_shim(id, attempt, said, &mut turn);
         }
         for message in messages {
             match message {
-                Message::Call(incoming) => self.decide_call(*incoming, &mut turn),
+                Message::Call(incoming) => {
+                    taken.calls.push(Incoming::clone(&incoming));
+                    self.decide_call(*incoming, &mut turn);
+                }
                 Message::Shim(id, attempt, said) => {
-                    self.hear((id, attempt, said), &mut heard, &mut turn);
+                    self.hear((id, attempt, said), &mut taken.heard, &mut turn);
                 }
                 Message::AskerGone(operation) => {
                     self.asker_gone(&operation, &turn);
@@ -223,60 +247,8 @@ impl Dispatcher {
                 Message::Stop => {}
             }
         }
-        self.follow_the_clock(&mut turn);
-        self.expire(&mut turn);
-        self.remind(&mut turn);
-        self.end_due_waits(&mut turn);
-        self.resume_askers(&mut turn);
-        self.withdraw_orphans(&mut turn);
-        self.settle_ends(&mut turn);
-        self.end_delays(&mut turn);
-        self.look_for_room(Instant::now());
-        self.admit(&mut turn);
-        self.show_cards(&mut turn);
-        self.settle(turn, heard);
-    }
-
-    fn settle(&mut self, mut turn: Turn, heard: Vec<Heard>) {
-        let looks = std::mem::take(&mut turn.looks);
-        self.carry_through(turn, heard);
-        self.show(looks);
-    }
-
-    fn carry_through(&mut self, mut turn: Turn, heard: Vec<Heard>) {
-        if turn.stores_nothing(&self.live) {
-            // What could not be stored was refused, and nothing is left to try.
-            self.stuck = false;
-            return self.act(turn, vec![]);
-        }
-        let (commit, events) = turn.commit(&self.live);
-        self.cards.hide(&turn);
-        match self.store.write(&commit) {
-            Ok(()) => {
-                self.stuck = false;
-                self.unstored_cancels.clear();
-                self.unstored_guards = false;
-                if commit.clock.is_some() {
-                    self.steady.settled();
-                }
-                self.live.keep();
-                self.act(turn, events);
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut self.stuck, true) {
-                    tracing::error!("failed to store a turn, and will try again: {error}");
-                }
-                self.stop_unstored(&turn);
-                self.live.undo();
-                self.cards.forget(&turn);
-                self.apply_limits();
-                self.forget_unstored_talk();
-                self.unplaced.append(&mut turn.placed);
-                let lasts = error.is_lasting();
-                unstored::refuse(turn, error);
-                self.again = if lasts { self.give_up_on(&commit, heard) } else { heard };
-            }
-        }
+        FOLLOWING.iter().for_each(|step| step(self, &mut turn));
+        self.settle(turn, taken);
     }
 
     /// Tells everyone what is now on the disk, and sets in motion what follows from it.
@@ -494,9 +466,10 @@ fn described(task: &Task) -> (&'static str, Option<String>) {
     (task.state.name().as_str(), detail)
 }
 
-/// Replies to a caller; one that has gone away needs no reply.
+/// Replies to a caller.
+#[expect(clippy::needless_pass_by_value, reason = "nothing is said to a caller after the reply")]
 fn answer(reply: ReplyTo, said: Result<Reply, EngineError>) {
-    drop(reply.send(said));
+    reply.say(said);
 }
 
 /// Returns `bytes` as hexadecimal digits.

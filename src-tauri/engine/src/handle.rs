@@ -317,7 +317,7 @@ impl Handle {
     /// Has the dispatcher decide, and waits for what it says.
     async fn change(&self, actor: &Actor, change: Change) -> Result<Reply, EngineError> {
         let (reply, said) = oneshot::channel();
-        let incoming = Incoming { actor: actor.clone(), change, reply };
+        let incoming = Incoming { actor: actor.clone(), change, reply: reply.into() };
         let sent = self.inner.inbox.send(Message::Call(Box::new(incoming)));
         sent.map_err(|_gone| EngineError::Stopping)?;
         said.await.map_err(|_gone| EngineError::Stopping)?

@@ -263,7 +263,7 @@ impl Dispatcher {
         turn.durable = true;
         debug_assert_eq!(settled(&book.held, &book.wanted).0, book.held);
         self.unstored_guards = true;
-        self.settle(turn, vec![]);
+        self.settle(turn, super::Taken::default());
     }
 
     /// Takes in anew what the config file says, where the turn that did could not be stored.

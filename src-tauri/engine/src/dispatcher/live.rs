@@ -361,20 +361,22 @@ impl Live {
         }
     }
 
-    /// Goes on after numbers that were given already; returns whether any of them were unknown.
-    pub(crate) fn catch_up(&mut self, given: Numbers) -> bool {
+    /// Goes on after numbers that were given already.
+    pub(crate) fn catch_up(&mut self, given: Numbers) {
         let last = &mut self.last;
-        let is_behind =
-            last.task < given.task || last.request < given.request || last.event < given.event;
         last.task = last.task.max(given.task);
         last.request = last.request.max(given.request);
         last.event = last.event.max(given.event);
-        is_behind
     }
 
     /// Forgets a task outside of any turn.
     pub(crate) fn forget(&mut self, id: TaskId) {
         self.replace_task(id, None);
+    }
+
+    /// Forgets a question outside of any turn.
+    pub(crate) fn forget_request(&mut self, id: RequestId) {
+        self.replace_request(id, None);
     }
 
     fn remember_numbers(&mut self) {

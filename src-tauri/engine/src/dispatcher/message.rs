@@ -1,6 +1,6 @@
 //! What reaches the dispatcher, from callers, shims and the engine itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nod_core::access::Actor;
 use nod_core::command::CommandLine;
@@ -8,8 +8,8 @@ use nod_core::environment::{Environment, EnvironmentChange};
 use nod_core::ids::{AttemptNumber, OperationId, SessionId, TaskId, Timestamp};
 use nod_core::progress::Progress;
 use nod_core::protocol::{
-    Ask, Await, AwaitAnswer, Edit, Feedback, GiveAnswer, GroupChange, Notify, ReadInbox, Reply,
-    SayOutcome, Tell, TypeIn, Which,
+    Ask, Await, AwaitAnswer, Edit, ErrorReply, Feedback, GiveAnswer, GroupChange, Notify,
+    ReadInbox, Reply, SayOutcome, Tell, TypeIn, Which,
 };
 use nod_core::rule::{Rule, RuleId};
 use nod_core::schedule::Schedule;
@@ -53,21 +53,50 @@ impl Message {
     }
 }
 
-/// A call that changes something or waits, checked and ready to be decided.
-#[derive(Debug)]
+/// A call that changes something or waits, checked and ready to be decided: once more and by itself
+/// where the history refuses the turn that it came in.
+#[derive(Debug, Clone)]
 pub(crate) struct Incoming {
     pub(crate) actor: Actor,
     pub(crate) change: Change,
     pub(crate) reply: ReplyTo,
 }
 
-pub(crate) type ReplyTo = oneshot::Sender<Result<Reply, EngineError>>;
+type Way = oneshot::Sender<Result<Reply, EngineError>>;
 
-#[derive(Debug)]
+/// The way back to a caller, who hears what is said first.
+#[derive(Debug, Clone)]
+pub(crate) struct ReplyTo(Arc<Mutex<Option<Way>>>);
+
+impl ReplyTo {
+    /// Replies; a caller that has gone away or has its reply needs none.
+    pub(crate) fn say(&self, said: Result<Reply, EngineError>) {
+        if let Some(way) = self.lock().take() {
+            drop(way.send(said));
+        }
+    }
+
+    /// Returns whether nobody waits for a reply any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Way>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Way> for ReplyTo {
+    fn from(way: Way) -> Self {
+        Self(Arc::new(Mutex::new(Some(way))))
+    }
+}
+
+#[derive(Debug, Clone)]
 pub(crate) enum Change {
     Submit(Box<NewTask>),
     /// In their order, those included that were refused before they came here.
-    SubmitMany(Vec<Result<NewTask, EngineError>>),
+    SubmitMany(Vec<Result<NewTask, ErrorReply>>),
     Cancel {
         operation: OperationId,
         id: TaskId,
@@ -132,7 +161,7 @@ pub(crate) enum Change {
 }
 
 /// A person's answer on its way to be decided on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Answering {
     pub(crate) given: GiveAnswer,
     /// More of where it comes from than its surface.
@@ -151,7 +180,7 @@ pub(crate) struct Program {
 }
 
 /// A task to be made, with everything that takes time to find out already found out.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct NewTask {
     pub(crate) operation: OperationId,
     pub(crate) command: CommandLine,
@@ -172,7 +201,7 @@ pub(crate) struct NewTask {
     pub(crate) typist: Option<ProcessIdentity>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum NewEnvironment {
     Given {
         sealed: SealedEnvironment,

@@ -2,7 +2,7 @@
 
 use nod_core::access::Actor;
 use nod_core::ids::{AttemptNumber, TaskId};
-use nod_core::protocol::{EventChange, Reply, SubmitResult};
+use nod_core::protocol::{ErrorReply, EventChange, Reply, SubmitResult};
 use nod_core::schedule::{Dependency, Schedule};
 use nod_core::task::{QueueReason, Task, TaskState};
 
@@ -19,14 +19,15 @@ impl Dispatcher {
     pub(super) fn submit_many(
         &mut self,
         actor: &Actor,
-        all: Vec<Result<NewTask, EngineError>>,
+        all: Vec<Result<NewTask, ErrorReply>>,
         turn: &mut Turn,
     ) -> Reply {
-        let submitted =
-            all.into_iter().map(|new| match new.and_then(|new| self.submit(actor, new, turn)) {
+        let submitted = all.into_iter().map(|new| {
+            match new.and_then(|new| Ok(self.submit(actor, new, turn)?)) {
                 Ok((id, known)) => SubmitResult::Submitted { id, known, gated: self.is_gated(id) },
-                Err(error) => SubmitResult::Refused { error: error.into() },
-            });
+                Err(error) => SubmitResult::Refused { error },
+            }
+        });
         Reply::SubmittedMany { results: submitted.collect(), note: None }
     }
 

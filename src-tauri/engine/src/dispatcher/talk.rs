@@ -107,6 +107,12 @@ impl Talking {
         Some(row)
     }
 
+    /// Forgets a wait, and returns who waits on a connection for its end.
+    pub(super) fn forget_wait(&mut self, task: TaskId, operation: &OperationId) -> Vec<ReplyTo> {
+        self.take_wait(task, &operation.0);
+        self.waiting.remove(operation).unwrap_or_default()
+    }
+
     /// Moves the time that lost waiters have to come back along with a clock that was set.
     pub(super) fn follow_clock(&mut self, jump: i64) {
         for (_, at) in self.orphans.values_mut() {

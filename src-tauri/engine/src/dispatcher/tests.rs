@@ -20,6 +20,7 @@ mod clock_set;
 mod deadlines;
 mod lives;
 mod model;
+mod refused;
 mod removing;
 mod resuming;
 mod typing;

@@ -70,6 +70,12 @@ impl Waiters {
         }
     }
 
+    /// Returns those who wait for the answer to a question that comes no more.
+    pub(super) fn forget(&mut self, request: RequestId) -> impl Iterator<Item = ReplyTo> {
+        let waiting = self.signals.remove(&(APPROVAL_KEY, request)).unwrap_or_default();
+        waiting.into_iter().map(|asker| asker.reply)
+    }
+
     /// Returns when somebody goes on without an answer.
     pub(super) fn next_resume(&self) -> Option<Timestamp> {
         self.resumes.first().map(|(at, _)| *at)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nod_core::access::Actor;
 use nod_core::environment::{self, Environment};
 use nod_core::ids::{OperationId, TaskId};
-use nod_core::protocol::{Edit, HostKind, Reply, Submit, SubmitMany};
+use nod_core::protocol::{Edit, ErrorReply, HostKind, Reply, Submit, SubmitMany};
 use nod_core::shim::{LEAST_LOG_LIMIT, ProcessIdentity};
 use nod_core::task::{OutputMode, RunOptions};
 
@@ -122,7 +122,8 @@ impl Handle {
         let by = actor.clone();
         let prepared = move |handle: &Self| {
             let all = handle.prepared_all(many).into_iter();
-            Ok(all.map(|new| new.map(|new| handle.with_typist(new, &by))).collect())
+            let ready = |new: NewTask| handle.with_typist(new, &by);
+            Ok(all.map(|new| new.map(ready).map_err(ErrorReply::from)).collect())
         };
         let all = self.blocking(prepared).await?;
         let mut reply = self.change(actor, Change::SubmitMany(all)).await?;

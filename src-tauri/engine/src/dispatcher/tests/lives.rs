@@ -386,6 +386,7 @@ fn a_task_whose_start_the_history_refuses_is_not_started_for_ever() {
     let (first, refused, last) = (table.submit(), table.submit(), table.submit());
     table.refuse("INSERT ON attempts WHEN new.task_id = 2");
     table.end(first, 0);
+    assert_eq!(table.dispatcher.next_wake(), Some(RETRY), "the last one is not forgotten");
     table.dispatcher.turn(vec![]);
     assert_eq!(table.stored(first).state.outcome(), Some(&Outcome::Succeeded));
     assert_eq!(table.stored(refused).state.name(), StateName::Lost);
