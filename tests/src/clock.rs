@@ -35,10 +35,23 @@ impl Clock {
     /// # Panics
     /// When the disk does not let it.
     pub fn set(&mut self, ahead: i64) {
-        let new = self.file.with_extension("new");
-        fs::write(&new, format!("{ahead}\n")).unwrap();
-        fs::rename(&new, &self.file).unwrap();
+        self.write(&ahead.to_string());
         self.ahead = ahead;
+    }
+
+    /// Has whatever begins to wait now wait an hour too long, as where the machine sleeps so long:
+    /// only the clock on the wall goes on then.
+    ///
+    /// # Panics
+    /// When the disk does not let it.
+    pub fn sleep_an_hour(&self) {
+        self.write("0 3600");
+    }
+
+    fn write(&self, text: &str) {
+        let new = self.file.with_extension("new");
+        fs::write(&new, format!("{text}\n")).unwrap();
+        fs::rename(&new, &self.file).unwrap();
     }
 
     /// Sets the clock so many seconds on from where it stands.

@@ -114,3 +114,25 @@ fn what_counts_down_ends_in_its_time_though_the_clock_went_back() {
         ("124\n".into(), "124\n".into())
     );
 }
+
+#[test]
+fn what_is_due_is_not_missed_by_a_host_whose_own_waiting_stood_still() {
+    let (home, clock) = Clock::of(Home::new());
+    let host = TestHost::start_in(home);
+    let ids = [
+        host.submit("nod await k --timeout 5s 2> /dev/null; echo $? > waited"),
+        host.submit("nod ask 'Go?' --timeout 5s 2> /dev/null; echo $? > asked"),
+        host.submit_with(&["--delay", "6s"], &["true"]),
+    ];
+    let _open = host.wait_for_request(ids[1]);
+    until("a wait", || (waits(&host).len() == 1).then_some(()));
+    clock.sleep_an_hour();
+    // From here on the host waits for what comes next by a clock that is an hour late.
+    poke(&host);
+    let outcomes = ids.map(|id| host.wait_for_end(id).state.words());
+    assert_eq!(outcomes, ["Succeeded", "Succeeded", "Succeeded"]);
+    assert_eq!(
+        (read(&host.work(), "waited"), read(&host.work(), "asked")),
+        ("124\n".into(), "124\n".into())
+    );
+}

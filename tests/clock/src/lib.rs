@@ -1,7 +1,9 @@
-//! Stands between a program and the wall clock: a file says how far ahead that is.
+//! Stands between a program and its clocks: a file says how far ahead the one on the wall is.
 //!
-//! Preloaded by tests. Clocks that nobody can set are left alone, and nothing
-//! here waits for another process, whatever becomes of that one.
+//! Preloaded by tests. The clock that counts only while the machine is awake
+//! may be ahead as well: what waits for it then waits that much too long, as it
+//! does on a machine that sleeps meanwhile. The others are left alone, and
+//! nothing here waits for another process, whatever becomes of that one.
 #![cfg(target_os = "linux")]
 #![expect(unsafe_code, reason = "a symbol of the C library is taken over")]
 
@@ -12,7 +14,7 @@ use std::sync::OnceLock;
 use rustix::fs::{Mode, OFlags};
 use rustix::time::ClockId;
 
-/// Names the file with the seconds, such as `-86400`.
+/// Names the file with the seconds, such as `-86400`, or `0 3600` for both clocks.
 const FILE: &str = "NOD_TEST_CLOCK";
 
 /// Returns the time as the C library would, moved by what the file says.
@@ -34,19 +36,20 @@ pub unsafe extern "C" fn clock_gettime(id: libc::clockid_t, into: *mut libc::tim
     };
     let time = rustix::time::clock_gettime(known);
     let is_wall = matches!(known, ClockId::Realtime | ClockId::RealtimeCoarse);
-    let ahead = if is_wall { ahead().unwrap_or(0) } else { 0 };
+    let is_moved = is_wall || matches!(known, ClockId::Monotonic);
+    let ahead = if is_moved { ahead(usize::from(!is_wall)).unwrap_or(0) } else { 0 };
     let time = libc::timespec { tv_sec: time.tv_sec + ahead, tv_nsec: time.tv_nsec };
     // SAFETY: the caller gives a place for a time.
     unsafe { into.write(time) };
     0
 }
 
-/// Reads the file; there is none where nothing has been set.
-fn ahead() -> Option<i64> {
+/// Reads the nth number of the file; there is none where nothing has been set.
+fn ahead(number: usize) -> Option<i64> {
     static PATH: OnceLock<Option<CString>> = OnceLock::new();
     let path = PATH.get_or_init(|| CString::new(std::env::var_os(FILE)?.into_vec()).ok());
     let file = rustix::fs::open(path.as_deref()?, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let mut text = [0; 24];
     let read = rustix::io::read(file.ok()?, &mut text).ok()?;
-    std::str::from_utf8(text.get(..read)?).ok()?.trim().parse().ok()
+    std::str::from_utf8(text.get(..read)?).ok()?.split_whitespace().nth(number)?.parse().ok()
 }

@@ -79,6 +79,8 @@ impl Rings {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::fd::AsRawFd as _;
     use std::time::Duration;
 
     use super::*;
@@ -100,5 +102,21 @@ mod tests {
         // What has passed rings at once.
         alarm.set(Some(Timestamp(1))).unwrap();
         rings.next().await.unwrap();
+    }
+
+    /// As far as it goes without a machine that sleeps: what the system was told, as
+    /// proc_pid_fdinfo(5) has it.
+    #[test]
+    fn it_goes_by_the_time_of_day_and_hears_of_a_clock_that_is_set() {
+        let mut alarm = Alarm::new().unwrap();
+        alarm.set(Some(clock::now().plus(60_000))).unwrap();
+        let told = format!("/proc/self/fdinfo/{}", alarm.timer.as_raw_fd());
+        let told = fs::read_to_string(told).unwrap();
+        let field = |name: &str| {
+            let value = told.lines().find_map(|line| line.strip_prefix(name));
+            value.map(str::trim).unwrap_or_default().to_owned()
+        };
+        // CLOCK_REALTIME, with TFD_TIMER_ABSTIME and TFD_TIMER_CANCEL_ON_SET, in octal.
+        assert_eq!((field("clockid:"), field("settime flags:")), ("0".into(), "03".into()));
     }
 }

@@ -272,6 +272,30 @@ fn nobody_waits_for_a_task_that_a_damaged_history_lost() {
 }
 
 #[test]
+fn a_dependency_that_could_not_be_read_is_looked_at_again() {
+    let mut table = Table::with_slots(10);
+    let (first, last) = (table.submit(), table.submit());
+    let both = [after(first), after(last)].concat();
+    let dependent = table.submit_with(|new| new.schedule.after = both);
+    for id in [first, last] {
+        table.run(id);
+    }
+    table.end(first, 0);
+    let garble = "UPDATE tasks SET state_json = '{' || state_json WHERE id = 1";
+    table.dispatcher.store.run(garble);
+    table.end(last, 0);
+    // Once more, and in vain.
+    table.dispatcher.turn(vec![]);
+    assert_eq!(table.stored(dependent).state.name(), StateName::Queued);
+    assert_eq!(table.dispatcher.next_wake(), Some(RETRY));
+    let mend = "UPDATE tasks SET state_json = substr(state_json, 2) WHERE id = 1";
+    table.dispatcher.store.run(mend);
+    table.dispatcher.turn(vec![]);
+    assert_eq!(table.stored(dependent).state.name(), StateName::Starting);
+    assert_eq!(table.dispatcher.next_wake(), None);
+}
+
+#[test]
 fn what_is_heard_while_nothing_can_be_stored_is_kept_once_and_told_once() {
     let mut table = Table::with_slots(1);
     let id = table.submit();
