@@ -164,8 +164,9 @@ impl Dispatcher {
             let told = self.order(id, attempt, ToShim::Input { data, operation: None }, turn);
             return turn.replies.push((reply, told.map(|()| Reply::Done)));
         };
-        let in_turn = turn.typing.iter_mut().map(|(_, _, under_way)| under_way);
-        let same = in_turn.filter(|under_way| under_way.operation == operation).next_back();
+        let mut in_turn = turn.typing.iter_mut();
+        let same = in_turn.find(|(task, _, it)| *task == id && it.operation == operation);
+        let same = same.map(|(_, _, under_way)| under_way);
         if let Some(under_way) = same.or_else(|| self.typing.under_way(id, &operation)) {
             return under_way.replies.push(reply);
         }
