@@ -35,6 +35,8 @@ fn a_paused_task_says_so_everywhere_and_goes_on_when_it_is_resumed() {
     let id = host.submit_with(&["--env", "MARK=7301"], &[COUNT]);
     let word = id.to_string();
     counts(&host);
+    // It may count before its host has heard of the start.
+    host.wait_for_state(id, StateName::Running);
     let ran = host.run(&["pause", &word]);
     assert_eq!((ran.code, ran.out.trim()), (Some(0), format!("task {id}: Paused").as_str()));
     assert!(host.run(&["list"]).out.contains("Paused"));
