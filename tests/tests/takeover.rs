@@ -133,7 +133,11 @@ fn goes_on(host: &Home, options: &str) -> TaskId {
 fn replaced_by_a_command(host: &mut TestHost) {
     assert_eq!(host.run(&["list"]).code, Some(0));
     host.wait_until_replaced();
-    until("the new host", || nod_client::Connection::open(&host.socket(), None).ok().map(drop));
+    // Where the older one took its time to go, it is the next command that starts the new one.
+    until("the new host", || {
+        drop(host.run(&["list"]));
+        nod_client::Connection::open(&host.socket(), None).ok().map(drop)
+    });
 }
 
 #[test]

@@ -6,7 +6,7 @@ use nod_client::{
     ClientError, Connection, Door, Next, TaskEnvironment, find_paths, persist, stop_host,
 };
 use nod_core::paths::Paths;
-use nod_core::protocol::{Call, ErrorCode, HostKind, ListQuery, Reply, Welcome};
+use nod_core::protocol::{Call, ErrorCode, ErrorReply, HostKind, ListQuery, Reply, Welcome};
 
 use crate::failure::Failure;
 use crate::start::{Started, start_host};
@@ -135,7 +135,14 @@ impl Host {
             let mut patience = Patience::new(self, Kind::Ordinary);
             let deadline = Some(Instant::now() + WAIT_FOR_HOST);
             let any = Call::List(ListQuery { limit: Some(1), ..ListQuery::default() });
-            let answered = |connection: &mut Connection| connection.call_within(ANSWER, &any);
+            let answered = |connection: &mut Connection| {
+                connection.call_within(ANSWER, &any)?;
+                if connection.welcome().is_some_and(is_older_host) {
+                    let goes = ErrorReply::new(ErrorCode::Stopping, "the older host is ending");
+                    return Err(ClientError::Refused(goes));
+                }
+                Ok(())
+            };
             persist(door, deadline, answered, |error| patience.between(error))
         });
         if let Err(failure) = taken {
