@@ -18,7 +18,7 @@ pub mod question;
 pub mod request;
 pub mod rule;
 pub mod schedule;
-mod shell;
+pub mod shell;
 pub mod shim;
 pub mod task;
 pub mod terms;

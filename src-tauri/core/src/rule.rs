@@ -5,6 +5,9 @@
 //! on the whole argv and nothing else, and only where the environment cannot
 //! say which program runs.
 
+mod anywhere;
+mod wild;
+
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
@@ -14,6 +17,10 @@ use ts_rs::TS;
 use crate::ids::{SessionId, Timestamp};
 use crate::shell::{self, Commands};
 use crate::text::{is_visible, one_line};
+
+use anywhere::is_anywhere;
+pub(crate) use wild::wild;
+use wild::{Sign, signs, word_matches};
 
 /// How many words a pattern may have, and how long one may be, in bytes.
 const WORDS_LIMIT: usize = 64;
@@ -193,7 +200,8 @@ impl Rule {
         });
         is_here && {
             let read = read.get_or_init(|| shell::commands(command.argv));
-            !read.is_clear || read.list.iter().any(|words| is_anywhere(&self.argv, words))
+            let cwd = command.cwd;
+            !read.is_clear || read.list.iter().any(|words| is_anywhere(&self.argv, words, cwd))
         }
     }
 
@@ -256,35 +264,6 @@ pub fn verdict<'a>(
     }
 }
 
-/// What a place of a pattern stands for, in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sign {
-    Text,
-    One,
-    Is(char),
-}
-
-/// Returns what the pattern for a word stands for, place by place.
-fn signs(pattern: &str) -> Vec<Sign> {
-    let mut rest = pattern.chars();
-    let mut signs = Vec::new();
-    while let Some(c) = rest.next() {
-        let itself =
-            rest.as_str().strip_prefix(['*', '?', '[']).and_then(|it| it.strip_prefix(']'));
-        signs.push(match (c, itself) {
-            ('[', Some(after)) => {
-                let meant = rest.next().unwrap_or(c);
-                rest = after.chars();
-                Sign::Is(meant)
-            }
-            ('*', _) => Sign::Text,
-            ('?', _) => Sign::One,
-            (c, _) => Sign::Is(c),
-        });
-    }
-    signs
-}
-
 fn is_wild(word: &str) -> bool {
     signs(word).iter().any(|sign| matches!(sign, Sign::Text | Sign::One))
 }
@@ -295,7 +274,8 @@ fn is_relative(program: &str) -> bool {
 }
 
 /// Returns whether a program runs what it is told, also as `python3.12` or `docker-compose`.
-fn is_runner(program: &str) -> bool {
+#[must_use]
+pub fn is_runner(program: &str) -> bool {
     let name = program.rsplit('/').next().unwrap_or(program);
     let versionless = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
     let first = name.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or(name);
@@ -307,41 +287,6 @@ fn is_within(cwd: &str, folder: &str) -> bool {
     cwd == folder || cwd.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// A part of a pattern that is looked for within words.
-enum Part<'a> {
-    /// Any number of words.
-    Gap,
-    /// A program without its folder: `/usr/bin/git` is `git`.
-    Program(&'a str),
-    Word(&'a str),
-}
-
-/// Returns whether the command is anywhere in `words`, from any of them on.
-fn is_anywhere(pattern: &[String], words: &[String]) -> bool {
-    let pattern = pattern.iter().enumerate().map(|(at, word)| Part::of(at, word));
-    let parts: Vec<_> = std::iter::once(Part::Gap).chain(pattern).collect();
-    wild(
-        &parts,
-        words,
-        |part| matches!(part, Part::Gap),
-        |part, word| match part {
-            Part::Gap => true,
-            Part::Program(name) => word_matches(name, word.rsplit('/').next().unwrap_or(word)),
-            Part::Word(pattern) => word_matches(pattern, word),
-        },
-    )
-}
-
-impl<'a> Part<'a> {
-    fn of(at: usize, word: &'a str) -> Self {
-        match word {
-            ANY_WORDS => Self::Gap,
-            program if at == 0 && !program.contains('/') => Self::Program(program),
-            word => Self::Word(word),
-        }
-    }
-}
-
 /// Matches patterns on words; `**` stands for any number of them.
 fn words_match(patterns: &[String], words: &[String]) -> bool {
     wild(
@@ -350,45 +295,6 @@ fn words_match(patterns: &[String], words: &[String]) -> bool {
         |pattern| pattern == ANY_WORDS,
         |pattern, word| word_matches(pattern, word),
     )
-}
-
-fn word_matches(pattern: &str, word: &str) -> bool {
-    if !pattern.contains(['*', '?', '[']) {
-        return pattern == word;
-    }
-    let word: Vec<char> = word.chars().collect();
-    wild(
-        &signs(pattern),
-        &word,
-        |sign| *sign == Sign::Text,
-        |sign, c| *sign == Sign::One || *sign == Sign::Is(*c),
-    )
-}
-
-/// Matches a pattern with stars on a text, in time that grows with the product of their lengths.
-fn wild<P, T>(
-    pattern: &[P],
-    text: &[T],
-    is_star: impl Fn(&P) -> bool,
-    is_same: impl Fn(&P, &T) -> bool,
-) -> bool {
-    let (mut at, mut read) = (0, 0);
-    // Where the last star is, and how much of the text it stands for so far.
-    let mut star: Option<(usize, usize)> = None;
-    while read < text.len() {
-        if pattern.get(at).is_some_and(&is_star) {
-            star = Some((at, read));
-            at += 1;
-        } else if pattern.get(at).is_some_and(|pattern| is_same(pattern, &text[read])) {
-            (at, read) = (at + 1, read + 1);
-        } else if let Some((of_star, taken)) = star {
-            star = Some((of_star, taken + 1));
-            (at, read) = (of_star + 1, taken + 1);
-        } else {
-            return false;
-        }
-    }
-    pattern[at..].iter().all(is_star)
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! Finds the commands in a line for a shell, for rules that ask first.
 //!
 //! Read as POSIX sh and bash read it: quotes, continued lines, redirections,
-//! substitutions, here-documents; what variables hold is not known, and taken as
-//! nothing. Beside that a rough split, which rather finds one command too many.
+//! substitutions, here-documents, braces; a pattern for names of files may stand
+//! for any that fits; what variables hold is not known, and taken as nothing. Beside that a rough split, which rather finds one command too many.
 //! The parsers there are refuse a line with a mistake as a whole, and go deeper
 //! with each bracket: a megabyte of brackets would end the host. Here one pass
 //! with a stack of its own reads everything, in time that grows with its length.
 
 use std::collections::VecDeque;
 
+mod braces;
 mod reader;
 
 use reader::{Dialect, read};
@@ -16,6 +17,10 @@ use reader::{Dialect, read};
 /// Programs that take a line for a shell after an option with a `c` in it.
 const SHELLS: [&str; 11] =
     ["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "csh", "tcsh", "busybox"];
+
+/// What stands in a word for any text, and for any one sign, where a shell would look for files.
+pub(crate) const ANY_TEXT: char = '\u{f8f0}';
+pub(crate) const ANY_SIGN: char = '\u{f8f1}';
 
 /// How much is read of what is nested in lines, as a multiple of them: quotes in quotes take
 /// backslashes, so nobody needs more.
@@ -42,7 +47,43 @@ pub(crate) fn commands(argv: &[String]) -> Commands {
             found.list.extend(rough_split(word));
         }
     }
+    for line in
+        argv.iter().filter(|word| word.contains("\\")).filter_map(|word| split_by_env(argv, word))
+    {
+        add_line(&line, &mut found.list);
+    }
     found
+}
+
+/// Returns a word as `env -S` splits it, where that is otherwise than a shell does: env(1).
+fn split_by_env(argv: &[String], word: &str) -> Option<String> {
+    argv.iter().find(|word| word.rsplit('/').next() == Some("env"))?;
+    let word = word.strip_prefix("--split-string=").unwrap_or(word);
+    let is_joined = word.starts_with('-') && !word.starts_with("--");
+    let text = word.split_once('S').filter(|_| is_joined).map_or(word, |(_, text)| text);
+    let mut line = String::new();
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match (c, rest.as_str().chars().next()) {
+            ('\\', Some('c')) => break,
+            ('\\', Some('_' | 'f' | 'n' | 'r' | 't' | 'v')) => {
+                rest.next();
+                line.push(' ');
+            }
+            ('\\', Some(next)) => {
+                rest.next();
+                line.extend([c, next]);
+            }
+            (c, _) => line.push(c),
+        }
+    }
+    Some(line)
+}
+
+/// Returns the words of every command that `argv` may come to execute; its own are the first.
+#[must_use]
+pub fn commands_in(argv: &[String]) -> Vec<Vec<String>> {
+    commands(argv).list
 }
 
 /// Returns which words of an argv are lines for a shell for sure.

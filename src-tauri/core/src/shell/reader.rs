@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::braces::{self, CLOSE, COMMA, OPEN};
+use super::{ANY_SIGN, ANY_TEXT};
+
 /// Which shell reads the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
@@ -48,8 +51,12 @@ enum Next {
 #[derive(Debug, Default)]
 struct Command {
     words: Vec<String>,
+    /// The same with braces as they were written, as other shells than bash read them.
+    written: Vec<String>,
     /// Nothing between two words.
     word: Option<String>,
+    /// Where a `[` stands in the word that may begin a pattern.
+    bracket: Option<usize>,
     next: Next,
 }
 
@@ -163,12 +170,54 @@ impl Reader {
             '&' if self.peek(0) == Some('>') => self.end_word(),
             ';' | '|' | '&' => self.end_command(),
             '(' => {
+                self.extended_pattern();
                 self.end_command();
                 self.open_bracket();
             }
             ')' => self.close_bracket(),
             '<' | '>' => self.redirection(c),
+            '{' => self.push(OPEN),
+            ',' => self.push(COMMA),
+            '}' => self.push(CLOSE),
+            '*' | '?' | '[' | ']' | '~' => self.pattern(c),
             c => self.push(c),
+        }
+    }
+
+    /// Reads a sign of a pattern for names of files.
+    fn pattern(&mut self, c: char) {
+        let length = self.command.word.as_ref().map_or(0, String::len);
+        match (c, self.command.bracket) {
+            ('*', _) => self.push(ANY_TEXT),
+            ('?', _) => self.push(ANY_SIGN),
+            // Somebody's home, or a folder that the shell knows.
+            ('~', _) if length == 0 => {
+                let name = |c: &char| c.is_alphanumeric() || "+-_.".contains(*c);
+                while self.peek(0).as_ref().is_some_and(name) {
+                    self.at += 1;
+                }
+                self.push(ANY_TEXT);
+            }
+            ('[', None) => {
+                self.push(c);
+                self.command.bracket = Some(length);
+            }
+            (']', Some(start)) if length > start + 1 => {
+                if let Some(word) = &mut self.command.word {
+                    word.truncate(start);
+                }
+                self.command.bracket = None;
+                self.push(ANY_TEXT);
+            }
+            (c, _) => self.push(c),
+        }
+    }
+
+    /// Gives up on `@(a|b)`, which some shells read as a pattern.
+    fn extended_pattern(&mut self) {
+        let signs = ['@', '+', '!', ANY_TEXT, ANY_SIGN];
+        if self.command.word.as_ref().is_some_and(|word| word.ends_with(signs)) {
+            self.reading.is_whole = false;
         }
     }
 
@@ -282,6 +331,7 @@ impl Reader {
     fn ansi_escape(&mut self) {
         let Some(c) = self.take() else { return };
         let (radix, digits) = match c {
+            'x' if self.takes('{') => return self.braced_code(),
             'x' => (16, 2),
             'u' => (16, 4),
             'U' => (16, 8),
@@ -291,7 +341,16 @@ impl Reader {
             }
             'n' => return self.push('\n'),
             't' => return self.push('\t'),
-            c => return self.push(c),
+            'c' => {
+                self.at += 1;
+                return self.push('\u{1}');
+            }
+            'a' | 'b' | 'e' | 'E' | 'f' | 'r' | 'v' => return self.push('\u{1}'),
+            c if "\\'\"?".contains(c) => return self.push(c),
+            c => {
+                self.push('\\');
+                return self.push(c);
+            }
         };
         let mut code = 0;
         for _ in 0..digits {
@@ -299,7 +358,28 @@ impl Reader {
             self.at += 1;
             code = code * radix + digit;
         }
-        self.push(char::from_u32(code).unwrap_or('\u{fffd}'));
+        self.code(if digits > 3 { code } else { code & 0xff });
+    }
+
+    /// Reads `\x{…}`, behind its brace: of any length, of which the last byte counts.
+    fn braced_code(&mut self) {
+        let mut code = 0_u32;
+        while let Some(digit) = self.peek(0).and_then(|c| c.to_digit(16)) {
+            self.at += 1;
+            code = (code << 4 | digit) & 0xff;
+        }
+        self.takes('}');
+        self.code(code);
+    }
+
+    fn code(&mut self, code: u32) {
+        if code > 0 {
+            return self.push(char::from_u32(code).unwrap_or('\u{fffd}'));
+        }
+        // A text ends where its first zero is, whatever comes before the quote.
+        while let Some(c) = self.peek(0).filter(|c| *c != '\'') {
+            self.at += if c == '\\' { 2 } else { 1 };
+        }
     }
 
     /// Reads to the other backquote; what is between is a line of its own, less its backslashes.
@@ -329,7 +409,7 @@ impl Reader {
     fn redirection(&mut self, c: char) {
         let is_descriptor = |word: &String| {
             (!word.is_empty() && word.chars().all(|c| c.is_ascii_digit()))
-                || (word.starts_with('{') && word.ends_with('}'))
+                || (word.starts_with(OPEN) && word.ends_with(CLOSE))
         };
         if self.command.word.as_ref().is_some_and(is_descriptor) {
             self.command.word = None;
@@ -366,12 +446,20 @@ impl Reader {
     }
 
     fn end_word(&mut self) {
-        let Some(word) = self.command.word.take() else { return };
+        self.command.bracket = None;
+        let Some(marked) = self.command.word.take() else { return };
+        let word = braces::literal(&marked);
         if super::is_special(&word) {
-            self.reading.lines.push(word.clone());
+            self.reading.lines.push(word.replace(ANY_TEXT, "*").replace(ANY_SIGN, "?"));
         }
         match std::mem::take(&mut self.command.next) {
-            Next::Word => self.command.words.push(word),
+            Next::Word => {
+                match braces::expanded(&marked) {
+                    Some(words) => self.command.words.extend(words),
+                    None => self.reading.is_whole = false,
+                }
+                self.command.written.push(word);
+            }
             Next::File => {}
             Next::Text => self.reading.lines.push(word),
             Next::HereEnd { tabs } => self.here.push_back((word, tabs)),
@@ -382,8 +470,9 @@ impl Reader {
         self.end_word();
         self.command.next = Next::Word;
         let words = std::mem::take(&mut self.command.words);
-        if !words.is_empty() {
-            self.reading.commands.push(words);
+        let written = std::mem::take(&mut self.command.written);
+        for words in [Some(&words), Some(&written).filter(|written| **written != words)] {
+            self.reading.commands.extend(words.filter(|words| !words.is_empty()).cloned());
         }
     }
 

@@ -16,7 +16,7 @@ const PUSH: [&str; 3] = ["git", "push", "--force"];
 
 #[test]
 fn a_line_is_read_as_a_shell_reads_it() {
-    let cases: [(&str, &[&str]); 32] = [
+    let cases: [(&str, &[&str]); 43] = [
         ("git push --force", &PUSH),
         ("git push \\\n --force", &PUSH),
         ("gi\\\nt push --force", &PUSH),
@@ -49,6 +49,17 @@ fn a_line_is_read_as_a_shell_reads_it() {
         ("git '' push", &["git", "", "push"]),
         ("git push --force 'open", &["git", "push", "--force", "open"]),
         ("x=$((1 << 2))\ngit push --force", &PUSH),
+        ("{git,push,--force}", &PUSH),
+        ("git {push,--force} >{a,b}", &PUSH),
+        ("git pus{h,} --force", &["git", "push", "pus", "--force"]),
+        ("git '{push,x}' --force", &["git", "{push,x}", "--force"]),
+        ("find . -exec rm {} +", &["find", ".", "-exec", "rm", "{}", "+"]),
+        ("$'gi\\x{74}' $'pu\\563h\\0x' $'--force\\c'", &["git", "push", "--force\u{1}"]),
+        ("$'gi\\x{74}' $'pu\\563h\\0\\'x' --force", &PUSH),
+        ("/bin/gi? \"p*\" p[tu]sh", &["/bin/gi\u{f8f1}", "p*", "p\u{f8f0}sh"]),
+        ("[ -f x* ]", &["[", "-f", "x\u{f8f0}", "]"]),
+        ("~me/x ~+/y a~b", &["\u{f8f0}/x", "\u{f8f0}/y", "a~b"]),
+        ("x=\"*\" git push --force", &["x=*", "git", "push", "--force"]),
     ];
     for (line, expected) in cases {
         let found = found(line);
@@ -65,13 +76,16 @@ fn shells_differ_in_where_some_quotes_end() {
 
 #[test]
 fn a_line_with_something_left_open_is_not_clear() {
-    let cases: [(&[&str], bool); 9] = [
+    let cases: [(&[&str], bool); 12] = [
         (&["sh", "-c", "echo \"it's\""], true),
         (&["sh", "-c", "echo it's"], false),
         (&["/bin/bash", "-euo", "pipefail", "-c", "echo \"x"], false),
         (&["env", "A=b", "sh", "-lc", "echo $(x"], false),
         (&["sh", "-c", "echo ${x"], false),
         (&["sh", "-c", "echo `x"], false),
+        (&["bash", "-c", "/usr/bin/@(touch|x) a"], false),
+        (&["bash", "-c", "{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}"], false),
+        (&["bash", "-c", "f() (x); {a,b} *.o"], true),
         (&["git", "commit", "-m", "it's"], true),
         (&["sh", "script", "it's"], true),
         (&["bash", "-c", "echo $'it\\'s'"], true),
@@ -82,8 +96,23 @@ fn a_line_with_something_left_open_is_not_clear() {
 }
 
 #[test]
+fn env_splits_otherwise_than_a_shell() {
+    let cases: [&[&str]; 4] = [
+        &["env", "-S", "git\\_push\\_--force\\c x"],
+        &["/usr/bin/env", "-iS", "git\\tpush --force"],
+        &["env", "-Sgit\\_push\\_--force"],
+        &["env", "--split-string=git\\vpush\\n--force"],
+    ];
+    for argv in cases {
+        assert!(commands(&owned(argv)).list.contains(&owned(&PUSH)), "{argv:?}");
+    }
+}
+
+#[test]
 fn a_megabyte_of_anything_is_read_soon_and_without_a_stack() {
-    for part in ["(", "$(", "\"$(", "${x:-", "`", "\\", "<<a ", "'\"'\" ", "a;"] {
+    for part in
+        ["(", "$(", "\"$(", "${x:-", "`", "\\", "<<a ", "'\"'\" ", "a;", "{", "{a,", "[", "*"]
+    {
         let line = part.repeat((1 << 20) / part.len());
         commands(&owned(&["sh", "-c", &line]));
     }
