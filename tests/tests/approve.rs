@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nod_client::new_operation;
 use nod_core::environment::Change;
 use nod_core::protocol::{Call, ErrorCode, GiveAnswer, Reply, TypeIn};
-use nod_core::request::{ARMING_MS, Answer, Closure, Origin};
+use nod_core::request::{ARMING_MS, Answer, Closure, Origin, Request};
 use nod_core::task::{Denial, Outcome, OutputMode, StateName};
 use nod_tests::wait::until_equal;
 use nod_tests::{Home, TestHost, until};
@@ -435,4 +435,32 @@ fn another_folder_of_the_same_name_is_not_the_one_that_was_shown() {
     host.answer(&host.wait_for_request(id), Answer::Approve);
     host.wait_for_end(id);
     assert!(work.join("ran").exists());
+}
+
+#[test]
+fn what_is_approved_and_has_not_started_is_asked_about_again_where_it_is_changed() {
+    let mut host = TestHost::start();
+    assert_eq!(host.run(&["group", "pause", "default"]).code, Some(0));
+    let changes: [&[&str]; 5] = [
+        &["edit", "--", "touch", "other"],
+        &["edit", "--retries", "2"],
+        &["edit", "--cwd", "/"],
+        &["edit", "--label", "harmless"],
+        &["deadline", "1h"],
+    ];
+    for change in changes {
+        let id = host.submit_with(&["--ask-first"], &["touch", "ran"]);
+        let shown = host.wait_for_request(id);
+        host.answer(&shown, Answer::Approve);
+        let number = id.to_string();
+        let (verb, rest) = change.split_first().unwrap();
+        let ran = host.run(&[&[*verb, number.as_str()], rest].concat());
+        assert_eq!(ran.code, Some(0), "{change:?}: {ran:?}");
+        let open = host.detail(id).requests.into_iter().find(Request::is_open).unwrap();
+        assert_ne!(open.id, shown.id, "{change:?}");
+        host.try_answer(&shown, Answer::Approve).unwrap_err();
+        assert_eq!(host.run(&["cancel", &number]).code, Some(0));
+        host.wait_for_end(id);
+    }
+    assert!(!host.work().join("ran").exists());
 }

@@ -266,3 +266,18 @@ fn what_is_for_tasks_is_for_nobody_else_and_what_is_kept_is_bounded() {
     let left: i64 = database.query_row("SELECT count(*) FROM signals", [], |r| r.get(0)).unwrap();
     assert_eq!(left, 0, "nothing is kept for a task that has ended");
 }
+
+#[test]
+fn a_wait_without_a_host_in_its_time_says_so() {
+    let mut host = TestHost::start();
+    let id = host.submit(
+        "while [ ! -e gone ]; do sleep 0.02; done; \
+         nod await go --timeout 300ms; echo $? > code.new; mv code.new code",
+    );
+    host.wait_for_state(id, StateName::Running);
+    host.kill();
+    std::fs::write(host.work().join("gone"), "").unwrap();
+    let code =
+        until("the end of the wait", || Some(read(&host, "code")).filter(|it| !it.is_empty()));
+    assert_eq!(code, "69\n");
+}

@@ -214,6 +214,8 @@ pub enum Refusal {
          person in the window"
     )]
     AnotherProgram(TaskId),
+    #[error("task {0} is a person's own, from the window: it is removed there")]
+    OfPerson(TaskId),
     #[error("that try of task {0} is over: its token speaks for nobody")]
     EarlierTry(TaskId),
 }

@@ -42,14 +42,17 @@ pub const LEAKS: [&str; 6] = [
 ];
 
 /// Variables that a shell changes by itself, of no interest to whoever approves.
-const NOISE: [&str; 4] = ["_", "OLDPWD", "SHLVL", "PWD"];
+const NOISE: [&str; 3] = ["_", "SHLVL", "PWD"];
+
+/// Where the shell of a submit was before: no task has been there, and `cd -` would go there unseen.
+const EARLIER_FOLDER: &str = "OLDPWD";
 
 /// Returns `given` without what must not leak into a task.
 #[must_use]
 pub fn without_leaks(given: &Environment) -> Environment {
     given
         .iter()
-        .filter(|(name, _)| !LEAKS.contains(&name.as_str()))
+        .filter(|(name, _)| !LEAKS.contains(&name.as_str()) && *name != EARLIER_FOLDER)
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }
@@ -73,7 +76,8 @@ pub fn changes(
         };
         changes.push(shown(name, change, Some(value), is_file));
     }
-    for name in usual.keys().filter(|name| !task.contains_key(*name)) {
+    let removed = |name: &&String| !task.contains_key(*name) && *name != EARLIER_FOLDER;
+    for name in usual.keys().filter(removed) {
         changes.push(shown(name, Change::Removed, None, is_file));
     }
     let uninteresting = [NOISE.as_slice(), LEAKS.as_slice()].concat();
@@ -130,8 +134,15 @@ fn secret_in(name: &str, value: &str, is_file: IsFile<'_>) -> Secret {
     if decides_what_runs(&name) || is_file(value) {
         return Secret::None;
     }
+    if names_a_program(&name) {
+        return password_in(value).unwrap_or(Secret::None);
+    }
     if is_secret_name(&name) {
-        return Secret::All;
+        return if holds_path(&name, value) {
+            password_in(value).unwrap_or(Secret::None)
+        } else {
+            Secret::All
+        };
     }
     if let Some(secret) = password_in(value) {
         return secret;
@@ -164,6 +175,29 @@ fn is_secret_name(name: &str) -> bool {
     by_name && !name.ends_with("_SOCK")
 }
 
+/// Returns whether a name says that its value is a file or a command, be there one by now or not.
+fn names_a_program(name: &str) -> bool {
+    const ENDINGS: [&str; 9] =
+        ["_FILE", "_FILES", "_CMD", "_COMMAND", "_SCRIPT", "_BIN", "_PATH", "_PROGRAM", "_EXE"];
+    ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Returns whether a value may name a file, though its name says that it is a secret.
+fn holds_path(name: &str, value: &str) -> bool {
+    const SECRETS: [&str; 8] =
+        ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "KEY", "AUTH", "PRIVATE"];
+    let begins_path = value.starts_with(['/', '.', '~']);
+    // A key as it is written in base64 or in a file of keys, where the name ends in what it is.
+    let is_digit = |c: char| c.is_ascii_alphanumeric() || "+/=_-".contains(c);
+    let is_mixed = value.contains(|c: char| c.is_ascii_digit())
+        && value.contains(|c: char| c.is_ascii_uppercase())
+        && value.contains(|c: char| c.is_ascii_lowercase());
+    let is_base64 = value.len() >= 20 && is_mixed && value.chars().all(is_digit);
+    let is_key = is_base64 || value.contains("-----BEGIN");
+    let says_so = SECRETS.iter().any(|word| name.ends_with(word));
+    value.contains('/') && (begins_path || !(is_key && says_so))
+}
+
 /// Returns where the password of a URL stands: `scheme://user:password@host`.
 fn password_in(value: &str) -> Option<Secret> {
     let (scheme, rest) = value.split_once("://")?;
@@ -176,6 +210,68 @@ fn password_in(value: &str) -> Option<Secret> {
     let (user, _) = login.split_once(':')?;
     let start = scheme.len() + "://".len();
     Some(Secret::Part { from: start + user.len() + 1, to: start + login.len() })
+}
+
+/// Returns the variables of a session that only its manager sets, and no login shell: which screen
+/// and which bus there are, and in what language.
+#[must_use]
+pub fn of_session(environment: &Environment) -> Environment {
+    const NAMES: [&str; 38] = [
+        "DISPLAY",
+        "WAYLAND_DISPLAY",
+        "XAUTHORITY",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "SSH_AUTH_SOCK",
+        "SSH_AGENT_PID",
+        "GPG_AGENT_INFO",
+        "GNOME_KEYRING_CONTROL",
+        "SESSION_MANAGER",
+        "DESKTOP_SESSION",
+        "GDMSESSION",
+        "GNOME_DESKTOP_SESSION_ID",
+        "GNOME_SHELL_SESSION_MODE",
+        "GNOME_SETUP_DISPLAY",
+        "KDE_FULL_SESSION",
+        "KDE_SESSION_VERSION",
+        "KDE_SESSION_UID",
+        "XDG_RUNTIME_DIR",
+        "XDG_SESSION_ID",
+        "XDG_SESSION_TYPE",
+        "XDG_SESSION_CLASS",
+        "XDG_SESSION_DESKTOP",
+        "XDG_SESSION_PATH",
+        "XDG_CURRENT_DESKTOP",
+        "XDG_MENU_PREFIX",
+        "XDG_SEAT",
+        "XDG_SEAT_PATH",
+        "XDG_VTNR",
+        "XDG_GREETER_DATA_DIR",
+        "I3SOCK",
+        "SWAYSOCK",
+        "HYPRLAND_INSTANCE_SIGNATURE",
+        "WINDOWPATH",
+        "LANG",
+        "LANGUAGE",
+        "USERNAME",
+        "QT_ACCESSIBILITY",
+        "QT_IM_MODULE",
+    ];
+    let is_of_session = |name: &str, value: &str| match name {
+        // Folders that programs and settings are found in: the system's own, and no others.
+        "XDG_DATA_DIRS" | "XDG_CONFIG_DIRS" => value.split(':').all(is_of_system),
+        name => NAMES.contains(&name) || name.starts_with("LC_"),
+    };
+    let session = environment.iter().filter(|(name, value)| is_of_session(name, value));
+    session.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Returns whether a folder is one that only the system's administrator puts something into.
+fn is_of_system(folder: &str) -> bool {
+    let is_below = |root: &str| {
+        folder.strip_prefix(root).is_some_and(|it| it.is_empty() || it.starts_with('/'))
+    };
+    !folder.split('/').any(|part| part == "..")
+        && ["/usr", "/etc", "/var/lib"].into_iter().any(is_below)
 }
 
 /// Returns the differences that are not known to leave alone which program runs, and what it does.
@@ -296,108 +392,4 @@ fn decides_what_runs(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn environment(pairs: &[(&str, &str)]) -> Environment {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn changes_are_named_and_secrets_are_not_shown() {
-        let host = environment(&[("HOME", "/root"), ("LANG", "C"), ("GONE", "1"), ("SHLVL", "1")]);
-        let task = environment(&[
-            ("HOME", "/root"),
-            ("LANG", "ja_JP.UTF-8"),
-            ("API_TOKEN", "hunter2"),
-            ("SHLVL", "2"),
-        ]);
-        let seen = changes(&host, &task, &Environment::new(), &no_file);
-        let row = |name: &str, change, value: Option<&str>, masked| EnvironmentChange {
-            name: name.to_owned(),
-            change,
-            value: value.map(str::to_owned),
-            masked,
-        };
-        let expected = [
-            row("API_TOKEN", Change::Added, None, true),
-            row("GONE", Change::Removed, None, false),
-            row("LANG", Change::Changed, Some("ja_JP.UTF-8"), false),
-        ];
-        assert_eq!(seen, expected);
-    }
-
-    #[test]
-    fn what_was_given_by_name_is_always_shown() {
-        let usual = environment(&[("LANG", "C"), ("PWD", "/")]);
-        let given = environment(&[("LANG", "C"), ("PWD", "/etc"), ("CLAUDECODE", "1")]);
-        let names: Vec<_> = changes(&usual, &given, &given, &no_file)
-            .into_iter()
-            .map(|change| change.name)
-            .collect();
-        assert_eq!(names, ["CLAUDECODE", "LANG", "PWD"]);
-        let task = environment(&[("LANG", "C"), ("AAA", "1"), ("ZZZ", "2")]);
-        let given = environment(&[("ZZZ", "2")]);
-        let names: Vec<_> = changes(&usual, &task, &given, &no_file)
-            .into_iter()
-            .map(|change| change.name)
-            .collect();
-        assert_eq!(names, ["ZZZ", "AAA"], "what was given by name comes first");
-    }
-
-    fn no_file(_: &str) -> bool {
-        false
-    }
-
-    #[test]
-    fn secrets_are_known_by_name_or_by_value_and_nothing_hides_behind_them() {
-        let cases = [
-            ("GITHUB_TOKEN", "x", None),
-            ("AWS_SECRET_ACCESS_KEY", "a/b", None),
-            ("PROXY_AUTH", "x", None),
-            ("GIT_TOKEN", "x", None),
-            (
-                "DATABASE_URL",
-                "postgres://me:pass@localhost/db",
-                Some("postgres://me:••••@localhost/db"),
-            ),
-            (
-                "DATABASE_URL",
-                "postgres://me:p@ss@localhost/db",
-                Some("postgres://me:••••@localhost/db"),
-            ),
-            (
-                "DATABASE_URL",
-                "postgres://localhost/db?x=a@b:c",
-                Some("postgres://localhost/db?x=a@b:c"),
-            ),
-            ("ANYTHING", "ghp_0123456789", Some("ghp_••••")),
-            ("ANYTHING", "-----BEGIN KEY-----\nabc", Some("-----BEGIN••••")),
-            ("ANYTHING", "sk-evil.mk", Some("sk-evil.mk")),
-            ("ANYTHING", "sk-/evil", Some("sk-/evil")),
-            ("ANYTHING", "/tmp/e://a:b@x", Some("/tmp/e://a:b@x")),
-            ("SSH_AUTH_SOCK", "/run/agent", Some("/run/agent")),
-            ("GIT_AUTHOR_NAME", "me", Some("me")),
-            ("PATH", "sk-live", Some("sk-live")),
-            ("LD_PRELOAD", "ghp_0123", Some("ghp_0123")),
-            ("MAKEFILES", "sk-evil", Some("sk-evil")),
-            ("GIT_EXTERNAL_DIFF", "xoxb-evil", Some("xoxb-evil")),
-            ("CARGO_REGISTRY_CREDENTIAL_PROVIDER", "/tmp/evil", Some("/tmp/evil")),
-            ("KEYBOARD", "us", Some("us")),
-        ];
-        for (name, value, expected) in cases {
-            let change = shown(name, Change::Added, Some(&value.to_owned()), &no_file);
-            assert_eq!(change.value.as_deref(), expected, "{name}={value}");
-            assert_eq!(change.masked, expected != Some(value), "{name}={value}");
-        }
-        let is_file = |value: &str| value == "sk-evil";
-        let change = shown("TOKEN_FILE", Change::Added, Some(&"sk-evil".to_owned()), &is_file);
-        assert_eq!(change.value.as_deref(), Some("sk-evil"), "it names a file");
-    }
-
-    #[test]
-    fn the_surrounding_task_does_not_leak_into_a_new_one() {
-        let given = environment(&[("NOD_TOKEN", "t"), ("CLAUDECODE", "1"), ("PATH", "/bin")]);
-        assert_eq!(without_leaks(&given), environment(&[("PATH", "/bin")]));
-    }
-}
+mod tests;

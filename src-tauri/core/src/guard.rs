@@ -3,13 +3,14 @@
 //! What asks for more holds at once; what asks for less only after the person
 //! has confirmed it. A program that edits the file loosens nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use ts_rs::TS;
 
-use crate::rule::{Rule, Then};
+use crate::duration;
+use crate::rule::{Rule, Then, wild};
 use crate::text::one_line;
 
 /// How many characters of a folder, a session or a kind are shown.
@@ -26,6 +27,35 @@ pub struct Guards {
     /// The kinds of which each task is asked about.
     #[serde(default)]
     pub gated_kinds: BTreeSet<String>,
+    /// The kinds of which a task that nobody says anything about is approved.
+    #[serde(default)]
+    pub silent_kinds: BTreeMap<String, Silence>,
+}
+
+/// When silence approves tasks of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// After how many milliseconds.
+    pub after_ms: u64,
+    /// What the kind runs: of another command nobody has said that it may.
+    pub argv: Vec<String>,
+}
+
+impl Silence {
+    /// Returns whether the kind's command is what `argv` says: `{name}` is any word, `{*}` any number.
+    #[must_use]
+    pub fn speaks_of(&self, argv: &[String]) -> bool {
+        let inside = |word: &str| -> Option<String> {
+            Some(word.strip_prefix('{')?.strip_suffix('}')?.to_owned())
+        };
+        let fits = |pattern: &String, word: &String| match inside(pattern) {
+            // `{{name}}` stands for `{name}` itself.
+            Some(itself) if itself.starts_with('{') => itself == *word,
+            Some(name) if !name.contains(char::is_whitespace) && !name.is_empty() => true,
+            Some(_) | None => pattern == word,
+        };
+        wild(&self.argv, argv, |pattern| pattern == "{*}", fits)
+    }
 }
 
 /// A change of the config file that waits for the person.
@@ -50,7 +80,13 @@ pub fn settled(held: &Guards, wanted: &Guards) -> (Guards, Option<Loosening>) {
     let rules = added.chain(held.rules.iter().filter(is_kept)).cloned().collect();
     let terminal_approvals = held.terminal_approvals && wanted.terminal_approvals;
     let gated_kinds = held.gated_kinds.union(&wanted.gated_kinds).cloned().collect();
-    let strict = Guards { terminal_approvals, rules, gated_kinds };
+    let silent_kinds = wanted.silent_kinds.iter().filter_map(|(kind, wanted)| {
+        let known = held.silent_kinds.get(kind).filter(|known| known.argv == wanted.argv)?;
+        let after_ms = known.after_ms.max(wanted.after_ms);
+        Some((kind.clone(), Silence { after_ms, ..wanted.clone() }))
+    });
+    let silent_kinds = silent_kinds.collect();
+    let strict = Guards { terminal_approvals, rules, gated_kinds, silent_kinds };
     let hash = hash(&strict, wanted);
     (strict, Some(Loosening { hash, changes }))
 }
@@ -63,6 +99,18 @@ fn loosened(held: &Guards, wanted: &Guards) -> Vec<String> {
     }
     for kind in held.gated_kinds.difference(&wanted.gated_kinds) {
         changes.push(format!("no longer asked first: tasks of kind {}", one_line(kind, SHOWN)));
+    }
+    for (kind, silence) in &wanted.silent_kinds {
+        let known = held.silent_kinds.get(kind);
+        let is_held =
+            |known: &Silence| known.argv == silence.argv && known.after_ms <= silence.after_ms;
+        if !known.is_some_and(is_held) {
+            let (kind, argv) = (one_line(kind, SHOWN), one_line(&silence.argv.join(" "), SHOWN));
+            let after = duration::words(silence.after_ms);
+            changes.push(format!(
+                "approved when nobody answers for {after}: tasks of kind {kind}, which run {argv}"
+            ));
+        }
     }
     let is_dropped = |rule: &&Rule| rule.then == Then::AskFirst && !wanted.rules.contains(rule);
     for rule in held.rules.iter().filter(is_dropped) {
@@ -122,7 +170,7 @@ mod tests {
 
     fn guards(rules: &[(Then, &str)], terminal_approvals: bool) -> Guards {
         let rules = rules.iter().map(|(then, word)| rule(*then, word)).collect();
-        Guards { terminal_approvals, rules, gated_kinds: BTreeSet::new() }
+        Guards { terminal_approvals, rules, ..Guards::default() }
     }
 
     use Then::{AskFirst as Ask, NeedNotAsk as Pass};
@@ -137,6 +185,43 @@ mod tests {
         let (strict, loosening) = settled(&gated(&["a"]), &gated(&["b"]));
         assert_eq!(strict, gated(&["a", "b"]));
         assert_eq!(loosening.unwrap().changes, ["no longer asked first: tasks of kind a"]);
+    }
+
+    #[test]
+    fn silence_approves_a_kind_only_once_the_person_has_confirmed_it() {
+        let silent = |after_ms: u64, word: &str| {
+            let silence = Silence { after_ms, argv: vec![word.to_owned()] };
+            Guards {
+                silent_kinds: BTreeMap::from([("a".to_owned(), silence)]),
+                ..Guards::default()
+            }
+        };
+        let cases = [
+            (Guards::default(), silent(60_000, "x"), Guards::default()),
+            (silent(60_000, "x"), silent(30_000, "x"), silent(60_000, "x")),
+            (silent(60_000, "x"), silent(60_000, "y"), Guards::default()),
+        ];
+        for (held, wanted, expected) in cases {
+            let (strict, loosening) = settled(&held, &wanted);
+            assert_eq!(strict, expected);
+            let changes = loosening.unwrap().changes;
+            assert!(changes[0].starts_with("approved when nobody answers for"), "{changes:?}");
+        }
+        for wanted in [silent(60_000, "x"), silent(90_000, "x"), Guards::default()] {
+            assert_eq!(settled(&silent(60_000, "x"), &wanted), (wanted, None));
+        }
+    }
+
+    #[test]
+    fn silence_speaks_of_the_command_of_its_kind_alone() {
+        let words = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        let argv = words(&["deploy", "--to", "{env}", "{{x}}", "{print $1}", "{*}"]);
+        let silence = Silence { after_ms: 1, argv };
+        assert!(silence.speaks_of(&words(&["deploy", "--to", "eu", "{x}", "{print $1}"])));
+        assert!(silence.speaks_of(&words(&["deploy", "--to", "a", "{x}", "{print $1}", "b", "c"])));
+        assert!(!silence.speaks_of(&words(&["deploy", "--to", "eu", "y", "{print $1}"])));
+        assert!(!silence.speaks_of(&words(&["deploy", "--to", "eu", "{x}", "evil"])));
+        assert!(!silence.speaks_of(&words(&["rm", "-rf", "/"])));
     }
 
     #[test]

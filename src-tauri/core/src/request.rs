@@ -11,6 +11,7 @@ pub use crate::question::{
     Answer, COMMENT_LIMIT, DETAIL_LIMIT, DIFF_LIMIT, FieldError, OnTimeout, QUESTION_LIMIT,
     QuestionError, Wants,
 };
+use crate::text::is_visible;
 
 /// The key of the signal that an approval is.
 pub const APPROVAL_KEY: &str = "approval";
@@ -182,7 +183,7 @@ impl Request {
             return Err(AnswerError::OfAnotherSort { request: self.id, wants });
         }
         let Given { answer, comment, by, .. } = given;
-        let comment = comment.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let comment = comment.map(|text| text.trim().to_owned()).filter(|text| is_visible(text));
         if comment.as_ref().is_some_and(|comment| comment.len() > COMMENT_LIMIT) {
             return Err(AnswerError::LongComment);
         }
@@ -211,6 +212,15 @@ impl Request {
 }
 
 impl Closure {
+    /// Returns whether what was asked may be done.
+    #[must_use]
+    pub fn approves(&self) -> bool {
+        let (Self::Answered { answer, .. } | Self::Defaulted { answer, .. }) = self else {
+            return false;
+        };
+        *answer == Answer::Approve
+    }
+
     /// Returns the words for a sentence such as "the request is closed: …".
     #[must_use]
     pub fn words(&self) -> String {
@@ -287,6 +297,14 @@ mod tests {
             at: Timestamp(199),
         };
         assert_eq!(closure, expected);
+    }
+
+    #[test]
+    fn a_comment_of_nothing_that_can_be_seen_is_none() {
+        let mut given = given(Answer::Approve, &shown().hash("e"));
+        given.comment = Some("\u{200b} \u{2800}\n".into());
+        let closure = request().answered(given, Timestamp(199)).unwrap();
+        assert!(matches!(closure, Closure::Answered { comment: None, .. }), "{closure:?}");
     }
 
     #[test]

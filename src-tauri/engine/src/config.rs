@@ -16,7 +16,7 @@ use toml::Spanned;
 use crate::retention::Kept;
 
 pub(crate) use current::{ConfigError, CurrentConfig, Snapshot, Watched, check};
-pub(crate) use kinds::{Kind, KindError, OnLost};
+pub(crate) use kinds::{Kind, KindError, OnLost, OnSilence};
 
 /// What a config file can say.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -138,6 +138,11 @@ impl Config {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         for (name, kind) in &config.kinds {
+            if kind.on_silence == OnSilence::Approve && kind.gate_timeout.is_none() {
+                return Err(format!(
+                    "kinds.{name}.on_silence: `approve` needs a time, expected gate_timeout = \"1h\""
+                ));
+            }
             let uses = kind.uses.get_ref().keys();
             if let Some(unknown) = uses.into_iter().find(|r| !config.resources.contains_key(*r)) {
                 return Err(at_line(
@@ -161,10 +166,13 @@ impl Config {
     /// Returns what of it protects the person's say.
     pub(crate) fn guards(&self) -> Guards {
         let gated = self.kinds.iter().filter(|(_, kind)| kind.gate);
+        let silent = self.kinds.iter();
+        let silent = silent.filter_map(|(name, kind)| Some((name.clone(), kind.silence()?)));
         Guards {
             terminal_approvals: self.approvals.terminal,
             rules: self.rules.clone(),
             gated_kinds: gated.map(|(name, _)| name.clone()).collect(),
+            silent_kinds: silent.collect(),
         }
     }
 
@@ -259,6 +267,8 @@ on_lost = "requeue"
             ("[kinds.x]\nargv = [\"a\"]\ntimeout = \"soon\"\n", "line 3", "10m"),
             ("[kinds.x]\nargv = [\"a\"]\nuses = { tpu = 1 }\n", "line 3", "[resources]"),
             ("[kinds.x]\nargv = [\"a\"]\non_lost = \"pray\"\n", "line 3", "`requeue`"),
+            ("[kinds.x]\nargv = [\"a\"]\non_silence = \"yes\"\n", "line 3", "`approve`"),
+            ("[kinds.x]\nargv = [\"a\"]\non_silence = \"approve\"\n", "kinds.x", "gate_timeout"),
             ("[kinds.x\n", "line 1", "expected"),
         ];
         for (text, line, expected) in cases {

@@ -5,6 +5,7 @@
 //! act. Never in another order: a crash between two steps is then always
 //! visible and can be repaired.
 
+mod askers;
 mod calls;
 mod cards;
 mod changes;
@@ -22,6 +23,7 @@ mod questions;
 mod queueing;
 mod room;
 mod shims;
+mod silence;
 mod starting;
 mod steady;
 mod storing;

@@ -29,6 +29,7 @@ use crate::config::{CurrentConfig, Watched};
 use crate::dispatcher::{Change, HeldBack, Incoming, Message};
 use crate::error::EngineError;
 use crate::events::{Events, Subscription, Watch};
+use crate::forms::Forms;
 use crate::guards::Board;
 use crate::host::{Identity, NotificationServer};
 use crate::logs::{Follow, Outputs};
@@ -81,8 +82,10 @@ pub(crate) struct Inner {
     pub(crate) epoch: String,
     pub(crate) host_environment: Environment,
     pub(crate) config: CurrentConfig,
+    /// The schemas of open questions.
+    pub(crate) forms: Forms,
     pub(crate) login_environment: OnceLock<Environment>,
-    /// What the account itself says, whoever started this host.
+    /// What the account itself says and, with a window, its session; whoever started this host.
     pub(crate) account_environment: Environment,
     pub(crate) show_window: Option<Box<dyn Fn() + Send + Sync>>,
     /// Asks what shows notifications; a headless host shows none.
@@ -260,7 +263,6 @@ impl Handle {
             }
             Call::Progress(report) => self.report(actor, &report).await,
             Call::Ask(ask) => self.ask(actor, ask).await,
-            Call::Withdraw { operation } => change(Change::Withdraw(operation)).await,
             Call::Await(wait) => self.await_signal(actor, wait).await,
             Call::Diagnose => self.blocking(|handle| Ok(handle.diagnose())).await,
             Call::ShowWindow => self.show_window(),
@@ -302,10 +304,7 @@ impl Handle {
     async fn ask(&self, actor: &Actor, ask: Ask) -> Result<Reply, EngineError> {
         let mut asking =
             Asking { inbox: self.inner.inbox.clone(), operation: Some(ask.operation.clone()) };
-        let asker = actor.clone();
-        let prepared =
-            self.blocking(move |handle| questions::prepared(&asker, ask, &handle.inner.nod)).await;
-        let reply = match prepared {
+        let reply = match self.prepared_ask(actor, ask).await {
             Ok((ask, program)) => self.change(actor, Change::Ask(Box::new(ask), program)).await,
             Err(error) => Err(error),
         };

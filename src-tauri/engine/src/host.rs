@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+use nod_core::environment::{Environment, of_session};
 use nod_core::paths::Paths;
 use nod_core::protocol::{HostKind, PROTOCOL};
 use nod_core::shim::SHIM_PROTOCOL;
@@ -22,11 +23,12 @@ use tokio::task::AbortHandle;
 use crate::clock;
 use crate::config::{ConfigError, CurrentConfig};
 use crate::dispatcher::{
-    Cards, Dispatcher, HeldBack, Message, Settings, Steady, Talking, Typing, Waiters, hex,
+    Cards, Dispatcher, HeldBack, Message, Pace, Settings, Steady, Talking, Typing, Waiters, hex,
     reminders_of,
 };
 use crate::effects::{Effects, Worker};
 use crate::events::{Events, Subscription};
+use crate::forms::Forms;
 use crate::guards::{Board, RuleBook};
 use crate::handle::{Handle, Inner};
 use crate::logs::Outputs;
@@ -186,6 +188,7 @@ impl Host {
             socket::listen(&socket)
                 .map_err(|source| StartError::Socket { path: socket.clone(), source })?
         };
+        handle.look_ahead().map_err(StartError::Threads)?;
         runtime.spawn(handle.clone().watch_config());
         let serving = runtime.spawn(socket::serve(socket.clone(), listener, handle.clone()));
         tracing::info!(data = %paths.data.display(), "the host serves");
@@ -376,7 +379,7 @@ fn dispatcher(
         rules: parts.rules.clone(),
         typing: Typing::default(),
         talking: Talking::new(talk, clock::now().plus(COMING_BACK_MS)),
-        pace: Default::default(),
+        pace: Pace::of(&live),
         cards: Cards::new(&live, parts.held_back.clone()),
         reminders: reminders_of(&live, clock::now()),
         stuck: false,
@@ -451,13 +454,24 @@ fn handle(
         epoch: hex(&epoch),
         config,
         host_environment: own_environment(),
+        forms: Forms::default(),
         login_environment: OnceLock::new(),
-        account_environment: process::account_environment(),
+        account_environment: account_environment(options.kind),
         show_window: options.show_window,
         findings,
         window: Arc::new(Sight::default()),
         stop,
     })
+}
+
+/// Returns what a login begins with; where there is a window, with the screen and the bus of its
+/// session. The rest of what the app was started with may come from any program.
+fn account_environment(kind: HostKind) -> Environment {
+    let mut account = process::account_environment();
+    if kind == HostKind::Desktop {
+        account.extend(of_session(&own_environment()));
+    }
+    account
 }
 
 /// Returns this process's variables, as far as they are text.

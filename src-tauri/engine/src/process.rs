@@ -5,6 +5,8 @@ mod alarm;
 mod asker;
 mod cgroups;
 mod connections;
+mod files;
+mod lineage;
 mod links;
 #[path = "../../shim/src/linux/own_programs.rs"]
 mod own_programs;
@@ -30,6 +32,8 @@ pub(crate) use alarm::{Alarm, Rings};
 pub(crate) use asker::{caller_of, program_of, source_of};
 pub(crate) use cgroups::{Cgroup, Cgroups};
 pub(crate) use connections::{Client, client_of};
+pub(crate) use files::Files;
+pub(crate) use lineage::{AskedFor, Lineage};
 #[cfg(test)]
 pub(crate) use links::ProgramFile;
 pub(crate) use links::{

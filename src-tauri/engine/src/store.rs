@@ -49,6 +49,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/0008.sql"),
     include_str!("store/0009.sql"),
     include_str!("store/0010.sql"),
+    include_str!("store/0011.sql"),
 ];
 
 /// How long a statement waits for another connection's lock.

@@ -3,7 +3,6 @@
 use std::fs;
 
 use nod_core::command::CommandLine;
-use nod_core::environment::Environment;
 use nod_core::ids::TaskId;
 use nod_core::protocol::{AuditQuery, AuditWhat, Call, Reply, RuleList};
 use nod_core::rule::Then;
@@ -44,15 +43,9 @@ fn rules(desktop: &Desktop) -> RuleList {
     rules
 }
 
-/// Submits words in the environment of the person's session: a rule lets nothing pass in another
-/// one.
-fn submitted(desktop: &Desktop, window: &Window, words: &[&str]) -> TaskId {
+/// Submits words in the person's own environment: a rule lets nothing pass in another one.
+fn submitted(desktop: &Desktop, words: &[&str]) -> TaskId {
     let mut submit = desktop.shell_submit("");
-    let environ = fs::read_to_string(format!("/proc/{}/environ", window.app())).unwrap();
-    let pairs = environ.split_terminator('\0').filter_map(|pair| pair.split_once('='));
-    let session: Environment =
-        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    submit.environment = Some(session);
     let argv = words.iter().map(|word| (*word).to_owned()).collect();
     submit.command = CommandLine::Argv { argv };
     submit.label = Some("触る <b>".into());
@@ -82,7 +75,7 @@ fn a_rule_made_from_a_card_lets_the_same_pass_from_the_next_time_on() {
     let window = desktop.open();
     window.click(&by_name("nav-inbox"));
     let words = ["touch", "完了", "*.rs"];
-    let first = submitted(&desktop, &window, &words);
+    let first = submitted(&desktop, &words);
     let request = desktop.wait_for_request(first);
     let card = card(&request);
     wait_for_enabled(&window, "approve");
@@ -117,13 +110,13 @@ fn a_rule_made_from_a_card_lets_the_same_pass_from_the_next_time_on() {
     assert!(made.expires_at.is_some());
     // The open card is not answered by that.
     assert!(desktop.request(first, request.id).is_open());
-    let second = submitted(&desktop, &window, &words);
+    let second = submitted(&desktop, &words);
     assert_eq!(desktop.wait_for_end(second).state.name(), StateName::Succeeded);
     assert!(desktop.work().join("*.rs").exists());
     assert_eq!(audited(&desktop, AuditWhat::Passed), 1);
 
     // Neither is the same with another word, which is approved together with its rule.
-    let third = submitted(&desktop, &window, &["touch", "other"]);
+    let third = submitted(&desktop, &["touch", "other"]);
     let other = crate::card(&desktop.wait_for_request(third));
     window.wait_for(&format!("{}:enabled", within(&other, "approve")));
     window.click(&within(&other, "always-allow"));
@@ -134,6 +127,20 @@ fn a_rule_made_from_a_card_lets_the_same_pass_from_the_next_time_on() {
     assert_eq!(rules(&desktop).rules.len(), 3);
     assert_eq!(audited(&desktop, AuditWhat::RuleAdded), 2);
     assert!(desktop.request(first, request.id).is_open());
+}
+
+#[test]
+fn what_the_app_was_started_with_is_not_what_a_person_is_used_to() {
+    let home = Home::new().with_config(ASKS).with_variable("GIT_SSH_COMMAND", "/tmp/evil-ssh");
+    let desktop = Desktop::start_in(home);
+    let _window = desktop.open();
+    let id = desktop.submit_with(&[], &["touch", "ran"]);
+    let shown = desktop.wait_for_request(id).shown.environment;
+    let change = shown.iter().find(|change| change.name == "GIT_SSH_COMMAND");
+    assert_eq!(change.and_then(|change| change.value.as_deref()), Some("/tmp/evil-ssh"));
+    assert!(shown.iter().all(|change| change.name != "DISPLAY"), "{shown:?}");
+    assert_eq!(desktop.run(&["cancel", &id.to_string()]).code, Some(0));
+    desktop.wait_for_end(id);
 }
 
 #[test]

@@ -276,7 +276,9 @@ export function auditWords(row: AuditRow): string {
     case 'expired':
       return 'Expired: nobody answered in time';
     case 'defaulted':
-      return 'Nobody answered in time: the default was taken';
+      return row.answer?.type === 'approve'
+        ? 'Nobody answered in time: its kind is approved then'
+        : 'Nobody answered in time: the default was taken';
     case 'withdrawn':
       return 'Withdrawn';
     case 'passed':
@@ -287,6 +289,8 @@ export function auditWords(row: AuditRow): string {
       return `Rule revoked by ${by}`;
     case 'loosened':
       return `Looser configuration confirmed by ${by}`;
+    case 'removed':
+      return `Removed by ${by}`;
   }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use nod_core::command::CommandLine;
 use nod_core::ids::TaskId;
 use nod_core::protocol::{AuditQuery, AuditRow, AuditWhat, Call, Reply};
 use nod_core::request::Answer;
@@ -60,15 +61,18 @@ fn render(rows: &[AuditRow]) -> String {
 
 fn words(row: &AuditRow) -> String {
     let mut words = format!("{}  {}", row.at.utc(), what(row));
-    let question = row.shown.as_ref().map(|shown| format!("“{}”", shown.question));
+    let question = row.shown.as_ref().map(|shown| quoted(&shown.question));
+    let argv = row.shown.as_ref().map(|shown| shown.argv.clone()).filter(|argv| !argv.is_empty());
+    let command = argv.map(|argv| CommandLine::Argv { argv }.display());
     let parts = [
         row.task.map(|task| format!("task {task}")),
         row.request.map(|request| format!("request {}", request.0)),
         question,
+        command.map(|command| format!("command {}", quoted(&command))),
         row.asked_by.as_ref().map(|asker| format!("asked by {}", asker.words())),
-        row.from.as_ref().map(|from| format!("from {from}")),
-        row.comment.as_ref().map(|comment| format!("comment: {comment}")),
-        row.detail.clone(),
+        row.from.as_ref().map(|from| format!("from {}", quoted(from))),
+        row.comment.as_ref().map(|comment| format!("comment {}", quoted(comment))),
+        row.detail.as_deref().map(quoted),
     ];
     for part in parts.into_iter().flatten() {
         words.push_str(", ");
@@ -77,24 +81,38 @@ fn words(row: &AuditRow) -> String {
     words
 }
 
+/// Returns a text of somebody else's so that nobody takes a part of it for words of Nod's.
+fn quoted(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('“', "\\“").replace('”', "\\”");
+    format!("“{}”", text.replace('\n', "\\n"))
+}
+
 fn what(row: &AuditRow) -> String {
     let by = row.actor.words();
     match row.what {
         AuditWhat::Answered => match &row.answer {
             Some(Answer::Approve) => format!("approved by {by}"),
-            Some(Answer::Deny { reason: Some(reason) }) => format!("denied by {by}: {reason}"),
+            Some(Answer::Deny { reason: Some(reason) }) => {
+                format!("denied by {by}: {}", quoted(reason))
+            }
             Some(Answer::Deny { reason: None }) => format!("denied by {by}"),
-            Some(Answer::Choice { choice }) => format!("answered by {by}: {choice}"),
-            Some(Answer::Text { text }) => format!("answered by {by}: {text}"),
-            Some(Answer::Form { data }) => format!("answered by {by}: {data}"),
+            Some(Answer::Choice { choice }) => format!("answered by {by}: {}", quoted(choice)),
+            Some(Answer::Text { text }) => format!("answered by {by}: {}", quoted(text)),
+            Some(Answer::Form { data }) => {
+                format!("answered by {by}: {}", quoted(&data.to_string()))
+            }
             None => format!("answered by {by}"),
         },
         AuditWhat::Expired => "expired".to_owned(),
+        AuditWhat::Defaulted if row.answer == Some(Answer::Approve) => {
+            "approved, since nobody answered in the time that its kind has for that".to_owned()
+        }
         AuditWhat::Defaulted => "nobody answered, the default was taken".to_owned(),
         AuditWhat::Withdrawn => "withdrawn".to_owned(),
         AuditWhat::Passed => "let pass by a rule".to_owned(),
         AuditWhat::RuleAdded => format!("rule made by {by}"),
         AuditWhat::RuleRevoked => format!("rule revoked by {by}"),
         AuditWhat::Loosened => format!("looser config confirmed by {by}"),
+        AuditWhat::Removed => format!("removed by {by}"),
     }
 }

@@ -369,10 +369,12 @@ pub enum AuditWhat {
     RuleRevoked,
     /// A change of the config file that asks for less was confirmed.
     Loosened,
+    /// A task was taken out of the history.
+    Removed,
 }
 
 impl AuditWhat {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Answered,
         Self::Expired,
         Self::Defaulted,
@@ -381,6 +383,7 @@ impl AuditWhat {
         Self::RuleAdded,
         Self::RuleRevoked,
         Self::Loosened,
+        Self::Removed,
     ];
 
     #[must_use]
@@ -394,6 +397,7 @@ impl AuditWhat {
             Self::RuleAdded => "rule_added",
             Self::RuleRevoked => "rule_revoked",
             Self::Loosened => "loosened",
+            Self::Removed => "removed",
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use nod_core::command::CommandLine;
+use nod_core::guard::Silence;
 use nod_core::protocol::KindUse;
 use serde::Deserialize;
 use toml::Spanned;
@@ -27,6 +28,11 @@ pub(crate) struct Kind {
     /// A person must approve each before it starts.
     #[serde(default)]
     pub gate: bool,
+    /// How long it waits for that.
+    #[serde(default, deserialize_with = "milliseconds")]
+    pub gate_timeout: Option<u64>,
+    #[serde(default)]
+    pub on_silence: OnSilence,
     #[serde(default, deserialize_with = "milliseconds")]
     pub timeout: Option<u64>,
     #[serde(default)]
@@ -43,6 +49,15 @@ pub(crate) struct Kind {
     /// Processes that a task leaves behind are its own business.
     #[serde(default)]
     pub keep_children: bool,
+}
+
+/// What becomes of a task that nobody approves or denies in its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnSilence {
+    #[default]
+    Deny,
+    Approve,
 }
 
 /// What becomes of a task whose process was lost.
@@ -134,6 +149,18 @@ fn placeholder_in(text: &str) -> Option<&str> {
 }
 
 impl Kind {
+    /// Returns when silence approves a task of this kind; nothing where it never does.
+    pub(crate) fn silence(&self) -> Option<Silence> {
+        let after_ms = self.gate_timeout.filter(|_| self.on_silence == OnSilence::Approve)?;
+        let argv = self.argv.words.iter().map(|word| match word {
+            Word::Literal(text) if placeholder_in(text) == Some(text) => format!("{{{text}}}"),
+            Word::Literal(text) => text.clone(),
+            Word::Value(name) => format!("{{{name}}}"),
+            Word::Rest => "{*}".to_owned(),
+        });
+        Some(Silence { after_ms, argv: argv.collect() })
+    }
+
     /// Returns the command, with each value as one word of it, whatever it holds.
     pub(crate) fn command(
         &self,

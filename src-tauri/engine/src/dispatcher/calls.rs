@@ -40,11 +40,14 @@ impl Dispatcher {
                 resume = ask.resume;
                 self.ask(&actor, *ask, program, turn)
             }
-            Change::AwaitAnswer(wait) => {
+            Change::MayAsk(operation, source) => self.may_ask(&actor, &operation, source, turn),
+            Change::AwaitAnswer(wait, lineage) => {
                 resume = wait.resume;
-                self.await_answer(&actor, wait.request)
+                self.await_answer(&actor, lineage.as_ref(), wait.request)
             }
-            Change::Withdraw(operation) => self.withdraw(&actor, &operation, turn),
+            Change::Withdraw(operation, lineage) => {
+                self.withdraw((&actor, lineage.as_ref()), &operation, turn)
+            }
             Change::Answer(answering) => self.answer(actor, *answering, turn),
             Change::Wait(id) => self.wait(id),
             Change::Await(wait) => return self.await_signal(&actor, wait, reply, turn),

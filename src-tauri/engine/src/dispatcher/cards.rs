@@ -80,7 +80,7 @@ impl Cards {
         let mut counts = Counts::default();
         for request in live.open_requests().filter(|request| request.origin == Origin::Gate) {
             let source = match &request.asked_by {
-                Some(Actor::Task { id, .. }) => Source::Task(*id),
+                Some(Actor::Task { id, .. }) => live.source_of(request.task.unwrap_or(*id)),
                 Some(Actor::Person { .. }) => Source::Person,
                 Some(Actor::Host) => Source::Host,
                 // The process that submitted it may be another one by now.
@@ -95,6 +95,11 @@ impl Cards {
             cards.open.insert(request.id, Card { source, is_shown });
         }
         cards
+    }
+
+    /// Returns whether the card of a gate has been shown.
+    pub(super) fn is_shown(&self, id: RequestId) -> bool {
+        self.open.get(&id).is_some_and(|card| card.is_shown)
     }
 
     pub(super) fn next(&self) -> Option<Timestamp> {
@@ -134,7 +139,7 @@ impl Dispatcher {
     /// Has a gate wait for its turn to be shown.
     pub(super) fn open_gate(&mut self, row: RequestRow, by: &Actor, turn: &mut Turn) {
         let source = match by {
-            Actor::Task { id, .. } => Source::Task(*id),
+            Actor::Task { id, .. } => self.live.source_of(*id),
             Actor::Person { .. } => Source::Person,
             Actor::Host => Source::Host,
             Actor::Peer { pid, .. } => *turn

@@ -2,21 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use nod_core::access::{Actor, Verb};
+use nod_core::access::{Actor, Refusal, Verb};
 use nod_core::ids::{OperationId, SessionId, TaskId};
-use nod_core::protocol::{Edit, EventChange, Reply, Which};
+use nod_core::protocol::{AuditRow, AuditWhat, Edit, EventChange, Reply, Which};
 use nod_core::schedule::{Dependency, Retry};
 use nod_core::shim::ToShim;
 use nod_core::task::{QueueReason, Task, TaskState};
+use nod_core::text::one_line;
 use nod_core::transition::Input;
 
 use super::Dispatcher;
 use super::calls::Said;
+use super::gates::said;
 use super::live::{Judged, LiveTask};
 use super::turn::Turn;
 use crate::error::EngineError;
 use crate::process;
 use crate::store::OperationResult;
+
+/// How much of a removed task's name the audit has, in characters.
+const NAME_SHOWN: usize = 200;
 
 impl Dispatcher {
     pub(super) fn cancel_many(
@@ -166,8 +171,12 @@ impl Dispatcher {
             let (state, hint) = (live.task().state.words(), "cancel it first");
             return Err(EngineError::WrongState { id, state, hint });
         }
-        let task = self.stored_task(id)?;
+        let row = self.readers.lend()?.task(id)?.ok_or(EngineError::TaskNotFound(id))?;
+        let (task, by_person) = (row.task, row.bound.by_person);
         let is_person = matches!(actor, Actor::Person { .. });
+        if !is_person && by_person && task.session.is_none() {
+            return Err(EngineError::Refused(Refusal::OfPerson(id)));
+        }
         if !is_person && task.session.is_some() && task.session != session {
             let hint = "name its session with --session, or remove it in the window";
             return Err(EngineError::OtherSession { id, hint });
@@ -175,6 +184,11 @@ impl Dispatcher {
         let attempts = self.readers.lend()?.attempts(id)?;
         turn.folders.extend(attempts.into_iter().map(|attempt| attempt.folder));
         self.live.remove(id);
+        turn.audit(AuditRow {
+            task: Some(id),
+            detail: Some(one_line(&task.name(), NAME_SHOWN)),
+            ..said(AuditWhat::Removed, actor.clone(), turn)
+        });
         let what = ("removed", Some(task.name()));
         turn.event(&mut self.live, id, what, EventChange::Removed { id });
         let result = OperationResult::Changed { verb: Verb::Remove, id };

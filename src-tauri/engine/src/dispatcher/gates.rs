@@ -8,7 +8,7 @@ use nod_core::environment::redirecting;
 use nod_core::guard::settled;
 use nod_core::ids::{OperationId, TaskId};
 use nod_core::protocol::{AuditRow, AuditWhat, EventChange, KeptRule, Reply};
-use nod_core::request::{Answer, Closure, Origin, Request};
+use nod_core::request::{Closure, Origin, Request};
 use nod_core::rule::{Command, Rule, RuleError, RuleId, Then};
 use nod_core::task::{OutputMode, QueueReason, TaskState};
 use nod_core::text::one_line;
@@ -20,17 +20,24 @@ use super::turn::Turn;
 use crate::config::Config;
 use crate::error::EngineError;
 use crate::guards::{Gate, Posted, RuleBook};
-use crate::process::Place;
+use crate::process::{Files, Place};
 use crate::store::{OperationResult, RuleChange};
 
 /// How many variables are named that keep a rule from letting pass, and how much of each name.
 const NAMED: usize = 5;
 const NAME_SHOWN: usize = 40;
 
+/// How much is shown of the name of a file that has changed.
+const FILE_SHOWN: usize = 300;
+
 impl Dispatcher {
     /// Asks about a task that is about to start, where the rules say so by now: one that let it
     /// pass may be over, and one that asks may be new. Returns whether it is held back.
     pub(super) fn holds_back(&mut self, id: TaskId, turn: &mut Turn) -> bool {
+        if let Some(why) = self.runs_otherwise(id) {
+            self.ask_gate(id, &Actor::Host, Some(why), turn);
+            return true;
+        }
         let may_gate = |live: &&LiveTask| {
             live.judged != Judged::Approved
                 && (live.task().ask_first || self.rule_book(turn).may_gate())
@@ -46,13 +53,25 @@ impl Dispatcher {
         true
     }
 
-    /// Notes which folder it is that a person is shown. It was there when the task came; where it
-    /// is gone by now, the start says so.
+    /// Notes which folder it is that a person is shown, and what would run. The folder was there when
+    /// the task came; where it is gone by now, the start says so.
     pub(super) fn bind_folder(&mut self, id: TaskId) {
         let Some(mut live) = self.live.task(id).cloned() else { return };
         live.judged = Judged::Unknown;
         live.row.bound.place = Place::of(Path::new(&live.task().cwd)).ok();
+        live.row.bound.files = files_of(&live);
         self.live.put_task(live);
+    }
+
+    /// Returns what to tell the person of a task that would run another file than it would have when
+    /// they were asked about it.
+    fn runs_otherwise(&self, id: TaskId) -> Option<String> {
+        let live = self.live.task(id).filter(|live| !live.row.bound.files.is_empty())?;
+        let file = live.row.bound.files.changed(&files_of(live))?;
+        let file = one_line(&file.to_string_lossy(), FILE_SHOWN);
+        Some(format!(
+            "It was approved, and what it runs has changed since it was asked about: {file}"
+        ))
     }
 
     /// Keeps what was decided of a task's next try.
@@ -67,8 +86,7 @@ impl Dispatcher {
     fn was_approved(&self, live: &LiveTask) -> bool {
         let next = live.next_attempt();
         let approved = |request: &Request| {
-            let is_yes =
-                matches!(request.closure, Some(Closure::Answered { answer: Answer::Approve, .. }));
+            let is_yes = request.closure.as_ref().is_some_and(Closure::approves);
             request.origin == Origin::Gate && request.attempt == next && is_yes
         };
         let requests = self.readers.lend().map_err(EngineError::from);
@@ -119,8 +137,9 @@ impl Dispatcher {
 
     fn let_pass(&self, live: &mut LiveTask, by: &Actor, rule: String, turn: &mut Turn) {
         let passed = Judged::Passed(rule.clone());
-        // Nobody was shown its folder.
+        // Nobody was shown its folder, nor asked about what it runs.
         live.row.bound.place = None;
+        live.row.bound.files = Files::default();
         if live.judged != passed {
             live.judged = passed;
             self.note_pass(live.task().id, by, rule, turn);
@@ -303,7 +322,7 @@ impl Dispatcher {
     }
 
     /// Returns the same with the folders of these rules: those of the rules before would not do.
-    fn posted_rules(&self, turn: &Turn) -> Posted {
+    pub(super) fn posted_rules(&self, turn: &Turn) -> Posted {
         turn.rules.clone().unwrap_or_else(|| self.rules.posted())
     }
 
@@ -329,6 +348,11 @@ impl Dispatcher {
     }
 }
 
+fn files_of(live: &LiveTask) -> Files {
+    let task = live.task();
+    Files::of(&task.command.argv(), &task.cwd, &live.row.bound.path)
+}
+
 fn words(rule: &Rule) -> String {
     let then = match rule.then {
         Then::AskFirst => "asked first",
@@ -338,7 +362,7 @@ fn words(rule: &Rule) -> String {
 }
 
 /// Returns an empty row of the audit.
-fn said(what: AuditWhat, actor: Actor, turn: &Turn) -> AuditRow {
+pub(super) fn said(what: AuditWhat, actor: Actor, turn: &Turn) -> AuditRow {
     AuditRow {
         id: 0,
         at: turn.now,

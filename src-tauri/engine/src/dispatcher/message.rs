@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use super::pace::Source;
 use crate::config::Config;
 use crate::error::EngineError;
+use crate::process::Lineage;
 use crate::store::SealedEnvironment;
 
 /// One thing for the dispatcher to decide on.
@@ -117,8 +118,11 @@ pub(crate) enum Change {
     Progress(Progress),
     /// With the program that asks, where it is no task.
     Ask(Box<Ask>, Option<Program>),
-    AwaitAnswer(AwaitAnswer),
-    Withdraw(OperationId),
+    /// Whether one more question would be taken, before any work is put into it.
+    MayAsk(OperationId, Source),
+    /// With who comes for the answer, where it is no task.
+    AwaitAnswer(AwaitAnswer, Option<Lineage>),
+    Withdraw(OperationId, Option<Lineage>),
     Answer(Box<Answering>),
     Wait(TaskId),
     Await(Await),
@@ -177,6 +181,8 @@ pub(crate) struct Program {
     pub(crate) argv: Vec<String>,
     pub(crate) cwd: String,
     pub(crate) source: Source,
+    /// Nothing where the process has gone.
+    pub(crate) lineage: Option<Lineage>,
 }
 
 /// A task to be made, with everything that takes time to find out already found out.
@@ -197,6 +203,8 @@ pub(crate) struct NewTask {
     pub(crate) delay_ms: Option<u64>,
     pub(crate) environment: NewEnvironment,
     pub(crate) environment_changes: Vec<EnvironmentChange>,
+    /// Where its programs are looked for.
+    pub(crate) path: String,
     /// The program that may type into it.
     pub(crate) typist: Option<ProcessIdentity>,
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use nod_core::ids::{RequestId, TaskId, Timestamp};
+use nod_core::shim::ProcessIdentity;
 
 use crate::error::EngineError;
 
@@ -16,6 +17,7 @@ const KEPT: usize = 1_000;
 /// Where questions and gates come from: what is counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Source {
+    /// A task and all that descend from it, by the first of them.
     Task(TaskId),
     /// A program that is no task, by its process and when that began.
     Program {
@@ -29,6 +31,10 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    pub(super) fn of(process: ProcessIdentity) -> Self {
+        Self::Program { pid: process.pid.cast_unsigned(), started: process.start_time }
+    }
+
     /// Returns whether this is one of the programs that are no tasks.
     pub(super) fn is_program(self) -> bool {
         matches!(self, Self::Program { .. } | Self::Gone)
@@ -71,7 +77,7 @@ impl Paced {
 pub(crate) struct Pace {
     /// When what came so far would have come at an even pace.
     until: HashMap<Paced, Timestamp>,
-    /// Where the open questions of programs come from, as far as this host has seen it.
+    /// Where the open questions come from.
     sources: HashMap<RequestId, Source>,
 }
 
@@ -103,29 +109,8 @@ impl Pace {
         Ok(())
     }
 
-    /// Refuses a question where too many are open, or came just before.
-    pub(super) fn check(
-        &mut self,
-        source: Source,
-        open: impl Iterator<Item = RequestId>,
-        now: Timestamp,
-    ) -> Result<(), EngineError> {
-        let (mut own, mut all) = (0, 0);
-        for request in open {
-            all += 1;
-            let is_own = !source.is_program() || self.sources.get(&request) == Some(&source);
-            own += usize::from(is_own);
-        }
-        if own >= OPEN_LIMIT {
-            return Err(EngineError::Busy(
-                "20 questions are open already: wait until a person has answered some",
-            ));
-        }
-        if all >= OPEN_OF_PROGRAMS {
-            return Err(EngineError::Busy(
-                "100 questions of programs are open already: wait until a person has answered some",
-            ));
-        }
+    /// Refuses a question that comes too soon after others.
+    pub(super) fn check(&mut self, source: Source, now: Timestamp) -> Result<(), EngineError> {
         if self.is_exceeded(source, now) {
             return Err(EngineError::Busy(
                 "questions come faster than a person can read them: wait a second for each",
@@ -134,11 +119,38 @@ impl Pace {
         Ok(())
     }
 
+    /// Refuses a question where so many are open of its source, and of programs that wait.
+    pub(super) fn check_open(
+        &self,
+        source: Source,
+        (own, of_programs): (usize, usize),
+    ) -> Result<(), EngineError> {
+        if own >= OPEN_LIMIT {
+            return Err(EngineError::Busy(
+                "20 questions are open already: wait until a person has answered some",
+            ));
+        }
+        if source.is_program() && of_programs >= OPEN_OF_PROGRAMS {
+            return Err(EngineError::Busy(
+                "100 questions of programs are open already: wait until a person has answered some",
+            ));
+        }
+        Ok(())
+    }
+
     /// Notes where a question comes from.
     pub(super) fn note(&mut self, request: RequestId, source: Source) {
-        if source.is_program() {
-            self.sources.insert(request, source);
-        }
+        self.sources.insert(request, source);
+    }
+
+    /// Returns the questions that were asked by one source; some may be closed.
+    pub(super) fn asked_by(&self, source: Source) -> impl Iterator<Item = RequestId> {
+        let own = self.sources.iter().filter(move |(_, its)| **its == source);
+        own.map(|(request, _)| *request)
+    }
+
+    pub(super) fn source_of(&self, request: RequestId) -> Source {
+        self.sources.get(&request).copied().unwrap_or(Source::Gone)
     }
 
     pub(super) fn closed(&mut self, request: RequestId) {
@@ -180,24 +192,22 @@ mod tests {
     }
 
     #[test]
-    fn one_program_that_asks_too_much_leaves_the_others_their_own() {
+    fn a_source_has_twenty_open_and_all_programs_a_hundred() {
         let mut pace = Pace::default();
-        let now = Timestamp(1_000_000);
-        let open: Vec<_> = (1..=20).map(RequestId).collect();
-        for id in &open {
-            pace.check(program(1), open.iter().copied().take_while(|it| it < id), now).unwrap();
-            pace.note(*id, program(1));
+        for id in 1..=20 {
+            pace.note(RequestId(id), program(1));
         }
-        let full = pace.check(program(1), open.iter().copied(), now).unwrap_err();
-        assert!(full.to_string().contains("20 questions"), "{full}");
-        pace.check(program(2), open.iter().copied(), now).unwrap();
+        let open = |pace: &Pace, source| pace.asked_by(source).count();
+        assert_eq!(open(&pace, program(1)), 20);
         // Another process of the same number is another program.
-        let later = Source::Program { pid: 1, started: 2 };
-        pace.check(later, open.iter().copied(), now).unwrap();
-        // However many it is, all together have an end.
-        let all = (1..=100).map(RequestId);
-        let full = pace.check(program(3), all, now).unwrap_err();
-        assert!(full.to_string().contains("100 questions"), "{full}");
+        assert_eq!(open(&pace, Source::Program { pid: 1, started: 2 }), 0);
+        let refused = |source, open| pace.check_open(source, open).map_err(|it| it.to_string());
+        let task = Source::Task(TaskId(1));
+        assert!(refused(program(1), (20, 20)).unwrap_err().contains("20 questions"));
+        assert!(refused(program(2), (19, 99)).is_ok());
+        assert!(refused(program(2), (0, 100)).unwrap_err().contains("100 questions"));
+        assert!(refused(task, (19, 100)).is_ok());
+        assert!(refused(task, (20, 0)).unwrap_err().contains("20 questions"));
     }
 
     #[test]

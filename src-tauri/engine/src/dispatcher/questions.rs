@@ -2,21 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use nod_core::access::{Actor, Refusal};
+use nod_core::access::Actor;
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{Ask, AuditRow, AuditWhat, EventChange, GiveAnswer, Reply};
-use nod_core::request::{Answer, Closure, Given, OnTimeout, Origin, Request, Shown, Wants};
+use nod_core::request::{Answer, Closure, Given, Origin, Request, Shown, Wants};
 use nod_core::task::Denial;
-use nod_core::terms::terms;
 use nod_core::transition::Input;
 
+use super::askers::is_for;
 use super::calls::Said;
 use super::live::{Judged, Live, LiveTask};
 use super::message::{Answering, Program};
-use super::pace::Source;
 use super::turn::Turn;
 use super::{Dispatcher, hex};
 use crate::error::EngineError;
+use crate::process::Lineage;
 use crate::store::{OperationResult, RequestRow};
 
 /// How long a question waits for the one who asked it to come back, in milliseconds.
@@ -46,26 +46,31 @@ impl Dispatcher {
         let task = self.asking_task(actor)?;
         match self.operation(&ask.operation)? {
             // Asked before a connection was lost: go on waiting for the same answer.
-            Some(OperationResult::Asked { request }) => return self.asked_again(task, request),
+            Some(OperationResult::Asked { request }) => {
+                let lineage = program.as_ref().and_then(|program| program.lineage.as_ref());
+                return self.asked_again((actor, lineage), request);
+            }
             Some(_) => return Err(EngineError::OperationReused(ask.operation.0)),
             None => {}
         }
         ask.check()?;
-        let source = match (task, &program) {
-            (Some(id), _) => Source::Task(id),
-            (None, Some(program)) => program.source,
-            (None, None) => Source::Gone,
-        };
+        let source = self.source(task, program.as_ref());
+        let lineage = program.as_ref().and_then(|program| program.lineage.clone());
         let (shown, digest, attempt) = self.to_be_shown(task, program, &ask)?;
         let hash = shown.hash(&digest);
         turn.durable = true;
-        if let Some(same) = self.same_question(task, &hash, &ask, turn.now) {
+        let same = self.same_question(task, &hash, &ask, turn.now);
+        let is_theirs = |row: &RequestRow| task.is_some() || is_for(row, lineage.as_ref());
+        if let Some(same) = same.filter(|id| self.live.request(*id).is_some_and(is_theirs)) {
             let result = OperationResult::Asked { request: same };
             turn.operation(&mut self.live, ask.operation, result);
             return Ok(Said::OnClosing(same));
         }
-        let open = self.live.open_requests_of(task).map(|request| request.id);
-        self.pace.check(source, open, turn.now)?;
+        self.check_open(source)?;
+        if !matches!(ask.wants, Wants::Form { .. }) {
+            // A form was counted before its schema was looked at.
+            self.pace.check(source, turn.now)?;
+        }
         let number = self.live.next_request();
         self.pace.note(number, source);
         let origin = if task.is_some() { Origin::Task } else { Origin::Program };
@@ -87,7 +92,9 @@ impl Dispatcher {
             self.note_wants(id, Some(&request.shown.wants));
             self.advance(id, Input::Asked { request: number }, turn)?;
         }
-        self.open_request(RequestRow { request, operation: Some(ask.operation.clone()) }, turn);
+        let operation = Some(ask.operation.clone());
+        let asked_for = lineage.map(|lineage| lineage.own);
+        self.open_request(RequestRow { request, operation, asked_for }, turn);
         turn.operation(&mut self.live, ask.operation, OperationResult::Asked { request: number });
         Ok(Said::OnClosing(number))
     }
@@ -156,22 +163,26 @@ impl Dispatcher {
         self.live.open_requests_of(task).find(same).map(|request| request.id)
     }
 
-    fn asked_again(&self, task: Option<TaskId>, id: RequestId) -> Result<Said, EngineError> {
-        let request = self.any_request(id)?;
-        check_asker(&request, task)?;
-        let Some(closure) = request.closure else { return Ok(Said::OnClosing(id)) };
+    fn asked_again(
+        &self,
+        (actor, lineage): (&Actor, Option<&Lineage>),
+        id: RequestId,
+    ) -> Result<Said, EngineError> {
+        let row = self.any_request_row(id)?;
+        self.check_asker(&row, actor, lineage)?;
+        let Some(closure) = row.request.closure else { return Ok(Said::OnClosing(id)) };
         Ok(Said::Now(Reply::Closed { request: id, closure }))
     }
 
     pub(super) fn withdraw(
         &mut self,
-        actor: &Actor,
+        (actor, lineage): (&Actor, Option<&Lineage>),
         operation: &OperationId,
         turn: &mut Turn,
     ) -> Result<Said, EngineError> {
-        let task = self.asking_task(actor)?;
+        self.asking_task(actor)?;
         if let Some(OperationResult::Asked { request }) = self.operation(operation)? {
-            check_asker(&self.any_request(request)?, task)?;
+            self.check_asker(&self.any_request_row(request)?, actor, lineage)?;
             self.withdraw_request(request, "the asker no longer asks", turn);
         }
         Ok(Said::Now(Reply::Done))
@@ -262,7 +273,7 @@ impl Dispatcher {
         turn.event(&mut self.live, request.task, what, change);
         turn.closed.push((id, closure.clone()));
         turn.durable = true;
-        let is_yes = matches!(closure, Closure::Answered { answer: Answer::Approve, .. });
+        let is_yes = closure.approves();
         let (Some(task), Some(input)) = (request.task, follows(request.origin, id, closure)) else {
             return;
         };
@@ -281,7 +292,10 @@ impl Dispatcher {
     pub(super) fn expire(&mut self, turn: &mut Turn) {
         while let Some((_, id)) = self.live.first_expiry().filter(|(at, _)| *at <= turn.now) {
             let Some(row) = self.live.request(id) else { return };
-            let closure = row.request.unanswered();
+            let mut closure = row.request.unanswered();
+            if self.silence_approves(&row.request, turn) {
+                closure = Closure::Defaulted { answer: Answer::Approve, at: closure.at() };
+            }
             self.close_request(id, closure, turn);
         }
     }
@@ -305,14 +319,14 @@ impl Dispatcher {
 
     /// Returns a question, open or closed.
     pub(super) fn any_request(&self, id: RequestId) -> Result<Request, EngineError> {
-        match self.live.request(id) {
-            Some(row) => Ok(row.request.clone()),
-            None => self.stored_request(id),
-        }
+        Ok(self.any_request_row(id)?.request)
     }
 
-    fn stored_request(&self, id: RequestId) -> Result<Request, EngineError> {
-        self.readers.lend()?.request(id)?.ok_or(EngineError::RequestNotFound(id))
+    pub(super) fn any_request_row(&self, id: RequestId) -> Result<RequestRow, EngineError> {
+        if let Some(row) = self.live.request(id) {
+            return Ok(row.clone());
+        }
+        self.readers.lend()?.request_row(id)?.ok_or(EngineError::RequestNotFound(id))
     }
 
     fn stored_closure(&self, id: RequestId) -> Result<Closure, EngineError> {
@@ -330,18 +344,6 @@ fn ends_alike(expires_at: Option<Timestamp>, timeout_ms: Option<u64>, now: Times
             own.since(at).max(at.since(own)) <= timeout / 100
         }
         (Some(_), None) | (None, Some(_)) => false,
-    }
-}
-
-/// Refuses one who goes by the name of another's question.
-pub(super) fn check_asker(request: &Request, asker: Option<TaskId>) -> Result<(), EngineError> {
-    match (request.task, asker) {
-        (theirs, own) if theirs == own => Ok(()),
-        (Some(_), None) => {
-            Err(EngineError::Bad("a task asked this: it alone waits for the answer"))
-        }
-        (Some(other), _) => Err(EngineError::Refused(Refusal::AnotherTask(other))),
-        (None, _) => Err(EngineError::Bad("another program asked this")),
     }
 }
 
@@ -400,33 +402,7 @@ fn follows(origin: Origin, request: RequestId, closure: Closure) -> Option<Input
     }
 }
 
-/// Returns the question that a task waits for before it starts.
-pub(super) fn gate_request(
-    live: &LiveTask,
-    asked_by: &Actor,
-    id: RequestId,
-    why: Option<String>,
-    turn: &Turn,
-) -> Request {
-    let mut shown = shown(live, "Start this task?".to_owned(), why);
-    shown.terms = terms(live.task(), live.row.bound.typist.is_some());
-    Request {
-        id,
-        task: Some(live.task().id),
-        attempt: live.next_attempt(),
-        origin: Origin::Gate,
-        asked_by: Some(asked_by.clone()),
-        hash: shown.hash(&hex(&live.row.environment)),
-        shown,
-        created_at: turn.now,
-        expires_at: None,
-        on_timeout: OnTimeout::Deny,
-        remind_ms: None,
-        closure: None,
-    }
-}
-
-fn shown(live: &LiveTask, question: String, detail: Option<String>) -> Shown {
+pub(super) fn shown(live: &LiveTask, question: String, detail: Option<String>) -> Shown {
     Shown {
         task_name: live.task().name(),
         question,

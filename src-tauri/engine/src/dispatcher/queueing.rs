@@ -10,7 +10,7 @@ use nod_core::transition::{Again, Input, retried};
 
 use super::Dispatcher;
 use super::live::{Live, LiveTask};
-use super::questions::gate_request;
+use super::silence::gate_request;
 use super::turn::Turn;
 use crate::config::{Kind, OnLost};
 use crate::error::EngineError;
@@ -243,10 +243,11 @@ impl Dispatcher {
             self.withdraw_request(request, "the task was changed, and is asked about anew", turn);
         }
         let number: RequestId = self.live.next_request();
-        let request = gate_request(&live, by, number, why, turn);
+        let limit = self.limit_of(&live, turn);
+        let request = gate_request(&live, by, number, why, (limit, turn));
         let reason = QueueReason::Gate { request: number };
         self.follow(id, Input::Requeued { reason }, turn);
-        self.open_gate(RequestRow { request, operation: None }, by, turn);
+        self.open_gate(RequestRow { request, operation: None, asked_for: None }, by, turn);
     }
 }
 

@@ -155,7 +155,10 @@ impl Dispatcher {
             ended_at: None,
         };
         let environment_changes = new.environment_changes;
-        let bound = Bound { typist: new.typist, ..Bound::default() };
+        let root = parent.map(|parent| parent.row.bound.root.unwrap_or(parent.task().id));
+        let by_person = matches!(actor, Actor::Person { .. });
+        let (typist, path) = (new.typist, new.path);
+        let bound = Bound { typist, root, by_person, path, ..Bound::default() };
         let row = TaskRow { task, environment: digest, environment_changes, bound };
         LiveTask { row, attempt: None, environment: plain, judged: Judged::Unknown }
     }

@@ -138,6 +138,7 @@ impl Table {
             delay_ms: None,
             environment: NewEnvironment::Given { sealed, plain: plain.into() },
             environment_changes: vec![],
+            path: String::new(),
             typist: None,
         }))
     }

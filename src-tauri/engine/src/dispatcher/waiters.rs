@@ -14,8 +14,9 @@ use nod_core::request::{APPROVAL_KEY, Closure, Origin};
 use super::calls::Said;
 use super::message::ReplyTo;
 use super::turn::Turn;
-use super::{Dispatcher, answer, questions};
+use super::{Dispatcher, answer};
 use crate::error::EngineError;
+use crate::process::Lineage;
 
 /// Callers that are told later.
 #[derive(Debug, Default)]
@@ -133,10 +134,15 @@ pub(super) fn join<T: MayGo>(waiting: &mut Vec<T>, one: T) {
 
 impl Dispatcher {
     /// Waits for the answer to a question that the same asker put before.
-    pub(super) fn await_answer(&self, actor: &Actor, id: RequestId) -> Result<Said, EngineError> {
-        let task = self.asking_task(actor)?;
-        let request = self.any_request(id)?;
-        questions::check_asker(&request, task)?;
+    pub(super) fn await_answer(
+        &self,
+        actor: &Actor,
+        lineage: Option<&Lineage>,
+        id: RequestId,
+    ) -> Result<Said, EngineError> {
+        let row = self.any_request_row(id)?;
+        self.check_asker(&row, actor, lineage)?;
+        let request = row.request;
         if request.origin == Origin::Gate {
             return Err(EngineError::Bad("Nod itself asked this, before the task started"));
         }
@@ -172,6 +178,7 @@ impl Dispatcher {
             row.operation = None;
             self.live.put_request(row);
             turn.durable = true;
+            self.thin_out(turn);
         }
     }
 }

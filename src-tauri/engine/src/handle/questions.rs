@@ -1,7 +1,6 @@
 //! Questions, answers and rules, made ready for the dispatcher or read beside it.
 
 use std::iter;
-use std::path::Path;
 
 use nod_core::access::Actor;
 use nod_core::environment::redirecting;
@@ -13,34 +12,52 @@ use nod_core::rule::{Command, Rule, Then};
 use nod_core::task::{OutputMode, Task};
 
 use super::Handle;
-use crate::dispatcher::{Answering, Change, Program};
+use crate::dispatcher::{Answering, Change, Program, Source};
 use crate::error::EngineError;
+use crate::process::Lineage;
 use crate::sight::Seen;
-use crate::{clock, forms, guards, process};
+use crate::{clock, guards, process};
 
 /// How many of the newest tasks the preview of a rule looks at, in which pages, and shows.
 const PREVIEW_LIMIT: u32 = 2_000;
 const PREVIEW_PAGE: u32 = 500;
 const PREVIEW_SHOWN: usize = 50;
 
-/// Returns a question that can be put, and the program that asks where it is no task.
-pub(super) fn prepared(
-    actor: &Actor,
-    mut ask: Ask,
-    nod: &Path,
-) -> Result<(Ask, Option<Program>), EngineError> {
-    if let Wants::Form { schema, initial } = &mut ask.wants {
-        *initial = forms::initial(schema, ask.on_timeout == OnTimeout::Default)?;
-    }
-    ask.check()?;
-    let program = match actor {
-        Actor::Peer { pid, .. } => Some(process::program_of(*pid, nod)),
-        Actor::Person { .. } | Actor::Task { .. } | Actor::Host => None,
-    };
-    Ok((ask, program))
-}
-
 impl Handle {
+    /// Returns a question that can be put, and the program that asks where it is no task.
+    pub(super) async fn prepared_ask(
+        &self,
+        actor: &Actor,
+        mut ask: Ask,
+    ) -> Result<(Ask, Option<Program>), EngineError> {
+        let program = match *actor {
+            Actor::Peer { pid, .. } => {
+                let program = move |handle: &Self| Ok(process::program_of(pid, &handle.inner.nod));
+                Some(self.blocking(program).await?)
+            }
+            Actor::Person { .. } | Actor::Task { .. } | Actor::Host => None,
+        };
+        if let Wants::Form { schema, .. } = &ask.wants {
+            let source = program.as_ref().map_or(Source::Gone, |program| program.source);
+            self.change(actor, Change::MayAsk(ask.operation.clone(), source)).await?;
+            let (schema, whole) = (schema.clone(), ask.on_timeout == OnTimeout::Default);
+            let _turn = self.inner.forms.turn().await;
+            let first = move |handle: &Self| Ok(handle.inner.forms.initial(&schema, whole)?);
+            let first = self.blocking(first).await?;
+            if let Wants::Form { initial, .. } = &mut ask.wants {
+                *initial = first;
+            }
+        }
+        ask.check()?;
+        Ok((ask, program))
+    }
+
+    /// Returns who comes for an answer, where that is no task.
+    pub(super) async fn lineage(&self, actor: &Actor) -> Result<Option<Lineage>, EngineError> {
+        let Actor::Peer { pid, .. } = *actor else { return Ok(None) };
+        self.blocking(move |handle| Ok(Lineage::of(pid, &handle.inner.nod))).await
+    }
+
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other call has its own place")]
     /// Carries out what is about answers, rules and what became of them.
     pub(super) async fn decide(&self, actor: &Actor, call: Call) -> Result<Reply, EngineError> {
@@ -51,7 +68,8 @@ impl Handle {
                 let given = self.blocking(move |handle| handle.whole_answer(given)).await?;
                 Change::Answer(Box::new(Answering { given, from: None, shown_ms }))
             }
-            Call::AwaitAnswer(wait) => Change::AwaitAnswer(wait),
+            Call::Withdraw { operation } => Change::Withdraw(operation, self.lineage(actor).await?),
+            Call::AwaitAnswer(wait) => Change::AwaitAnswer(wait, self.lineage(actor).await?),
             Call::Notify(notify) => Change::Notify(notify),
             Call::Feedback(feedback) => Change::Feedback(feedback),
             Call::Inbox(read) => Change::Inbox(read),
@@ -119,7 +137,8 @@ impl Handle {
             && request.is_open()
             && request.hash == given.shown
         {
-            let data = forms::filled(schema, data.clone()).map_err(EngineError::Invalid)?;
+            let data =
+                self.inner.forms.filled(schema, data.clone()).map_err(EngineError::Invalid)?;
             given.answer = Answer::Form { data };
         }
         Ok(given)
@@ -175,9 +194,11 @@ impl Handle {
     }
 
     pub(super) fn audit(&self, query: &AuditQuery) -> Result<Reply, EngineError> {
-        if let Some(id) = query.task {
+        let page = self.read(|reader| reader.audit(query))?;
+        // The rows of a task stay when it is removed.
+        if let Some(id) = query.task.filter(|_| page.rows.is_empty() && query.before.is_none()) {
             self.read(|reader| reader.task(id))?.ok_or(EngineError::TaskNotFound(id))?;
         }
-        Ok(Reply::Audit(self.read(|reader| reader.audit(query))?))
+        Ok(Reply::Audit(page))
     }
 }

@@ -54,6 +54,7 @@ impl Handle {
             kind: wanted.kind,
             schedule: wanted.schedule,
             delay_ms: wanted.delay_ms,
+            path: plain.get("PATH").cloned().unwrap_or_default(),
             environment: NewEnvironment::Given { sealed, plain: Arc::new(plain) },
             environment_changes,
             typist: None,
@@ -181,6 +182,7 @@ impl Handle {
             kind: task.kind,
             schedule: scheduling::again(task.schedule),
             delay_ms: None,
+            path: row.bound.path,
             environment: NewEnvironment::Kept { digest: row.environment },
             environment_changes: row.environment_changes,
             typist: None,
@@ -203,27 +205,32 @@ impl Handle {
 
     /// Returns what a person is used to, against which changes are shown.
     ///
-    /// A headless host may have been started by the very program that submits,
-    /// with whatever environment that has: there only the login shell's counts.
-    /// What nobody approves does not wait for it.
+    /// A host may have been started by the very program that submits, with
+    /// whatever environment that has, with a window or without: only the login
+    /// shell's counts. What nobody approves does not wait for it.
     pub(super) fn usual_environment(&self, waits: bool) -> &Environment {
-        match self.inner.kind {
-            HostKind::Desktop => &self.inner.host_environment,
-            HostKind::Headless if waits => self.login_environment(),
-            HostKind::Headless => {
-                self.inner.login_environment.get().unwrap_or(&self.inner.account_environment)
-            }
+        if waits {
+            return self.login_environment();
         }
+        self.inner.login_environment.get().unwrap_or(&self.inner.account_environment)
+    }
+
+    /// Has the login shell asked now, where there is a window, so that nobody waits for it later.
+    pub(crate) fn look_ahead(&self) -> std::io::Result<()> {
+        if self.inner.kind == HostKind::Headless {
+            return Ok(());
+        }
+        let handle = self.clone();
+        let ask = move || {
+            handle.login_environment();
+        };
+        std::thread::Builder::new().name("login-shell".into()).spawn(ask).map(drop)
     }
 
     /// Returns what a task of the window gets, read once from the person's login shell.
     pub(super) fn login_environment(&self) -> &Environment {
         self.inner.login_environment.get_or_init(|| {
-            let account = match self.inner.kind {
-                // The person's session, with its display and its bus.
-                HostKind::Desktop => &self.inner.host_environment,
-                HostKind::Headless => &self.inner.account_environment,
-            };
+            let account = &self.inner.account_environment;
             let shell = account.get("SHELL").map_or("/bin/sh", String::as_str);
             match process::login_environment(Path::new(shell), account) {
                 Ok(environment) if environment.contains_key("PATH") => environment,

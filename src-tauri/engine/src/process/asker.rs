@@ -4,28 +4,37 @@ use std::fs;
 use std::path::Path;
 
 use nod_core::shim::ProcessIdentity;
+use nod_core::text::one_line;
 
+use super::lineage::Lineage;
 use super::links::{beginning, file_of};
 use crate::dispatcher::{Program, Source};
 
 /// The longest command line of a program that is shown, in bytes.
 const ARGV_LIMIT: usize = 4_096;
 
+/// How much is shown of what a program calls itself, in characters.
+const NAME_LENGTH: usize = 64;
+
 /// What takes in processes whose parents have ended: it started none of them.
-const INIT: u32 = 1;
+pub(super) const INIT: u32 = 1;
 const SESSION: &str = "systemd";
 
 /// Returns the program of a process; for the command line of this host, whose file is `nod`, the one
 /// that ran it.
 pub(crate) fn program_of(pid: u32, nod: &Path) -> Program {
+    let lineage = Lineage::of(pid, nod);
+    let gone = || Program { lineage: lineage.clone(), ..gone() };
     let Some(shown) = behind(pid, nod) else { return gone() };
     let (Some(name), Some((_, started))) = (name(shown), beginning(shown)) else { return gone() };
+    let name = one_line(&name, NAME_LENGTH);
     let cwd = fs::read_link(format!("/proc/{shown}/cwd"));
     Program {
         name: format!("{name} (process {shown})"),
         argv: argv(shown),
         cwd: cwd.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
         source: Source::Program { pid: shown, started },
+        lineage: lineage.clone(),
     }
 }
 
@@ -48,20 +57,26 @@ fn gone() -> Program {
         argv: vec![],
         cwd: String::new(),
         source: Source::Gone,
+        lineage: None,
     }
 }
 
 /// Returns the process that speaks through `pid`; nothing where that one has gone.
 ///
 /// The command line is told by its file: what only calls itself so speaks for itself.
-fn behind(pid: u32, nod: &Path) -> Option<u32> {
+pub(super) fn behind(pid: u32, nod: &Path) -> Option<u32> {
     let file = file_of(Path::new(&format!("/proc/{pid}/exe")));
     if file.is_none() || file != file_of(nod) {
         return Some(pid);
     }
     let (parent, _) = beginning(pid)?;
-    let has_gone = parent <= INIT || name(parent).as_deref() == Some(SESSION);
+    let has_gone = parent <= INIT || is_manager(parent);
     (!has_gone).then_some(parent)
+}
+
+/// Returns whether a process is what runs a session of the system, and takes in orphans.
+pub(super) fn is_manager(pid: u32) -> bool {
+    name(pid).as_deref() == Some(SESSION)
 }
 
 fn name(pid: u32) -> Option<String> {
@@ -122,10 +137,10 @@ mod tests {
         let said = Command::new("/bin/sh").args(["-c", &line]).output().unwrap();
         let orphan: u32 = String::from_utf8_lossy(&said.stdout).trim().parse().unwrap();
         let (parent, _) = beginning(orphan).unwrap();
-        let taken_in = parent == INIT || name(parent).as_deref() == Some(SESSION);
+        let taken_in = parent == INIT || is_manager(parent);
         let shown = program_of(orphan, &nod);
         let process = rustix::process::Pid::from_raw(orphan.cast_signed()).unwrap();
         rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
-        assert!(!taken_in || shown == gone(), "{shown:?}");
+        assert!(!taken_in || shown.source == Source::Gone, "{shown:?}");
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 /// No chain of processes is longer than this; a reused pid could make a circle.
-const LONGEST_CHAIN: usize = 1_000;
+pub(super) const LONGEST_CHAIN: usize = 1_000;
 
 /// How many words of a command line can name the program that an interpreter runs.
 const WORDS: usize = 4;
@@ -164,10 +164,10 @@ fn status_field(status: &str, name: &str) -> Option<u64> {
 /// Fields of proc_pid_stat(5).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stat {
-    parent: u32,
+    pub(super) parent: u32,
     group: i64,
     pub(super) session: i32,
-    terminal: u64,
+    pub(super) terminal: u64,
     front: i64,
     /// In ticks of the clock since the boot.
     pub(super) started: u64,

@@ -81,7 +81,7 @@ const ATTEMPT: &str = "task_id, number, folder, token_hash, boot_id, process, st
     tail, disk";
 
 const REQUEST: &str = "id, operation, task_id, attempt, origin, shown, hash, created_at,
-    expires_at, closure, asked_by, on_timeout, remind_ms";
+    expires_at, closure, asked_by, on_timeout, remind_ms, asked_for";
 
 pub(super) const UNFINISHED: &str =
     "state IN ('queued', 'starting', 'running', 'waiting', 'stopping')";
@@ -168,9 +168,13 @@ impl Reader {
 
     /// Returns one question.
     pub(crate) fn request(&self, id: RequestId) -> Result<Option<Request>, StoreError> {
+        Ok(self.request_row(id)?.map(|row| row.request))
+    }
+
+    /// Returns one question, and what is not for everybody.
+    pub(crate) fn request_row(&self, id: RequestId) -> Result<Option<RequestRow>, StoreError> {
         let sql = format!("SELECT {REQUEST} FROM requests WHERE id = ?1");
-        let rows = self.rows(&sql, [id.0], request_row)?;
-        Ok(rows.into_iter().next().map(|row| row.request))
+        Ok(self.rows(&sql, [id.0], request_row)?.into_iter().next())
     }
 
     /// Returns every open question, oldest first.
@@ -410,7 +414,10 @@ fn request_row(row: &Row<'_>) -> Result<RequestRow, StoreError> {
         on_timeout: json("requests", id, &row.get::<_, String>(11)?)?,
         remind_ms: row.get::<_, Option<i64>>(12)?.map(unsigned),
     };
-    Ok(RequestRow { request, operation: row.get::<_, Option<String>>(1)?.map(OperationId) })
+    let operation = row.get::<_, Option<String>>(1)?.map(OperationId);
+    let asked_for: Option<String> = row.get(13)?;
+    let asked_for = asked_for.map(|who| json("requests", id, &who)).transpose()?;
+    Ok(RequestRow { request, operation, asked_for })
 }
 
 pub(super) fn json<T: DeserializeOwned>(

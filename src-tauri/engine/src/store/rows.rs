@@ -9,7 +9,7 @@ use nod_core::shim::ProcessIdentity;
 use nod_core::task::{ExitStatus, Outcome, Task};
 use serde::{Deserialize, Serialize};
 
-use crate::process::Place;
+use crate::process::{AskedFor, Files, Place};
 
 /// A task and what belongs to it but is not for everybody.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,15 +21,23 @@ pub(crate) struct TaskRow {
 }
 
 /// What a task is bound to beside what everybody sees of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Bound {
     /// Its folder as it was when a person was asked.
     pub place: Option<Place>,
+    /// What it would have run then.
+    pub files: Files,
+    /// Where its programs are looked for: its PATH.
+    pub path: String,
     /// The program that may type into it; nothing where a person submitted it, or it has a session.
     pub typist: Option<ProcessIdentity>,
     /// What a deadline that was moved stands for until the end of its try.
     pub own_limit: Option<OwnLimit>,
+    /// A person submitted it in the window: it is theirs alone to take out of the history.
+    pub by_person: bool,
+    /// The task that it descends from in the end; nothing where no task submitted it.
+    pub root: Option<TaskId>,
 }
 
 /// How long every try of a task may run, in milliseconds, unless somebody says otherwise of one.
@@ -92,6 +100,8 @@ pub(crate) struct RequestRow {
     pub request: Request,
     /// What the answer is waited for under: a gate has none, nor has a question that was let go.
     pub operation: Option<OperationId>,
+    /// The processes that it is for, where no task asked.
+    pub asked_for: Option<AskedFor>,
 }
 
 /// An unfinished task as it is found at the start.

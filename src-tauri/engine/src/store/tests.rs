@@ -236,7 +236,9 @@ fn the_audit_can_only_grow() {
     assert_eq!(of_task(2), AuditPage { rows: vec![AuditRow { id: 1, ..row }], next: None });
     assert_eq!(of_task(3).rows, []);
     let raw = Connection::open(opened.folder.path().join("nod.db")).unwrap();
-    for sql in ["DELETE FROM audit", "UPDATE audit SET answer = 'x'"] {
+    let replace =
+        "INSERT OR REPLACE INTO audit (id, at, what, actor) VALUES (1, 2, 'expired', '{}')";
+    for sql in ["DELETE FROM audit", "UPDATE audit SET answer = 'x'", replace] {
         let error = raw.execute(sql, []).unwrap_err().to_string();
         assert!(error.contains("append-only"), "{error}");
     }

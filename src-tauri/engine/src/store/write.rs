@@ -402,8 +402,8 @@ fn put_request(transaction: &Transaction<'_>, row: &RequestRow) -> Result<(), St
     transaction
         .prepare_cached(
             "INSERT INTO requests (id, operation, task_id, attempt, origin, shown, hash,
-                 created_at, expires_at, closure, asked_by, on_timeout, remind_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                 created_at, expires_at, closure, asked_by, on_timeout, remind_ms, asked_for)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
              ON CONFLICT (id) DO UPDATE SET closure = excluded.closure,
                  operation = excluded.operation, expires_at = excluded.expires_at",
         )?
@@ -421,6 +421,7 @@ fn put_request(transaction: &Transaction<'_>, row: &RequestRow) -> Result<(), St
             request.asked_by.as_ref().map(text),
             text(&request.on_timeout),
             request.remind_ms.map(signed),
+            row.asked_for.as_ref().map(text),
         ])?;
     Ok(())
 }

@@ -1,8 +1,11 @@
 //! How many questions a person is shown, and which of them are one.
 
+use std::path::Path;
+
 use nod_core::protocol::Edit;
 
 use super::*;
+use crate::process::Lineage;
 
 fn program(pid: u32) -> Actor {
     Actor::Peer { uid: 1, pid }
@@ -43,8 +46,9 @@ impl Table {
         assert_eq!(before, []);
         let ask = Ask { timeout_ms, ..Ask::approval(self.operation(), question) };
         let source = Source::Program { pid, started: 1 };
-        let program =
-            Program { name: format!("agent {pid}"), argv: vec![], cwd: "/".into(), source };
+        let name = format!("agent {pid}");
+        let lineage = Lineage::of(std::process::id(), Path::new("/nowhere/nod"));
+        let program = Program { name, argv: vec![], cwd: "/".into(), source, lineage };
         let change = Change::Ask(Box::new(ask), Some(program));
         // Nobody waits for it any more; it stays all the same for a while.
         drop(self.begin(&Actor::Peer { uid: 1, pid }, change));
@@ -166,4 +170,31 @@ fn a_person_is_reminded_of_an_open_question_once_a_minute_at_the_most() {
     let stored = table.dispatcher.readers.lend().unwrap().events(id).unwrap();
     assert_eq!(stored.last().unwrap().what, "request_reminded");
     assert!(table.dispatcher.next_wake().unwrap() > Duration::from_secs(50));
+}
+
+#[test]
+fn the_tasks_of_a_family_are_one_source_also_for_the_next_host() {
+    let mut table = Table::with_slots(10);
+    let first = table.submit();
+    table.run(first);
+    let child_of = |table: &mut Table, id| {
+        let change = table.new_task(false);
+        let parent = Actor::Task { id, attempt: None };
+        let Ok(Reply::Submitted { id, .. }) = table.call(&parent, change) else { panic!() };
+        table.run(id);
+        id
+    };
+    let child = child_of(&mut table, first);
+    let grandchild = child_of(&mut table, child);
+    // Who began the family may be gone.
+    table.end(first, 0);
+    let live = &table.dispatcher.live;
+    assert_eq!(live.source_of(grandchild), Source::Task(first));
+    assert_eq!(live.source_of(child), live.source_of(grandchild));
+    let other = table.submit();
+    assert_eq!(table.dispatcher.live.source_of(other), Source::Task(other));
+    let (_operation, _said) = table.ask(grandchild, None);
+    let request = table.open_request().id;
+    let pace = Pace::of(&table.dispatcher.live);
+    assert_eq!(pace.asked_by(Source::Task(first)).collect::<Vec<_>>(), [request]);
 }

@@ -14,7 +14,8 @@ impl Table {
 
     fn question(&mut self, pid: u32, question: &str, timeout_ms: Option<u64>) -> (Actor, Change) {
         let source = Source::Program { pid, started: 1 };
-        let program = Program { name: "sh".into(), argv: vec![], cwd: "/".into(), source };
+        let (name, cwd) = ("sh".into(), "/".into());
+        let program = Program { name, argv: vec![], cwd, source, lineage: None };
         let ask = Ask { timeout_ms, ..Ask::approval(self.operation(), question) };
         (peer(pid), Change::Ask(Box::new(ask), Some(program)))
     }

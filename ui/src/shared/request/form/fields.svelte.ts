@@ -168,12 +168,25 @@ export class JsonField extends Leaf {
 
   value(): Json | undefined {
     if (this.text.trim() === '' && !this.mustHaveValue) return undefined;
+    let value: Json;
     try {
-      return JSON.parse(this.text) as Json;
+      value = JSON.parse(this.text) as Json;
     } catch {
       return this.refused('This is not JSON. A text needs quotation marks: "like this".');
     }
+    const inexact = inexactNumber(this.text);
+    return inexact === null
+      ? value
+      : this.refused(`${inexact} is too large to be kept exactly. Write it as a text.`);
   }
+}
+
+/** Returns the first number in JSON that would be another one once it is read. */
+function inexactNumber(json: string): string | null {
+  const numbers = json.replace(/"(?:[^"\\]|\\.)*"/g, '""').match(/-?\d+(?:\.\d+)?(?:e[+-]?\d+)?/gi);
+  const isInexact = (text: string): boolean =>
+    /^-?\d+$/.test(text) ? !Number.isSafeInteger(Number(text)) : !Number.isFinite(Number(text));
+  return numbers?.find(isInexact) ?? null;
 }
 
 export class ListField extends Base {

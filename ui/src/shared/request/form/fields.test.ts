@@ -54,6 +54,22 @@ describe('a form', () => {
     expect(at(deploy(), 'owner', 'notify').about.title).toBe('Tell them');
   });
 
+  it('refuses a number in JSON that it would not keep', () => {
+    const field = form({});
+    for (const text of ['12345678901234567890', '{"a": [-9007199254740993]}', '1e400']) {
+      write(field, text);
+      field.errors = [];
+      expect(field.value()).toBeUndefined();
+      expect(field.errors[0]).toContain('too large');
+    }
+    for (const text of ['{"12345678901234567890": 1.5}', '"1e400 \\" 1e400"', '9007199254740991']) {
+      write(field, text);
+      field.errors = [];
+      expect(field.value()).toEqual(JSON.parse(text));
+      expect(hasErrors(field)).toBe(false);
+    }
+  });
+
   it('holds its defaults, and leaves out what is left empty', () => {
     expect(deploy().value()).toEqual({ region: 'eu', replicas: 2, owner: { notify: true } });
   });

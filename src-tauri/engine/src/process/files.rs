@@ -1,0 +1,226 @@
+//! Which files a command would run now, so that others in their place are noticed.
+//!
+//! Only what its words name: the programs, and the scripts that are named for
+//! an interpreter. What those read or run themselves is not looked at.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use nod_core::rule::is_runner;
+use nod_core::shell;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::dispatcher::hex;
+
+/// How many files are looked at for one command, and how many words of each command within it.
+const FILES_LIMIT: usize = 32;
+const WORDS_LIMIT: usize = 16;
+
+/// How many commands are looked at in a line for a shell.
+const COMMANDS_LIMIT: usize = 64;
+
+/// Programs that run what they are told, whose words name mostly what they read and write.
+const FOR_DATA: [&str; 23] = [
+    "git", "tar", "zip", "find", "fd", "rsync", "scp", "sftp", "ssh", "sed", "vi", "vim", "nvim",
+    "docker", "podman", "cargo", "go", "npm", "npx", "pnpm", "yarn", "pip", "uv",
+];
+
+/// Up to which size a file that is no program of the machine's is known by all that it holds.
+const READ_LIMIT: u64 = 1 << 20;
+
+/// What the format of programs begins with: elf(5).
+const MACHINE_CODE: [u8; 4] = *b"\x7fELF";
+
+/// The files that a command runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Files(Vec<Known>);
+
+/// One of them, as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    path: PathBuf,
+    content: Content,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Content {
+    /// By the hash of all of it.
+    Digest(String),
+    /// By its number, its size, and when it was changed: the content, and anything about it.
+    State { inode: u64, size: u64, modified: (i64, i64), changed: (i64, i64) },
+}
+
+impl Files {
+    /// Returns the files that `argv` would run in the folder, found by `path` where they are named
+    /// alone.
+    pub(crate) fn of(argv: &[String], cwd: &str, path: &str) -> Self {
+        let place = Place { cwd: Path::new(cwd), path };
+        let mut found = place.of_command(argv);
+        for words in shell::commands_in(argv).into_iter().skip(1).take(COMMANDS_LIMIT) {
+            found.extend(place.of_command(&words));
+        }
+        let mut files: Vec<Known> = vec![];
+        for path in found.into_iter().take(FILES_LIMIT) {
+            if files.iter().all(|known| known.path != path)
+                && let Some(content) = content(&path)
+            {
+                files.push(Known { path, content });
+            }
+        }
+        Self(files)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the first file that is another one now; of those that are not there any more, too.
+    pub(crate) fn changed(&self, now: &Self) -> Option<PathBuf> {
+        let other = |one: &&Known, all: &Self| !all.0.contains(one);
+        let gone = self.0.iter().find(|known| other(known, now));
+        let new = now.0.iter().find(|known| other(known, self));
+        new.or(gone).map(|known| known.path.clone())
+    }
+}
+
+struct Place<'a> {
+    cwd: &'a Path,
+    path: &'a str,
+}
+
+impl Place<'_> {
+    /// Returns the program of a command; and what its words name, where it runs what it is told, or
+    /// is a word of the shell's.
+    fn of_command(&self, words: &[String]) -> Vec<PathBuf> {
+        let Some((program, rest)) = words.split_first() else { return vec![] };
+        let mut found: Vec<_> = self.program(program).into_iter().collect();
+        let name = program.rsplit('/').next().unwrap_or(program);
+        let is_runner = is_runner(program) && !FOR_DATA.contains(&name);
+        if is_runner || found.is_empty() {
+            let named = rest.iter().take(WORDS_LIMIT).filter(|word| !word.is_empty());
+            found.extend(named.filter_map(|word| self.file(word).or_else(|| self.program(word))));
+        }
+        found
+    }
+
+    fn file(&self, word: &str) -> Option<PathBuf> {
+        let path = self.cwd.join(word);
+        path.is_file().then_some(path)
+    }
+
+    /// Looks for a program as execvp(3) does.
+    fn program(&self, word: &str) -> Option<PathBuf> {
+        if word.contains('/') {
+            return self.file(word);
+        }
+        if word.is_empty() || word.starts_with('-') {
+            return None;
+        }
+        let can_run = |path: &PathBuf| {
+            fs::metadata(path).is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0)
+        };
+        self.path.split(':').map(|folder| self.cwd.join(folder).join(word)).find(can_run)
+    }
+}
+
+fn content(path: &Path) -> Option<Content> {
+    let state = fs::metadata(path).ok()?;
+    if state.len() <= READ_LIMIT
+        && let Some(digest) = digest(path)
+    {
+        return Some(Content::Digest(digest));
+    }
+    Some(Content::State {
+        inode: state.ino(),
+        size: state.size(),
+        modified: (state.mtime(), state.mtime_nsec()),
+        changed: (state.ctime(), state.ctime_nsec()),
+    })
+}
+
+/// Returns the hash of a file; nothing for machine code, and for what may not be read.
+fn digest(path: &Path) -> Option<String> {
+    let mut file = File::open(path).ok()?.take(READ_LIMIT + 1);
+    let mut bytes = vec![];
+    file.by_ref().take(MACHINE_CODE.len() as u64).read_to_end(&mut bytes).ok()?;
+    if bytes == MACHINE_CODE {
+        return None;
+    }
+    file.read_to_end(&mut bytes).ok()?;
+    Some(hex(&Sha256::digest(&bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn script(path: &Path, text: &str) {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_a_command_runs_is_known_again_and_another_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let (first, second) = (root.path().join("first"), root.path().join("second"));
+        fs::create_dir(&first).unwrap();
+        fs::create_dir(&second).unwrap();
+        script(&second.join("tool"), "#!/bin/sh\n");
+        script(&root.path().join("d.sh"), "#!/bin/sh\n");
+        fs::write(root.path().join("data"), "1").unwrap();
+        let path = format!("{}:{}", first.display(), second.display());
+        let cwd = root.path().to_str().unwrap();
+        let commands: [(&[&str], &str); 7] = [
+            (&["./d.sh", "data"], "d.sh"),
+            (&["sh", "-eu", "d.sh"], "d.sh"),
+            (&["/bin/sh", "-c", "true && ./d.sh --now"], "d.sh"),
+            (&["env", "A=b", "tool"], "second/tool"),
+            (&["tool"], "second/tool"),
+            (&["sh", "-c", "exec tool x"], "second/tool"),
+            (&["bash", "-c", "cat data; sh ./d.sh"], "d.sh"),
+        ];
+        for (argv, file) in commands {
+            let file = root.path().join(file);
+            let look = || Files::of(&words(argv), cwd, &path);
+            let before = look();
+            assert_eq!(before.changed(&look()), None, "{argv:?}");
+            fs::write(root.path().join("data"), "another").unwrap();
+            assert_eq!(before.changed(&look()), None, "{argv:?} reads it");
+            fs::write(&file, "#!/bin/sh\necho evil\n").unwrap();
+            let changed = before.changed(&look()).unwrap();
+            assert_eq!(changed.canonicalize().unwrap(), file.canonicalize().unwrap(), "{argv:?}");
+            fs::write(&file, "#!/bin/sh\n").unwrap();
+            assert_eq!(before.changed(&look()), None, "{argv:?} is what it was");
+        }
+        // Another one that is found first; and none at all.
+        let before = Files::of(&words(&["tool"]), cwd, &path);
+        script(&first.join("tool"), "#!/bin/sh\n");
+        let after = Files::of(&words(&["tool"]), cwd, &path);
+        assert_eq!(before.changed(&after), Some(first.join("tool")));
+        assert_eq!(after.changed(&Files::default()), Some(first.join("tool")));
+    }
+
+    #[test]
+    fn machine_code_is_known_by_what_the_system_says_of_it() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("tool");
+        script(&file, "\u{7f}ELF and more");
+        let look = || Files::of(&words(&["./tool"]), root.path().to_str().unwrap(), "");
+        let before = look();
+        assert!(matches!(before.0[0].content, Content::State { .. }));
+        assert_eq!(before.changed(&look()), None);
+        script(&file, "\u{7f}ELF and other things");
+        assert!(before.changed(&look()).is_some());
+    }
+}
