@@ -14,7 +14,7 @@ node_wanted=20.19.0
 build_packages=(build-essential pkg-config libdbus-1-dev libwebkit2gtk-4.1-dev libayatana-appindicator3-dev)
 check_packages=(python3)
 display_packages=(xvfb dbus xdotool imagemagick fonts-dejavu-core fonts-noto-cjk fonts-noto-color-emoji)
-test_packages=(webkit2gtk-driver xauth x11-utils xterm dunst libnotify-bin strace openssh-client openssh-server python3)
+test_packages=(at-spi2-core webkit2gtk-driver xauth x11-utils xterm dunst libnotify-bin strace openssh-client openssh-server python3)
 
 require_rust() {
   local wanted found

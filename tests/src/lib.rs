@@ -1,6 +1,7 @@
 //! What the tests stand on: a data directory of their own, a real host, real processes.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
+pub mod accessibility;
 pub mod clock;
 pub mod desktop;
 pub mod display;

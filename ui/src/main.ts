@@ -1,7 +1,9 @@
 import { mount } from 'svelte';
 import App from './App.svelte';
 import './app.css';
+import { byHand } from './engine/by-hand';
 import { host } from './engine/client';
+import { Hands } from './engine/hand';
 import type { Transport } from './engine/transport';
 
 /** In a plain browser during development, `?fake=SCENE` picks what there is to see. */
@@ -10,7 +12,7 @@ async function transport(): Promise<Transport> {
     const { fakeHost } = await import('./engine/fake-scenes');
     return fakeHost(new URLSearchParams(location.search).get('fake') ?? '');
   }
-  return host;
+  return byHand(host, new Hands(document));
 }
 
 const target = document.getElementById('app');

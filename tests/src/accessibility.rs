@@ -1,0 +1,143 @@
+//! The accessibility bus of a desktop: what a screen reader, or any other program, sees and presses.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use zbus::names::OwnedBusName;
+use zbus::zvariant::{DynamicType, OwnedObjectPath, OwnedValue};
+use zbus::{Connection, Message, connection};
+
+use crate::desktop::Desktop;
+use crate::wait::until;
+use crate::window::runtime;
+
+/// What starts the bus, where Debian puts it.
+const LAUNCHER: &str = "/usr/libexec/at-spi-bus-launcher";
+
+/// Longer than a busy program takes to answer; what is no accessible program refuses at once.
+const ANSWERS: Duration = Duration::from_secs(20);
+
+/// Something on the bus: whose it is, and its path there.
+type Place = (OwnedBusName, OwnedObjectPath);
+
+/// An entry of the cache that a program keeps of what it shows; its place comes first.
+type Entry = (Place, Place, Place, i32, i32, Vec<String>, String, u32, String, Vec<u32>);
+
+/// A program that is connected to the accessibility bus.
+pub struct Accessibility {
+    runtime: Runtime,
+    bus: Connection,
+}
+
+impl Accessibility {
+    /// Starts the bus of a desktop. Programs that are started later are on it.
+    ///
+    /// # Panics
+    /// Where it cannot be had.
+    #[must_use]
+    pub fn start(desktop: &Desktop) -> Self {
+        assert!(Path::new(LAUNCHER).exists(), "at-spi2-core is not installed");
+        let mut launcher = desktop.command(LAUNCHER);
+        desktop.keep(
+            {
+                launcher.arg("--launch-immediately");
+                launcher
+            },
+            "accessibility",
+        );
+        let runtime = runtime();
+        let connect = |address: &str| {
+            let builder = connection::Builder::address(address).unwrap();
+            runtime.block_on(builder.method_timeout(ANSWERS).build())
+        };
+        let session = connect(desktop.bus_address()).unwrap();
+        let bus = until("the accessibility bus", || {
+            let place = ("org.a11y.Bus", "/org/a11y/bus", "org.a11y.Bus");
+            let asked =
+                session.call_method(Some(place.0), place.1, Some(place.2), "GetAddress", &());
+            let address: String = runtime.block_on(asked).ok()?.body().deserialize().ok()?;
+            connect(&address).ok()
+        });
+        Self { runtime, bus }
+    }
+
+    /// Waits for something in a web page whose name begins so.
+    #[track_caller]
+    #[must_use]
+    pub fn wait_for(&self, name: &str) -> Found<'_> {
+        until(name, || self.pages().into_iter().find_map(|page| self.find(page, name)))
+    }
+
+    /// Returns the web pages that programs show.
+    fn pages(&self) -> Vec<Place> {
+        let names: Vec<String> = self
+            .call(
+                "org.freedesktop.DBus",
+                "/org/freedesktop/DBus",
+                "org.freedesktop.DBus",
+                "ListNames",
+                &(),
+            )
+            .unwrap_or_default();
+        let page = |name: &String| {
+            let entries: Vec<Entry> =
+                self.call(name, "/org/a11y/atspi/cache", "org.a11y.atspi.Cache", "GetItems", &())?;
+            entries.into_iter().map(|entry| entry.0).find(|(_, path)| path.contains("/webkit/"))
+        };
+        names.iter().filter(|name| name.starts_with(':')).filter_map(page).collect()
+    }
+
+    fn find(&self, place: Place, name: &str) -> Option<Found<'_>> {
+        if self.names(&place).iter().any(|own| own.starts_with(name)) {
+            return Some(Found { on: self, place });
+        }
+        let accessible = "org.a11y.atspi.Accessible";
+        let children: Vec<Place> =
+            self.call(&place.0, &place.1, accessible, "GetChildren", &()).unwrap_or_default();
+        children.into_iter().find_map(|child| self.find(child, name))
+    }
+
+    /// Returns the name of something, and its text.
+    fn names(&self, (name, path): &Place) -> Vec<String> {
+        let properties = "org.freedesktop.DBus.Properties";
+        let wanted = &("org.a11y.atspi.Accessible", "Name");
+        let called: Option<OwnedValue> = self.call(name, path, properties, "Get", wanted);
+        let called = called.and_then(|called| String::try_from(called).ok());
+        let text = self.call(name, path, "org.a11y.atspi.Text", "GetText", &(0_i32, -1_i32));
+        [called, text].into_iter().flatten().collect()
+    }
+
+    /// Returns what a method returns; nothing where there is no such method, or it refuses.
+    fn call<Body, Returned>(
+        &self,
+        name: &str,
+        path: &str,
+        interface: &str,
+        method: &str,
+        body: &Body,
+    ) -> Option<Returned>
+    where
+        Body: serde::Serialize + DynamicType,
+        Returned: for<'a> serde::Deserialize<'a> + zbus::zvariant::Type,
+    {
+        let call = self.bus.call_method(Some(name), path, Some(interface), method, body);
+        let reply: Message = self.runtime.block_on(call).ok()?;
+        reply.body().deserialize().ok()
+    }
+}
+
+/// Something that the bus knows.
+pub struct Found<'a> {
+    on: &'a Accessibility,
+    place: Place,
+}
+
+impl Found<'_> {
+    /// Presses it, and returns whether the program says that it was pressed.
+    #[must_use]
+    pub fn press(&self) -> bool {
+        let (name, path) = &self.place;
+        self.on.call(name, path, "org.a11y.atspi.Action", "DoAction", &0_i32).unwrap_or(false)
+    }
+}
