@@ -62,7 +62,7 @@ impl Accessibility {
         Self { runtime, bus }
     }
 
-    /// Waits for something in a web page whose name begins so.
+    /// Waits for something in a web page whose name, or whose text, begins so.
     #[track_caller]
     #[must_use]
     pub fn wait_for(&self, name: &str) -> Found<'_> {
@@ -71,41 +71,39 @@ impl Accessibility {
 
     /// Returns the web pages that programs show.
     fn pages(&self) -> Vec<Place> {
-        let names: Vec<String> = self
-            .call(
-                "org.freedesktop.DBus",
-                "/org/freedesktop/DBus",
-                "org.freedesktop.DBus",
-                "ListNames",
-                &(),
-            )
-            .unwrap_or_default();
+        let bus = "org.freedesktop.DBus";
+        let names: Option<Vec<String>> =
+            self.call(bus, "/org/freedesktop/DBus", bus, "ListNames", &());
+        let (cache, path) = ("org.a11y.atspi.Cache", "/org/a11y/atspi/cache");
         let page = |name: &String| {
-            let entries: Vec<Entry> =
-                self.call(name, "/org/a11y/atspi/cache", "org.a11y.atspi.Cache", "GetItems", &())?;
+            let entries: Vec<Entry> = self.call(name, path, cache, "GetItems", &())?;
             entries.into_iter().map(|entry| entry.0).find(|(_, path)| path.contains("/webkit/"))
         };
-        names.iter().filter(|name| name.starts_with(':')).filter_map(page).collect()
+        // Nobody answers here.
+        let is_own = |name: &str| self.bus.unique_name().is_some_and(|own| own.as_str() == name);
+        let names = names.unwrap_or_default();
+        let others = names.iter().filter(|name| name.starts_with(':') && !is_own(name));
+        others.filter_map(page).collect()
     }
 
-    fn find(&self, place: Place, name: &str) -> Option<Found<'_>> {
-        if self.names(&place).iter().any(|own| own.starts_with(name)) {
+    fn find(&self, place: Place, wanted: &str) -> Option<Found<'_>> {
+        let (name, path) = (&place.0, &place.1);
+        let accessible = "org.a11y.atspi.Accessible";
+        let get = "org.freedesktop.DBus.Properties";
+        let called: Option<OwnedValue> = self.call(name, path, get, "Get", &(accessible, "Name"));
+        let called = called.and_then(|called| String::try_from(called).ok()).unwrap_or_default();
+        let below: Option<Vec<Place>> = self.call(name, path, accessible, "GetChildren", &());
+        let below = below.unwrap_or_default();
+        if called.starts_with(wanted) || below.is_empty() && self.says(&place, wanted) {
             return Some(Found { on: self, place });
         }
-        let accessible = "org.a11y.atspi.Accessible";
-        let children: Vec<Place> =
-            self.call(&place.0, &place.1, accessible, "GetChildren", &()).unwrap_or_default();
-        children.into_iter().find_map(|child| self.find(child, name))
+        below.into_iter().find_map(|child| self.find(child, wanted))
     }
 
-    /// Returns the name of something, and its text.
-    fn names(&self, (name, path): &Place) -> Vec<String> {
-        let properties = "org.freedesktop.DBus.Properties";
-        let wanted = &("org.a11y.atspi.Accessible", "Name");
-        let called: Option<OwnedValue> = self.call(name, path, properties, "Get", wanted);
-        let called = called.and_then(|called| String::try_from(called).ok());
-        let text = self.call(name, path, "org.a11y.atspi.Text", "GetText", &(0_i32, -1_i32));
-        [called, text].into_iter().flatten().collect()
+    fn says(&self, (name, path): &Place, words: &str) -> bool {
+        let text: Option<String> =
+            self.call(name, path, "org.a11y.atspi.Text", "GetText", &(0_i32, -1_i32));
+        text.is_some_and(|text| text.starts_with(words))
     }
 
     /// Returns what a method returns; nothing where there is no such method, or it refuses.

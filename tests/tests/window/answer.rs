@@ -28,7 +28,9 @@ const ANSWER_EARLY: &str = "
       const params = { operation: crypto.randomUUID(), request: request.id, shown: request.hash,
                        answer: { type: 'approve' }, comment: null };
       const early = rpc({ method: 'answer', params });
-      window.early = await early.then(() => ({ code: 'taken' }), (error) => error);
+      const said = await early.then(() => ({ code: 'taken' }), (error) => error);
+      // It was early for sure where it was over before the card could have been shown long enough.
+      window.early = { ...said, late: Date.now() - request.created_at >= 500 };
     };
     look();";
 
@@ -37,13 +39,24 @@ fn the_engine_refuses_what_the_card_has_not_shown_for_long_enough() {
     let desktop = Desktop::start();
     let window = desktop.open();
     window.click(&by_name("nav-inbox"));
-    assert!(window.script(ANSWER_EARLY, &[]).is_null());
-    let id = desktop.submit("nod ask 'Deploy?' > answer");
-    let request = desktop.wait_for_request(id);
-    window.wait_until("an early answer", || !window.script("return window.early", &[]).is_null());
-    let early = window.script("return window.early", &[]);
-    assert_eq!(early["code"], "too_early", "{early}");
-    assert!(early["message"].as_str().is_some_and(|text| text.starts_with("too early: shown 0.")));
+    let (id, request) = loop {
+        assert!(window.script(ANSWER_EARLY, &[]).is_null());
+        let id = desktop.submit("nod ask 'Deploy?' > answer");
+        let request = desktop.wait_for_request(id);
+        let said = || window.script("return window.early", &[]);
+        window.wait_until("an early answer", || !said().is_null());
+        let early = said();
+        if early["late"] == true {
+            // The machine was too busy for it to say anything.
+            assert_eq!(desktop.run(&["cancel", &id.to_string()]).code, Some(0));
+            desktop.wait_for_end(id);
+            continue;
+        }
+        assert_eq!(early["code"], "too_early", "{early}");
+        let message = early["message"].as_str().unwrap_or_default();
+        assert!(message.starts_with("too early: shown 0."), "{message}");
+        break (id, request);
+    };
     assert!(desktop.request(id, request.id).is_open());
     // The person presses again, on the card.
     window.click(&within(&card(&request), "approve"));
