@@ -73,10 +73,10 @@ impl Accessibility {
     fn pages(&self) -> Vec<Place> {
         let bus = "org.freedesktop.DBus";
         let names: Option<Vec<String>> =
-            self.call(bus, "/org/freedesktop/DBus", bus, "ListNames", &());
+            self.call((bus, "/org/freedesktop/DBus"), bus, "ListNames", &());
         let (cache, path) = ("org.a11y.atspi.Cache", "/org/a11y/atspi/cache");
         let page = |name: &String| {
-            let entries: Vec<Entry> = self.call(name, path, cache, "GetItems", &())?;
+            let entries: Vec<Entry> = self.call((name, path), cache, "GetItems", &())?;
             entries.into_iter().map(|entry| entry.0).find(|(_, path)| path.contains("/webkit/"))
         };
         // Nobody answers here.
@@ -90,9 +90,9 @@ impl Accessibility {
         let (name, path) = (&place.0, &place.1);
         let accessible = "org.a11y.atspi.Accessible";
         let get = "org.freedesktop.DBus.Properties";
-        let called: Option<OwnedValue> = self.call(name, path, get, "Get", &(accessible, "Name"));
+        let called: Option<OwnedValue> = self.call((name, path), get, "Get", &(accessible, "Name"));
         let called = called.and_then(|called| String::try_from(called).ok()).unwrap_or_default();
-        let below: Option<Vec<Place>> = self.call(name, path, accessible, "GetChildren", &());
+        let below: Option<Vec<Place>> = self.call((name, path), accessible, "GetChildren", &());
         let below = below.unwrap_or_default();
         if called.starts_with(wanted) || below.is_empty() && self.says(&place, wanted) {
             return Some(Found { on: self, place });
@@ -102,15 +102,14 @@ impl Accessibility {
 
     fn says(&self, (name, path): &Place, words: &str) -> bool {
         let text: Option<String> =
-            self.call(name, path, "org.a11y.atspi.Text", "GetText", &(0_i32, -1_i32));
+            self.call((name, path), "org.a11y.atspi.Text", "GetText", &(0_i32, -1_i32));
         text.is_some_and(|text| text.starts_with(words))
     }
 
     /// Returns what a method returns; nothing where there is no such method, or it refuses.
     fn call<Body, Returned>(
         &self,
-        name: &str,
-        path: &str,
+        (name, path): (&str, &str),
         interface: &str,
         method: &str,
         body: &Body,
@@ -136,6 +135,6 @@ impl Found<'_> {
     #[must_use]
     pub fn press(&self) -> bool {
         let (name, path) = &self.place;
-        self.on.call(name, path, "org.a11y.atspi.Action", "DoAction", &0_i32).unwrap_or(false)
+        self.on.call((name, path), "org.a11y.atspi.Action", "DoAction", &0_i32).unwrap_or(false)
     }
 }
