@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
@@ -87,6 +87,17 @@ fn listen() -> io::Result<UnixListener> {
 pub(crate) fn remove_socket() {
     // What cannot be removed refuses connections, which says the same.
     fs::remove_file(SHIM_SOCKET).ok();
+}
+
+/// Returns whether the folder that this process works in was removed.
+pub(crate) fn is_folder_gone() -> bool {
+    match fs::metadata(".") {
+        // One that has a name has a link by that.
+        Ok(folder) => folder.nlink() == 0,
+        Err(error) => {
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
+        }
+    }
 }
 
 fn create_claim() -> io::Result<()> {

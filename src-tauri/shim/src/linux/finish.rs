@@ -1,5 +1,7 @@
 //! The end of an attempt: the report on the disk, and in the hands of a host if there is one.
 
+use std::io;
+
 use nod_core::shim::{FromShim, Report, SHIM_PROTOCOL};
 
 use super::attempt;
@@ -28,12 +30,22 @@ impl Supervisor {
         let until = Moment::now().plus(ACKNOWLEDGE_MS);
         while !self.acknowledged {
             let now = Moment::now();
+            let is_gone = !is_written && attempt::is_folder_gone();
+            // No host finds this process or its files any more.
+            if is_gone && self.connections.is_empty() {
+                break;
+            }
             // While the disk takes no report, this process is all that knows it.
             if is_written && (self.connections.is_empty() || until <= now) {
                 self.sync_report();
                 break;
             }
-            self.finish_at = Some(if is_written { until } else { now.plus(RETRY_MS) });
+            self.finish_at = match (is_written, is_gone) {
+                (true, _) => Some(until),
+                (false, false) => Some(now.plus(RETRY_MS)),
+                // There is nothing to try again: the last host goes, or stores it.
+                (false, true) => None,
+            };
             self.turn();
             is_written = is_written || self.write_report(&report);
         }
@@ -71,7 +83,17 @@ impl Supervisor {
         if self.exit_file.is_none() {
             self.exit_file = ExitFile::reserve().ok();
         }
-        self.exit_file.as_mut().is_some_and(|file| file.write(report).is_ok())
+        let Some(file) = &mut self.exit_file else { return false };
+        match file.write(report) {
+            Ok(()) => true,
+            Err(error) => {
+                if error.kind() == io::ErrorKind::NotFound {
+                    // Somebody has removed it: another one is made.
+                    self.exit_file = None;
+                }
+                false
+            }
+        }
     }
 
     fn sync_report(&self) {

@@ -34,6 +34,39 @@ fn a_host_that_comes_later_hears_where_it_stands_and_how_it_ends() {
 }
 
 #[test]
+fn a_shim_whose_folder_is_gone_ends_with_its_task_and_its_last_host() {
+    let out_of_the_way = tempfile::tempdir().unwrap();
+    let go = out_of_the_way.path().join("go");
+    for with_host in [false, true] {
+        let line = format!("while ! test -e {}; do sleep 0.01; done; exit 3", go.display());
+        let mut attempt = Attempt::shell(&line);
+        attempt.spec.cwd = "/".into();
+        let (mut running, mut host) = attempt.start();
+        host.started();
+        std::fs::remove_dir_all(running.path("")).unwrap();
+        let mut host = Some(host).filter(|_| with_host);
+        std::fs::write(&go, "").unwrap();
+        if let Some(host) = &mut host {
+            assert_eq!(host.ended().exit, Some(ExitStatus::Code { code: 3 }));
+        }
+        drop(host);
+        let status = running.shim.wait().unwrap();
+        assert_eq!(status.code(), Some(0), "with a host: {with_host}");
+        std::fs::remove_file(&go).unwrap();
+    }
+}
+
+#[test]
+fn a_report_whose_room_was_taken_away_is_written_all_the_same() {
+    let (running, mut host) = waiting("exit 4").start();
+    host.output(6);
+    drop(host);
+    std::fs::remove_file(running.path("exit.json.part")).unwrap();
+    std::fs::write(running.path("go"), "").unwrap();
+    assert_eq!(running.wait().report.exit, Some(ExitStatus::Code { code: 4 }));
+}
+
+#[test]
 fn every_connected_host_hears_the_end() {
     let (running, mut first) = waiting("exit 0").start();
     let mut others = [running.connect(), running.connect()];
