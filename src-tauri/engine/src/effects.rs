@@ -177,7 +177,7 @@ impl Worker {
             Ok(shim) => {
                 let folder = start.folder.clone();
                 self.shims.link(
-                    Link { id, attempt, folder, orders, child: Some(shim.child) },
+                    Link { id, attempt, folder, prompt: None, orders, child: Some(shim.child) },
                     shim.socket,
                 );
             }

@@ -47,7 +47,7 @@ impl Recovery<'_> {
             self.outputs.begin(id, current.map(|row| Try::of(row, self.tasks)));
             if let Some(attempt) = attempt.as_ref().filter(|_| has_process) {
                 self.tokens.restore(attempt.token_hash.clone(), (id, attempt.number));
-                let said = self.settle(attempt, &row.task.state).into_iter();
+                let said = self.settle(attempt, &row.task).into_iter();
                 messages.extend(said.map(|said| Message::Shim(id, attempt.number, said)));
             }
             live.put_task(LiveTask { row, attempt, environment: None, judged: Judged::Unknown });
@@ -65,7 +65,8 @@ impl Recovery<'_> {
     }
 
     /// Adopts the attempt, or returns what is to be decided of it.
-    fn settle(&self, attempt: &AttemptRow, state: &TaskState) -> Vec<Said> {
+    fn settle(&self, attempt: &AttemptRow, task: &Task) -> Vec<Said> {
+        let state = &task.state;
         let (id, number) = (attempt.task, attempt.number);
         let folder = self.tasks.join(&attempt.folder);
         let found = if attempt.boot_id == self.boot_id {
@@ -80,7 +81,8 @@ impl Recovery<'_> {
             Found::Shim(socket) => {
                 tracing::info!(task = id.0, state = state.name().as_str(), "adopted");
                 let orders = self.shims.expect(id, number);
-                let link = Link { id, attempt: number, folder, orders, child: None };
+                let prompt = task.condition.prompt.clone();
+                let link = Link { id, attempt: number, folder, prompt, orders, child: None };
                 self.shims.link(link, socket);
                 vec![]
             }

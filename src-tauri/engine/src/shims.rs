@@ -63,6 +63,8 @@ pub(crate) struct Link {
     pub(crate) id: TaskId,
     pub(crate) attempt: AttemptNumber,
     pub(crate) folder: PathBuf,
+    /// What an earlier host said that the task asks.
+    pub(crate) prompt: Option<String>,
     pub(crate) orders: UnboundedReceiver<ToShim>,
     /// To be waited for, where this host started it.
     pub(crate) child: Option<Child>,
@@ -117,8 +119,10 @@ impl Shims {
     pub(crate) fn link(&self, link: Link, socket: StdUnixStream) {
         let shims = self.clone();
         self.runtime.spawn(async move {
-            let Link { id, attempt, folder, orders, mut child } = link;
-            let heard = Heard::new(id, attempt, folder, shims.clone(), child.is_some());
+            let Link { id, attempt, folder, prompt, orders, mut child } = link;
+            let silence = Silence::new(shims.silence, prompt);
+            let is_new = child.is_some();
+            let heard = Heard::new((id, attempt), folder, shims.clone(), silence, is_new);
             heard.listen(socket, orders, &mut child).await;
             shims.forget(id, attempt);
             if let Some(child) = child {
@@ -168,14 +172,13 @@ struct Heard {
 
 impl Heard {
     fn new(
-        id: TaskId,
-        attempt: AttemptNumber,
+        (id, attempt): Key,
         folder: PathBuf,
         shims: Shims,
+        silence: Silence,
         is_new: bool,
     ) -> Self {
         let scanner = TerminalProgress::default();
-        let silence = Silence::new(shims.silence, is_new);
         let lines = LineProgress::default();
         Self {
             id,
@@ -331,7 +334,7 @@ impl Heard {
         if size <= self.scanned {
             return;
         }
-        if self.silence.broken() {
+        if self.silence.broken(&self.folder.join(LOG_FILE)) {
             self.say(Said::Prompt(None));
         }
         // Of a burst only the end is looked at: an older progress would be outdated by it.

@@ -20,16 +20,18 @@ pub(crate) struct Silence {
     after: Duration,
     /// When to look; nothing when that was done, or is not to be done.
     at: Option<Instant>,
-    /// The task was said to ask, as far as is known.
+    /// The task was said to ask.
     told: bool,
+    /// What an earlier host said that it asks, until it is known whether it still does.
+    earlier: Option<String>,
     paused: bool,
 }
 
 impl Silence {
-    /// Returns a watch that looks after this time. A task of an earlier host may have been said
-    /// to ask by that.
-    pub(crate) fn new(after: Duration, is_new: bool) -> Self {
-        Self { after, at: None, told: !is_new, paused: false }
+    /// Returns a watch that looks after this time; over a task that was said to ask `earlier`, if
+    /// an earlier host said so.
+    pub(crate) fn new(after: Duration, earlier: Option<String>) -> Self {
+        Self { after, at: None, told: earlier.is_some(), earlier, paused: false }
     }
 
     /// Sleeps until it is time to look; for ever when it is not.
@@ -40,8 +42,14 @@ impl Silence {
         }
     }
 
-    /// Notes that the task printed something, and returns whether it was said to ask.
-    pub(crate) fn broken(&mut self) -> bool {
+    /// Notes that the task has printed something, and returns whether it was said to ask and goes
+    /// on. What it had printed before this host came is nothing new.
+    pub(crate) fn broken(&mut self, log: &Path) -> bool {
+        if let Some(earlier) = self.earlier.take()
+            && question(log).as_ref() == Some(&earlier)
+        {
+            return false;
+        }
         self.at = (!self.paused).then(|| Instant::now() + self.after);
         std::mem::take(&mut self.told)
     }
@@ -55,11 +63,17 @@ impl Silence {
     /// Returns the question that the task seems to ask.
     pub(crate) fn look(&mut self, log: &Path) -> Option<String> {
         self.at = None;
-        let (_, bytes) = logs::read_tail(log, TAIL).ok()?;
-        let text = strip_ansi_escapes::strip_str(String::from_utf8_lossy(&bytes));
-        let line = prompt::last_line(&text).filter(|line| prompt::asks(line))?;
+        let question = question(log)?;
         self.told = true;
-        let start = line.char_indices().rev().nth(LINE - 1).map_or(0, |(at, _)| at);
-        Some(line[start..].to_owned())
+        Some(question)
     }
+}
+
+/// Returns the last line of a log where it looks like a question.
+fn question(log: &Path) -> Option<String> {
+    let (_, bytes) = logs::read_tail(log, TAIL).ok()?;
+    let text = strip_ansi_escapes::strip_str(String::from_utf8_lossy(&bytes));
+    let line = prompt::last_line(&text).filter(|line| prompt::asks(line))?;
+    let start = line.char_indices().rev().nth(LINE - 1).map_or(0, |(at, _)| at);
+    Some(line[start..].to_owned())
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::os::unix::net::UnixListener;
 
 use nod_core::ids::Timestamp;
-use nod_core::shim::{SHIM_PROTOCOL, SHIM_SOCKET};
+use nod_core::shim::{SHIM_PROTOCOL, SHIM_SOCKET, Status};
 use nod_core::task::ExitStatus;
 
 use super::*;
@@ -32,6 +32,66 @@ fn report() -> Report {
     }
 }
 
+/// Returns what a host that adopts a task hears, whose shim says `words` and then the end.
+fn heard(prompt: Option<&str>, printed: &str, words: &[FromShim]) -> Vec<Said> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(LOG_FILE), printed).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let (inbox, messages) = crossbeam_channel::unbounded();
+    let silence = Duration::from_secs(45);
+    let shims = Shims::new(runtime.handle().clone(), inbox, Outputs::default(), silence);
+    let (socket, mut shim) = StdUnixStream::pair().unwrap();
+    let (id, attempt) = (TaskId(1), AttemptNumber::FIRST);
+    let (orders, prompt) = (shims.expect(id, attempt), prompt.map(str::to_owned));
+    let folder = folder.path().to_owned();
+    shims.link(Link { id, attempt, folder, prompt, orders, child: None }, socket);
+    let end = FromShim::Ended { report: report() };
+    for word in words.iter().chain([&end]) {
+        writeln!(shim, "{}", serde_json::to_string(word).unwrap()).unwrap();
+    }
+    let said = std::iter::from_fn(|| match messages.recv().unwrap() {
+        Message::Shim(_, _, Said::Ended { .. }) => None,
+        Message::Shim(_, _, said) => Some(said),
+        other => panic!("{other:?}"),
+    });
+    said.collect()
+}
+
+#[test]
+fn a_question_that_an_earlier_host_told_stands_until_the_task_goes_on() {
+    let status = |size| {
+        FromShim::Status(Status {
+            protocol: SHIM_PROTOCOL,
+            task: TaskId(1),
+            attempt: AttemptNumber::FIRST,
+            shim_pid: 1,
+            process: None,
+            started_at: None,
+            size,
+            stopping: None,
+            report: None,
+            paused: false,
+            disk_full: false,
+            unbounded: false,
+            terminated: false,
+            typed: None,
+        })
+    };
+    let goes_on = |said: &[Said]| said.iter().any(|said| matches!(said, Said::Prompt(None)));
+    let asked = "Continue? (y/n)";
+    let printed = format!("building\n{asked} ");
+    let size = printed.len() as u64;
+    let words = [status(size)];
+    assert!(!goes_on(&heard(Some(asked), &printed, &words)), "nothing was printed since");
+    let longer = format!("{printed}y\ndone\n");
+    let words = [status(longer.len() as u64)];
+    assert!(goes_on(&heard(Some(asked), &longer, &words)), "it went on without a host");
+    let words = [status(size), FromShim::Output { size: size + 1 }];
+    assert!(goes_on(&heard(Some(asked), &printed, &words)), "it goes on now");
+    let words = [status(size)];
+    assert!(!goes_on(&heard(None, &printed, &words)), "nobody had told anything");
+}
+
 #[test]
 fn a_shim_is_not_lost_with_one_connection_nor_with_a_word_that_is_not_known() {
     let folder = tempfile::tempdir().unwrap();
@@ -43,7 +103,8 @@ fn a_shim_is_not_lost_with_one_connection_nor_with_a_word_that_is_not_known() {
     let (socket, mut first) = StdUnixStream::pair().unwrap();
     let (id, attempt) = (TaskId(1), AttemptNumber::FIRST);
     let orders = shims.expect(id, attempt);
-    let link = Link { id, attempt, folder: folder.path().to_owned(), orders, child: None };
+    let link =
+        Link { id, attempt, folder: folder.path().to_owned(), prompt: None, orders, child: None };
     shims.link(link, socket);
     first.write_all(b"{\"type\":\"memory\",\"bytes\":1}\n").unwrap();
     drop(first);
@@ -75,7 +136,14 @@ fn what_a_shim_says_of_its_build_decides_how_it_is_typed_to() {
         let (socket, mut shim) = StdUnixStream::pair().unwrap();
         let (id, attempt) = (TaskId(1), AttemptNumber::FIRST);
         let orders = shims.expect(id, attempt);
-        let link = Link { id, attempt, folder: folder.path().to_owned(), orders, child: None };
+        let link = Link {
+            id,
+            attempt,
+            folder: folder.path().to_owned(),
+            prompt: None,
+            orders,
+            child: None,
+        };
         shims.link(link, socket);
         let status = format!(
             "{{\"type\":\"status\",\"protocol\":{protocol},\"task\":1,\"attempt\":1,\
