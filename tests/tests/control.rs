@@ -275,6 +275,24 @@ fn a_silent_task_that_seems_to_ask_says_so_until_it_goes_on() {
 }
 
 #[test]
+fn a_prompt_is_told_once_however_many_hosts_see_it() {
+    let mut host = TestHost::start_in(Home::new().with_config("[output]\nsilence_ms = 100\n"));
+    let id = host.submit("printf 'Continue? '; while [ ! -e go ]; do sleep 0.02; done; exit 3");
+    let prompt = until("the prompt", || host.task(id).condition.prompt);
+    for _ in 0..2 {
+        host.kill();
+        host.restart();
+        assert_eq!(host.task(id).condition.prompt.as_ref(), Some(&prompt));
+    }
+    // What its shim says first, to a host that is new to it, is heard before its end.
+    std::fs::write(host.work().join("go"), "").unwrap();
+    assert_eq!(host.wait_for_end(id).state.words(), "Failed (exit 3)");
+    let told = host.detail(id).events.into_iter().map(|event| event.what);
+    let told: Vec<_> = told.filter(|what| what == "needs_input" || what == "goes_on").collect();
+    assert_eq!(told, ["needs_input"]);
+}
+
+#[test]
 fn a_bar_that_is_drawn_moves_and_what_the_task_reports_is_believed_more() {
     let host = TestHost::start();
     let line = r"printf '\rrows:  10%%|#   | 1/10'; while [ ! -e one ]; do sleep 0.02; done; \
@@ -315,16 +333,41 @@ fn what_tasks_printed_is_found_in_one_log_and_in_all() {
     let offset = host.log(first).len() - "needle one\r\n".len();
     assert_eq!(
         all.out,
-        format!("{running}:0:needle two\n{first}:{offset}:needle one\n"),
+        format!("{running}.1:0:needle two\n{first}.1:{offset}:needle one\n"),
         "{all:?}"
     );
     let range = format!("{offset}..");
     let found = host.run(&["logs", &first.to_string(), "--range", &range]);
     assert_eq!(found.out, "needle one\r\n");
     let one = host.run(&["search", "ERROR: disk".to_lowercase().as_str(), &first.to_string()]);
-    assert_eq!(one.out, format!("{first}:7:error: disk\n"));
+    assert_eq!(one.out, format!("{first}.1:7:error: disk\n"));
     let pattern = host.run(&["search", "-e", "^9999[0-8]$", &first.to_string(), "--limit", "4"]);
     assert_eq!(pattern.out.lines().count(), 4);
+    let tries = host.submit_with(
+        &["--no-tty", "--retries", "2", "--backoff", "0s"],
+        &["if [ $NOD_ATTEMPT = 3 ]; then echo the last try has other text; exit 0; fi; \
+           echo padding; echo try-$NOD_ATTEMPT; exit 1"],
+    );
+    assert_eq!(host.wait_for_end(tries).state.name(), StateName::Succeeded);
+    let word = tries.to_string();
+    for attempt in ["1", "2"] {
+        let text = format!("try-{attempt}");
+        let found = host.run(&["search", &text]);
+        assert_eq!(found.out, format!("{tries}.{attempt}:8:{text}\n"));
+        // Each where it was found, however it is read.
+        for options in [["--range", "8.."], ["--tail", "1"]] {
+            let of_it = ["logs", &word, "--attempt", attempt, options[0], options[1]];
+            assert_eq!(host.run(&of_it).out, format!("{text}\n"));
+        }
+        let whole = host.run(&["logs", &word, "--attempt", attempt, "--plain"]);
+        assert_eq!(whole.out, format!("padding\n{text}\n"));
+    }
+    let followed = host.run(&["logs", &word, "--attempt", "2", "-f"]);
+    assert_eq!(followed.out, "padding\ntry-2\nthe last try has other text\n");
+    assert_eq!(host.run(&["logs", &word]).out, "the last try has other text\n");
+    let never = host.run(&["logs", &word, "--attempt", "4", "-f"]);
+    assert_eq!(never.code, Some(1), "{never:?}");
+    assert!(never.err.contains("has no try 4"), "{never:?}");
     let nothing = host.run(&["search", "nowhere"]);
     assert_eq!((nothing.code, nothing.out.as_str()), (Some(1), ""));
     let wrong = host.run(&["search", "-e", "("]);

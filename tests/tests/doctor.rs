@@ -173,6 +173,39 @@ fn shims_and_tasks_that_do_not_fit_each_other_are_found_and_mended() {
 }
 
 #[test]
+fn tasks_that_ended_without_the_history_saying_so_are_found_and_mended() {
+    let mut host = TestHost::start();
+    let (id, process) = running(&host);
+    host.kill();
+    fs::write(host.work().join("end"), "").unwrap();
+    until("the shim to go", || (!processes::is_alive(process)).then_some(()));
+    // As two hosts at once have left it: the search knows of an end that the task has not.
+    let history = Connection::open(host.data().join("nod.db")).unwrap();
+    history.execute("INSERT INTO task_search (rowid, label) VALUES (?1, 'x')", [id.0]).unwrap();
+    let exit = || fs::read_dir(host.data().join("tasks")).unwrap().flatten().next().unwrap().path();
+    until("the report", || exit().join(format!("{id}-1/exit.json")).exists().then_some(()));
+    until("no shim", || (check(&doctor(&host, false), "tasks")["health"] == "note").then_some(()));
+    let ran = doctor(&host, true);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(check(&ran, "tasks")["health"], "repaired");
+    assert!(check(&ran, "tasks")["said"].as_str().unwrap().starts_with(&id.to_string()));
+    host.restart();
+    assert_eq!(host.task(id).state.words(), "Failed (exit 3)");
+    // A host that runs should have recorded it long ago.
+    let before = r#"{"name":"running"}"#;
+    let back = "UPDATE tasks SET state = 'running', state_json = ?2 WHERE id = ?1";
+    history.execute(back, (id.0, before)).unwrap();
+    let ran = doctor(&host, true);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let said = check(&ran, "tasks")["said"].as_str().unwrap().to_owned();
+    assert!(said.contains("stop the host first"), "{said}");
+    host.stop();
+    assert_eq!(check(&doctor(&host, true), "tasks")["health"], "repaired");
+    host.restart();
+    assert_eq!(host.task(id).state.words(), "Failed (exit 3)");
+}
+
+#[test]
 fn files_that_others_can_read_are_found_and_closed_again() {
     let host = TestHost::start();
     drop(host.wait_for_end(host.submit("true")));

@@ -73,6 +73,10 @@ pub enum Call {
         id: TaskId,
         offset: u64,
         limit: u64,
+        /// Which try has the offset; the last one where it is not said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        attempt: Option<AttemptNumber>,
     },
     /// Asks for the log from `offset` on, as notifications of the method `log`, until the task's end,
     /// the logs of later tries included.

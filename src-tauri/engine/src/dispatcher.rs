@@ -243,9 +243,10 @@ impl Dispatcher {
                 }
                 Message::Rung => self.alarm.has_rung(),
                 Message::Config(config, error) => self.configure(config, error, &mut turn),
-                Message::Prune(ids) => self.prune(&ids),
+                Message::Prune(ids) => self.prune(&ids, &mut turn),
                 Message::Swept(folders) => self.swept(&folders),
                 Message::SweptTry(id, attempt, left) => self.swept_try(id, attempt, &left),
+                Message::DataMoved => self.tell_to_look_again(),
                 Message::Stop => {}
             }
         }
@@ -332,6 +333,7 @@ impl Dispatcher {
     ) -> Result<(), EngineError> {
         let live = self.live.task(id).ok_or(EngineError::TaskNotFound(id))?;
         let gives_up = matches!(input, Input::Unstorable { .. });
+        let over = over_at(&input, turn.now);
         let (state, effects) =
             transition(&live.task().state, input).map_err(|_rejected| EngineError::WrongState {
                 id,
@@ -347,7 +349,7 @@ impl Dispatcher {
         condition::settle(&mut live.row.task.condition, &state);
         live.row.task.state = state;
         if changed && live.task().state.outcome().is_some() {
-            live.row.task.ended_at = Some(turn.now);
+            live.row.task.ended_at = Some(over.max(live.task().started_at.unwrap_or(over)));
             if live.row.task.state.outcome() == Some(&Outcome::Succeeded) {
                 live.row.task.progress = live.row.task.progress.map(Progress::completed);
             }
@@ -436,6 +438,15 @@ impl Dispatcher {
         let until = clock::now().plus(grace_ms);
         live.asked().map(|request| (request, until)).collect()
     }
+}
+
+/// Returns when all was over that `input` tells of; now, where nobody saw it end.
+fn over_at(input: &Input, now: Timestamp) -> Timestamp {
+    let (Input::Finished { report } | Input::FinishedFailing { report, .. }) = input else {
+        return now;
+    };
+    // What ended lies behind, whatever clock its shim read.
+    report.ended_at.min(now)
 }
 
 /// Adds all that has arrived; and what arrives within a moment, while nobody waits for the first.

@@ -15,7 +15,8 @@ use rustix::fs::statvfs;
 
 use crate::config;
 use crate::host::open_history;
-use crate::process::{self, RunningShim};
+use crate::process::{self, Hold, RunningShim};
+use crate::serve;
 use crate::store::{self, LiveRow, Readers, StoreError};
 use crate::strays;
 
@@ -47,7 +48,7 @@ pub fn examine(paths: &Paths, repair: bool) -> Vec<Check> {
 /// Returns whether a host has the lock of a data directory, or is just about to let it go.
 #[must_use]
 pub fn has_host(paths: &Paths) -> bool {
-    paths.host_lock().is_file() && matches!(process::lock(&paths.host_lock()), Ok(None))
+    paths.host_lock().is_file() && matches!(Hold::take(&paths.data, &paths.host_lock()), Ok(None))
 }
 
 struct Doctor<'a> {
@@ -56,13 +57,13 @@ struct Doctor<'a> {
     /// No host has the lock.
     is_free: bool,
     /// Held while something may be mended, so that no host begins meanwhile.
-    lock: Option<fs::File>,
+    lock: Option<Hold>,
     checks: Vec<Check>,
 }
 
 impl Doctor<'_> {
     fn lock(&mut self) {
-        match process::lock(&self.paths.host_lock()) {
+        match Hold::take(&self.paths.data, &self.paths.host_lock()) {
             Ok(Some(lock)) => {
                 self.is_free = true;
                 self.lock = Some(lock).filter(|_| self.repair);
@@ -177,25 +178,81 @@ impl Doctor<'_> {
         };
         let shims = process::running_shims(&self.paths.tasks());
         self.shims_without_tasks(&live, &last, &shims);
-        let runs = |row: &LiveRow| {
-            let attempt = row.attempt.as_ref()?;
-            if !row.task.task.state.holds_slot() {
-                return None;
-            }
-            let folder = self.paths.tasks().join(&attempt.folder);
-            let has_shim = shims.iter().any(|shim| shim.folder == folder);
-            // One that is just being started, or that waits to be told of, has what it needs.
-            (!has_shim && !folder.join(EXIT_FILE).exists()).then_some(attempt.task)
+        let (ended, lost) = self.without_shims(&live, &shims);
+        // One that is just ending is recorded by now: its shim goes after that.
+        let ended = match self.tasks() {
+            Ok((now, _)) => ended.into_iter().filter(|it| now.contains(it)).collect::<Vec<_>>(),
+            Err(error) => return self.bad("tasks", error.to_string()),
         };
-        let lost: Vec<_> = live.iter().filter_map(runs).map(|id| id.to_string()).collect();
-        if lost.is_empty() {
-            self.good("tasks", format!("{} unfinished, each as it should be", live.len()));
-        } else if self.is_free {
-            let what = "have no shim any more; the next host settles them (`nod list` starts it)";
-            self.bad("tasks", format!("{} {what}", lost.join(", ")));
-        } else {
-            self.bad("tasks", format!("{} have no shim, and no end yet", lost.join(", ")));
+        if !ended.is_empty() {
+            self.unrecorded(&numbers(&ended));
         }
+        if lost.is_empty() && ended.is_empty() {
+            self.good("tasks", format!("{} unfinished, each as it should be", live.len()));
+        }
+        if lost.is_empty() {
+            return;
+        }
+        let lost = numbers(&lost);
+        if self.is_free {
+            let what = "have no shim any more; the next host settles them (`nod list` starts it)";
+            self.bad("tasks", format!("{lost} {what}"));
+        } else {
+            self.bad("tasks", format!("{lost} have no shim, and no end yet"));
+        }
+    }
+
+    /// Returns the tasks that should have a shim and have none: those that have ended, and the rest.
+    fn without_shims(
+        &self,
+        live: &[LiveRow],
+        shims: &[RunningShim],
+    ) -> (Vec<LiveRow>, Vec<LiveRow>) {
+        let folder = |row: &LiveRow| {
+            let attempt = row.attempt.as_ref().filter(|_| row.task.task.state.holds_slot())?;
+            Some(self.paths.tasks().join(&attempt.folder))
+        };
+        let has_none = |row: &&LiveRow| {
+            folder(row).is_some_and(|it| shims.iter().all(|shim| shim.folder != it))
+        };
+        let has_ended =
+            |row: &LiveRow| folder(row).is_some_and(|folder| folder.join(EXIT_FILE).exists());
+        live.iter().filter(has_none).cloned().partition(has_ended)
+    }
+
+    /// Tells of tasks that have ended without the history saying so.
+    fn unrecorded(&mut self, ended: &str) {
+        let what = format!("{ended} have ended, and the history does not say so");
+        if !self.is_free {
+            return self.mend("tasks", what, |_| {
+                Err(io::Error::other("stop the host first (`nod stop`)"))
+            });
+        }
+        if !self.repair {
+            // As it is while no host runs.
+            let said = format!("{what} yet: the next host records it (`nod list` starts it)");
+            return self.checks.push(Check {
+                name: "tasks".to_owned(),
+                health: Health::Note,
+                said,
+            });
+        }
+        self.mend("tasks", what, Self::settle);
+    }
+
+    /// Has a host record what became of tasks, and ends it again.
+    fn settle(&mut self) -> io::Result<()> {
+        // It takes the lock itself.
+        self.lock = None;
+        drop(serve::start(self.paths.clone()).map_err(io::Error::other)?);
+        let (live, _) = self.tasks().map_err(io::Error::other)?;
+        let shims = process::running_shims(&self.paths.tasks());
+        let (ended, _) = self.without_shims(&live, &shims);
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let still = numbers(&ended);
+        Err(io::Error::other(format!("the history refuses what became of {still}")))
     }
 
     fn tasks(&self) -> Result<(Vec<LiveRow>, BTreeMap<TaskId, AttemptNumber>), StoreError> {
@@ -260,7 +317,7 @@ impl Doctor<'_> {
     }
 
     /// Notes what is wrong; mends it where that is asked for and can be done.
-    fn mend(&mut self, name: &str, what: String, mend: impl FnOnce(&Self) -> io::Result<()>) {
+    fn mend(&mut self, name: &str, what: String, mend: impl FnOnce(&mut Self) -> io::Result<()>) {
         if !self.repair {
             return self.bad(name, format!("{what} (`nod doctor --repair` mends it)"));
         }
@@ -278,6 +335,12 @@ impl Doctor<'_> {
     fn bad(&mut self, name: &str, said: String) {
         self.checks.push(Check { name: name.to_owned(), health: Health::Bad, said });
     }
+}
+
+/// Returns the numbers of tasks, as a person reads them.
+fn numbers(rows: &[LiveRow]) -> String {
+    let numbers: Vec<_> = rows.iter().map(|row| row.task.task.id.to_string()).collect();
+    numbers.join(", ")
 }
 
 /// Tells a shim to end its task's processes, and waits until it has begun to.

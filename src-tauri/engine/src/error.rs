@@ -2,7 +2,7 @@
 
 use nod_core::access::Refusal;
 use nod_core::command::CommandError;
-use nod_core::ids::{EventNumber, RequestId, TaskId};
+use nod_core::ids::{AttemptNumber, EventNumber, RequestId, TaskId};
 use nod_core::progress::ProgressError;
 use nod_core::protocol::{ErrorCode, ErrorReply, TalkError};
 use nod_core::question::{FieldError, QuestionError};
@@ -56,6 +56,8 @@ pub enum EngineError {
     Pattern { text: String, why: String },
     #[error("task {0} has not started, so it has no output yet")]
     NoOutput(TaskId),
+    #[error("task {id} has no try {attempt} (`nod show {id}` lists them)")]
+    NoAttempt { id: TaskId, attempt: AttemptNumber },
     #[error("failed to read the output of task {id}: {source}")]
     Log { id: TaskId, source: std::io::Error },
     #[error("{0}")]
@@ -123,6 +125,7 @@ impl EngineError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::TaskNotFound(_)
+            | Self::NoAttempt { .. }
             | Self::RequestNotFound(_)
             | Self::RuleNotFound(_)
             | Self::GroupNotFound { .. } => ErrorCode::NotFound,

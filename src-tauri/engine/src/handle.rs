@@ -31,7 +31,7 @@ use crate::error::EngineError;
 use crate::events::{Events, Subscription, Watch};
 use crate::forms::Forms;
 use crate::guards::Board;
-use crate::host::{Identity, NotificationServer};
+use crate::host::{Data, Identity, NotificationServer};
 use crate::logs::{Follow, Outputs};
 use crate::process::FolderWatch;
 use crate::sight::Sight;
@@ -92,6 +92,7 @@ pub(crate) struct Inner {
     pub(crate) notification_server: Option<NotificationServer>,
     /// What a person should know about the state that the history was in.
     pub(crate) findings: Vec<String>,
+    pub(crate) data: Data,
     /// What is in sight of the window.
     pub(crate) window: Arc<Sight>,
     /// Becomes true when somebody asked the host to end.
@@ -226,8 +227,8 @@ impl Handle {
             Call::Show { id } => self.blocking(move |handle| handle.show(id)).await,
             Call::Snapshot => self.snapshot(actor).await,
             Call::OpenQuestion(of) => self.blocking(move |handle| handle.open_question(of)).await,
-            Call::ReadLog { id, offset, limit } => {
-                self.blocking(move |handle| handle.read_log(id, offset, limit)).await
+            Call::ReadLog { id, offset, limit, attempt } => {
+                self.blocking(move |handle| handle.read_log((id, attempt), offset, limit)).await
             }
             Call::SearchLogs(query) => self.blocking(move |handle| handle.search(&query)).await,
             Call::Wait { id } => change(Change::Wait(id)).await,

@@ -1,10 +1,11 @@
 //! The one process that runs the engine for a data directory: its start and its end.
 
+mod names;
 mod place;
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -32,7 +33,7 @@ use crate::forms::Forms;
 use crate::guards::{Board, RuleBook};
 use crate::handle::{Handle, Inner};
 use crate::logs::Outputs;
-use crate::process::{self, Alarm, Cgroups, Programs, Rings};
+use crate::process::{self, Alarm, Cgroups, Hold, Programs, Rings};
 use crate::recovery::Recovery;
 use crate::retention::Pruner;
 use crate::shims::Shims;
@@ -42,6 +43,7 @@ use crate::store::{self, Opened, Readers, Seal, Store, StoreError};
 use crate::strays::Strays;
 use crate::tokens::Tokens;
 
+pub(crate) use names::Data;
 use place::{choose_socket, prepare};
 
 /// How long the askers of an earlier host have to find this one, in milliseconds.
@@ -95,9 +97,8 @@ pub struct Host {
     serving: AbortHandle,
     events: Option<Subscription>,
     socket: PathBuf,
-    data: PathBuf,
     /// Held for as long as this host lives.
-    _lock: File,
+    data: Data,
 }
 
 type Workers = Vec<JoinHandle<()>>;
@@ -146,7 +147,7 @@ impl Host {
         let paths = options.paths.clone();
         // Before anything is made: what a host writes is for its user alone.
         let umask = process::strict_umask();
-        let lock = prepare(&paths, &options.programs)?;
+        let lock = Arc::new(prepare(&paths, &options.programs)?);
         let socket = choose_socket(&lock, &paths)?;
         let config = CurrentConfig::load(&paths.config, &paths.data)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -182,7 +183,8 @@ impl Host {
         );
         workers.push(pruner.begin(stop_pruning).map_err(StartError::Threads)?);
         let (stop_sender, stop) = watch::channel(false);
-        let handle = handle(options, parts, (config, findings), stop_sender);
+        let data = data(&paths, lock);
+        let handle = handle(options, parts, (config, findings, data.clone()), stop_sender);
         let listener = {
             let _context = runtime.enter();
             socket::listen(&socket)
@@ -190,6 +192,7 @@ impl Host {
         };
         handle.look_ahead().map_err(StartError::Threads)?;
         runtime.spawn(handle.clone().watch_config());
+        runtime.spawn(data.clone().keep_names(inbox.clone()));
         let serving = runtime.spawn(socket::serve(socket.clone(), listener, handle.clone()));
         tracing::info!(data = %paths.data.display(), "the host serves");
         Ok(Self {
@@ -203,8 +206,7 @@ impl Host {
             serving: serving.abort_handle(),
             events: Some(events),
             socket,
-            data: paths.data,
-            _lock: lock,
+            data,
         })
     }
 
@@ -251,8 +253,8 @@ impl Drop for Host {
             && dispatcher.join().is_err()
         {
             tracing::error!("the dispatcher panicked");
-        } else {
-            store::close(&self.data);
+        } else if self.data.is_there() {
+            store::close(&self.data.folder);
         }
         // A start that is under way must not meet the next host, which takes what is not there for free.
         drop(self.pruning.take());
@@ -265,6 +267,11 @@ impl Drop for Host {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Returns the data directory, which is held from now on.
+fn data(paths: &Paths, hold: Arc<Hold>) -> Data {
+    Data { hold, folder: paths.data.clone(), database: paths.database() }
 }
 
 /// Opens the history, and returns what a person should know about the state that it was in.
@@ -432,7 +439,7 @@ fn begin(
 fn handle(
     options: HostOptions,
     parts: Parts,
-    (config, findings): (CurrentConfig, Vec<String>),
+    (config, findings, data): (CurrentConfig, Vec<String>, Data),
     stop: watch::Sender<bool>,
 ) -> Handle {
     let mut epoch = [0; 8];
@@ -459,6 +466,7 @@ fn handle(
         account_environment: account_environment(options.kind),
         show_window: options.show_window,
         findings,
+        data,
         window: Arc::new(Sight::default()),
         stop,
     })

@@ -6,6 +6,7 @@ mod asker;
 mod cgroups;
 mod connections;
 mod files;
+mod holding;
 mod lineage;
 mod links;
 #[path = "../../shim/src/linux/own_programs.rs"]
@@ -24,7 +25,7 @@ use std::process::Child;
 
 pub(crate) use unix::{
     RunningShim, account_environment, boot_id, claim, connect_shim, is_claimed,
-    is_own_private_folder, is_shortage, lock, login_environment, raise_open_files, running_shims,
+    is_own_private_folder, is_shortage, login_environment, raise_open_files, running_shims,
     since_boot_ms, start_shim, strict_umask, user_id,
 };
 
@@ -33,6 +34,7 @@ pub(crate) use asker::{caller_of, program_of, source_of};
 pub(crate) use cgroups::{Cgroup, Cgroups};
 pub(crate) use connections::{Client, client_of};
 pub(crate) use files::Files;
+pub(crate) use holding::{Hold, Names};
 pub(crate) use lineage::{AskedFor, Lineage};
 #[cfg(test)]
 pub(crate) use links::ProgramFile;

@@ -21,7 +21,7 @@ pub struct ServeOptions {
 pub fn serve(options: ServeOptions) -> Result<(), StartError> {
     diagnostics::write_to(&options.paths);
     let announces = options.announce;
-    let served = start(options).and_then(|host| {
+    let served = start(options.paths).and_then(|host| {
         if announces {
             say("ready").map_err(StartError::Threads)?;
         }
@@ -37,9 +37,10 @@ pub fn serve(options: ServeOptions) -> Result<(), StartError> {
     served
 }
 
-fn start(options: ServeOptions) -> Result<Host, StartError> {
+/// Starts a host without a window, with the programs that lie beside this one.
+pub(crate) fn start(paths: Paths) -> Result<Host, StartError> {
     let mut host = Host::start(HostOptions {
-        paths: options.paths,
+        paths,
         programs: Programs::beside_this().map_err(StartError::Threads)?,
         kind: HostKind::Headless,
         show_window: None,

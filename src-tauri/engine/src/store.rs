@@ -69,6 +69,12 @@ pub enum StoreError {
     Migrate { path: PathBuf, source: rusqlite_migration::Error },
     #[error("the disk is full: free some space, then try again")]
     Full,
+    #[error(
+        "the data directory was removed or moved while the host uses it ({} is gone): put it back, \
+         or end the host (`nod stop`), whose running tasks go on",
+        .0.display()
+    )]
+    Gone(PathBuf),
     #[error("failed to copy {} before it is brought up to date: {source}", path.display())]
     Copy { path: PathBuf, source: rusqlite::Error },
     #[error("failed to set {} aside: {source}", path.display())]
@@ -163,6 +169,7 @@ impl StoreError {
             | Self::Migrate { .. }
             | Self::Full
             | Self::Unwritable(_)
+            | Self::Gone(_)
             | Self::Aside { .. }
             | Self::Sql(_)
             | Self::Damaged { .. }

@@ -24,7 +24,10 @@ pub(crate) struct Arguments {
     /// The number of the task
     #[arg(value_parser = super::task_id, allow_negative_numbers = true)]
     id: TaskId,
-    /// Go on until the task has ended
+    /// The try that printed it, such as one that `nod search` names; the last one by default
+    #[arg(long, value_name = "N")]
+    attempt: Option<u32>,
+    /// Go on until the task has ended, through the tries that follow
     #[arg(short, long)]
     follow: bool,
     /// Leave out escape sequences, and print lines that were redrawn as they last were
@@ -45,7 +48,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let host = Host::find()?;
     let mut log = Log::new(arguments);
     if let Some(lines) = arguments.tail {
-        log.offset = start_of_last(lines, |offset| part(&host, arguments.id, offset))?;
+        let read = |offset| part(&host, arguments.id, (log.attempt, offset));
+        log.offset = start_of_last(lines, read)?;
+    } else if log.attempt.is_some() {
+        // One that there never was is told at once, and not waited for.
+        part(&host, arguments.id, (log.attempt, u64::MAX))?;
     }
     if log.is_complete() {
         // No line, or no byte, was asked for.
@@ -64,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
 fn read(host: &Host, id: TaskId, log: &mut Log) -> Result<(), Failure> {
     let mut size = None;
     while !log.is_complete() {
-        let part = match part(host, id, log.offset) {
+        let part = match part(host, id, (log.attempt, log.offset)) {
             Err(failure) if is_conflict(&failure) => return without_output(host, id, failure),
             part => part?,
         };
@@ -80,9 +87,13 @@ fn read(host: &Host, id: TaskId, log: &mut Log) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns what the log has from `offset` on.
-fn part(host: &Host, id: TaskId, offset: u64) -> Result<LogPart, Failure> {
-    let reply = host.call(&Call::ReadLog { id, offset, limit: PART })?;
+/// Returns what the log of a try, or of the last one, has from an offset on.
+fn part(
+    host: &Host,
+    id: TaskId,
+    (attempt, offset): (Option<AttemptNumber>, u64),
+) -> Result<LogPart, Failure> {
+    let reply = host.call(&Call::ReadLog { id, offset, limit: PART, attempt })?;
     let Reply::Log(part) = reply else { return Err(Failure::unexpected(&reply)) };
     Ok(part)
 }
@@ -152,7 +163,8 @@ impl Log {
     fn new(arguments: &Arguments) -> Self {
         let (offset, end) = arguments.range.unwrap_or((0, None));
         let plain = arguments.plain.then(PlainLog::default);
-        Self { attempt: None, offset, end, lines: arguments.head, plain }
+        let attempt = arguments.attempt.map(AttemptNumber);
+        Self { attempt, offset, end, lines: arguments.head, plain }
     }
 
     fn is_complete(&self) -> bool {

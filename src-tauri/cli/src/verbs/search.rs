@@ -11,7 +11,7 @@ use crate::{exit, output};
 
 /// Look for text in the output of all tasks, newest first, or of one
 ///
-/// Prints the task, the offset of the line in its log (see `nod logs --range`) and the line.
+/// Prints `TASK.TRY:OFFSET:` before each line, for `nod logs TASK --attempt TRY --range OFFSET..`.
 /// Exits with 1 when nothing was found.
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -62,5 +62,5 @@ fn print(arguments: &Arguments, found: &LogMatch) -> Result<(), Failure> {
         return Ok(output::json(found)?);
     }
     let (place, text) = (found.place, neutralised(&found.text));
-    Ok(output::line(&format!("{}:{}:{text}", place.task, place.offset))?)
+    Ok(output::line(&format!("{}.{}:{}:{text}", place.task, place.attempt, place.offset))?)
 }

@@ -132,7 +132,7 @@ mod tests {
             Call::Hello(Hello { protocol: PROTOCOL, token: None, terminal: false, nonce: None }),
             Call::Snapshot,
             Call::Cancel { operation: OperationId("a".into()), id: TaskId(7) },
-            Call::ReadLog { id: TaskId(1), offset: 0, limit: 10 },
+            Call::ReadLog { id: TaskId(1), offset: 0, limit: 10, attempt: None },
         ];
         for call in calls {
             let message = CallMessage::new(3, call);

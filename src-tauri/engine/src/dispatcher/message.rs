@@ -40,6 +40,8 @@ pub(crate) enum Message {
     Swept(Vec<String>),
     /// The processes of a lost attempt are gone, but for these.
     SweptTry(TaskId, AttemptNumber, Vec<String>),
+    /// The data directory was taken away, or is there again.
+    DataMoved,
     /// The host is to end; the tasks go on.
     Stop,
 }

@@ -1,27 +1,39 @@
 //! Removing ended tasks from the history, and what they left of processes.
 //!
-//! No task changes by this, so it is no part of a turn: what cannot be removed now is found again.
+//! What cannot be removed now is found again.
 
 use nod_core::ids::{AttemptNumber, TaskId};
 use nod_core::protocol::{Event, EventChange};
 
 use super::Dispatcher;
+use super::turn::Turn;
 use crate::clock;
+use crate::error::EngineError;
 
 impl Dispatcher {
-    pub(super) fn prune(&mut self, ids: &[TaskId]) {
-        let ids: Vec<TaskId> =
-            ids.iter().copied().filter(|id| self.live.task(*id).is_none()).collect();
-        match self.store.prune(&ids) {
-            Ok(0) => {}
-            Ok(removed) => {
-                tracing::info!(removed, "old tasks were removed");
-                // Whoever shows them asks for what there is now.
-                let (seq, at) = (self.live.last_event(), clock::now());
-                self.events.publish(Event { seq, at, change: EventChange::Lagged });
+    /// Removes tasks that have ended, and tells of each; its folders go later, a few at a time.
+    pub(super) fn prune(&mut self, ids: &[TaskId], turn: &mut Turn) {
+        for id in ids.iter().copied() {
+            if self.live.task(id).is_some() || self.live.removed().contains(&id) {
+                continue;
             }
-            Err(error) => tracing::warn!("failed to remove old tasks: {error}"),
+            match self.stored_task(id) {
+                Ok(task) if task.state.outcome().is_some() => {
+                    self.live.remove(id);
+                    let what = ("removed", Some(task.name()));
+                    turn.event(&mut self.live, id, what, EventChange::Removed { id });
+                }
+                // It was removed meanwhile.
+                Ok(_) | Err(EngineError::TaskNotFound(_)) => {}
+                Err(error) => tracing::warn!("failed to remove an old task: {error}"),
+            }
         }
+    }
+
+    /// Has whoever shows what there is ask for it once more.
+    pub(super) fn tell_to_look_again(&self) {
+        let (seq, at) = (self.live.last_event(), clock::now());
+        self.events.publish(Event { seq, at, change: EventChange::Lagged });
     }
 
     pub(super) fn swept(&mut self, folders: &[String]) {

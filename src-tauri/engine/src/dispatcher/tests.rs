@@ -23,6 +23,7 @@ mod model;
 mod refused;
 mod removing;
 mod resuming;
+mod times;
 mod typing;
 
 const PERSON: Actor = Actor::Person { surface: Surface::Window };

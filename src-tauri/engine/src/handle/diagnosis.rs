@@ -5,6 +5,12 @@ use nod_core::protocol::{Check, Health, HostKind, Reply};
 use super::Handle;
 
 impl Handle {
+    /// Returns what a person should know of the history, now and as it was found at the start.
+    pub(super) fn findings(&self) -> Vec<String> {
+        let found = self.inner.findings.iter().cloned();
+        self.inner.data.loss().into_iter().chain(found).collect()
+    }
+
     pub(super) fn diagnose(&self) -> Reply {
         let check = |name: &str, health, said| Check { name: name.to_owned(), health, said };
         let kind = match self.inner.kind {
@@ -14,6 +20,7 @@ impl Handle {
         let (version, pid) = (&self.inner.identity.version, std::process::id());
         let mut checks =
             vec![check("host", Health::Good, format!("{kind} {version}, process {pid}"))];
+        checks.extend(self.inner.data.loss().map(|loss| check("data", Health::Bad, loss)));
         checks.push(match self.refreshed_config().note() {
             None => check("configuration", Health::Good, "it is in force".to_owned()),
             Some(note) => check("configuration", Health::Bad, note),

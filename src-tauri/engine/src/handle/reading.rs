@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use nod_core::access::Actor;
-use nod_core::ids::TaskId;
+use nod_core::ids::{AttemptNumber, TaskId};
 use nod_core::protocol::{ListQuery, LogPart, LogQuery, Reply, Snapshot, TaskDetail};
 use nod_core::shim::LOG_FILE;
 use nod_core::task::{StateName, Task};
@@ -103,7 +103,7 @@ impl Handle {
                 groups: vec![],
                 config_error: self.inner.config.current().note(),
                 now: clock::now(),
-                findings: self.inner.findings.clone(),
+                findings: self.findings(),
             })
         })?;
         // Looked at last: what is shown meanwhile is there, and is told once more.
@@ -113,13 +113,20 @@ impl Handle {
 
     pub(super) fn read_log(
         &self,
-        id: TaskId,
+        (id, attempt): (TaskId, Option<AttemptNumber>),
         offset: u64,
         limit: u64,
     ) -> Result<Reply, EngineError> {
-        let last = self.tries(id)?.pop().ok_or(EngineError::NoOutput(id))?;
+        let tries = self.tries(id)?;
+        let which = match attempt {
+            None => tries.last().ok_or(EngineError::NoOutput(id))?,
+            Some(attempt) => tries
+                .iter()
+                .find(|it| it.attempt == attempt)
+                .ok_or(EngineError::NoAttempt { id, attempt })?,
+        };
         let limit = usize::try_from(limit).unwrap_or(PIECE).min(PIECE);
-        let part = match logs::read_range(&last.log, offset, limit) {
+        let part = match logs::read_range(&which.log, offset, limit) {
             Ok(part) => part,
             // Its shim has not opened the log yet, or could not.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -128,7 +135,7 @@ impl Handle {
             Err(source) => return Err(EngineError::Log { id, source }),
         };
         let data = BASE64.encode(part.bytes);
-        let (offset, size, attempt) = (part.offset, part.size, Some(last.attempt));
+        let (offset, size, attempt) = (part.offset, part.size, Some(which.attempt));
         Ok(Reply::Log(LogPart { offset, data, size, attempt }))
     }
 

@@ -1,7 +1,7 @@
 //! Taking a data directory: its folders, its lock, and where to listen.
 
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use nod_core::paths::Paths;
 use nod_core::protocol::{Call, CallMessage, Hello, PROTOCOL};
 
-use crate::process::{self, Programs};
+use crate::process::{Hold, Programs};
 use crate::socket;
 
 use super::StartError;
@@ -24,7 +24,7 @@ const BETWEEN_LOCKS: Duration = Duration::from_millis(20);
 const SOON: Duration = Duration::from_millis(100);
 
 /// Makes the folders, and takes the lock.
-pub(super) fn prepare(paths: &Paths, programs: &Programs) -> Result<File, StartError> {
+pub(super) fn prepare(paths: &Paths, programs: &Programs) -> Result<Hold, StartError> {
     for program in [&programs.shim, &programs.nod] {
         if !program.is_file() {
             return Err(StartError::Program { path: program.clone() });
@@ -39,7 +39,7 @@ pub(super) fn prepare(paths: &Paths, programs: &Programs) -> Result<File, StartE
     }
     // It may have been there before, open to others.
     fs::set_permissions(&paths.data, Permissions::from_mode(0o700)).map_err(failed(&paths.data))?;
-    let lock = lock(&paths.host_lock()).map_err(failed(&paths.host_lock()))?;
+    let lock = lock(paths).map_err(failed(&paths.host_lock()))?;
     let lock = lock.ok_or_else(|| StartError::Held(paths.data.clone()))?;
     link_program(&paths.bin().join("nod"), &programs.nod).map_err(failed(&paths.bin()))?;
     Ok(lock)
@@ -50,19 +50,26 @@ pub(super) fn prepare(paths: &Paths, programs: &Programs) -> Result<File, StartE
 /// A host that was killed in the middle of starting a process leaves its lock
 /// with that process until it runs its own program: an instant, or longer where
 /// the machine is busy. It answers nobody, so there the lock is waited for.
-fn lock(path: &Path) -> io::Result<Option<File>> {
+fn lock(paths: &Paths) -> io::Result<Option<Hold>> {
+    let take = || Hold::take(&paths.data, &paths.host_lock());
     for _ in 0..LOCK_TRIES {
-        let lock = process::lock(path)?;
+        let lock = take()?;
         if lock.is_some() {
             return Ok(lock);
         }
-        let written = fs::read_to_string(path).unwrap_or_default();
-        if answers(Path::new(written.trim_end())) {
+        if answers(&said_socket(paths)) {
             return Ok(None);
         }
         thread::sleep(BETWEEN_LOCKS);
     }
-    process::lock(path)
+    take()
+}
+
+/// Returns where a host listens by its lock file, or where it would if that is gone.
+fn said_socket(paths: &Paths) -> PathBuf {
+    let written = fs::read_to_string(paths.host_lock()).unwrap_or_default();
+    let socket = PathBuf::from(written.trim_end());
+    if socket.is_absolute() { socket } else { paths.socket() }
 }
 
 /// Returns whether a host says anything at all on its socket. That somebody holds the socket open
@@ -83,10 +90,9 @@ fn answers(socket: &Path) -> bool {
 ///
 /// The running tasks know the socket of the host that started them, so a later
 /// host listens there too, wherever its own environment would put it.
-pub(super) fn choose_socket(mut lock: &File, paths: &Paths) -> Result<PathBuf, StartError> {
+pub(super) fn choose_socket(lock: &Hold, paths: &Paths) -> Result<PathBuf, StartError> {
     let failed = |source| StartError::Folder { path: paths.host_lock(), source };
-    let mut written = String::new();
-    lock.read_to_string(&mut written).map_err(failed)?;
+    let written = lock.read().map_err(failed)?;
     let before = PathBuf::from(written.trim_end());
     let socket = if before.is_absolute() && socket::make_folder(&before).is_ok() {
         before
@@ -99,8 +105,7 @@ pub(super) fn choose_socket(mut lock: &File, paths: &Paths) -> Result<PathBuf, S
     let text = format!("{}\n", socket.display());
     // A full disk must not take away what is right already.
     if text != written {
-        lock.rewind().and_then(|()| lock.set_len(0)).map_err(failed)?;
-        lock.write_all(text.as_bytes()).map_err(failed)?;
+        lock.write(&text).map_err(failed)?;
     }
     Ok(socket)
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use nod_core::environment::Environment;
 use nod_core::shim::{CLAIM_FILE, SHIM_SOCKET};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FlockOperation, Mode, flock};
+use rustix::fs::Mode;
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, getrlimit, getuid, kill_process_group, setrlimit,
 };
@@ -41,22 +41,6 @@ pub(super) fn user_name(uid: u32) -> String {
         (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
     });
     name.unwrap_or_else(|| format!("user {uid}"))
-}
-
-/// Takes the lock of a data directory; returns nothing when another process has it.
-pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Returns whether a folder is this user's and nobody else can look into it.
@@ -287,17 +271,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(claim(folder.path()).unwrap());
         assert!(!claim(folder.path()).unwrap());
-    }
-
-    #[test]
-    fn a_lock_is_given_once_and_again_when_it_is_free() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("host.lock");
-        let first = lock(&path).unwrap();
-        assert!(first.is_some());
-        assert!(lock(&path).unwrap().is_none());
-        drop(first);
-        assert!(lock(&path).unwrap().is_some());
     }
 
     #[test]

@@ -1,34 +1,15 @@
-//! Removing tasks from the history, with all that belongs to them but the audit.
+//! What is old enough to be removed, and what removed and lost tasks have left.
 
 use nod_core::ids::{AttemptNumber, TaskId, Timestamp};
 use rusqlite::{TransactionBehavior, params};
 
 use super::StoreError;
 use super::read::Reader;
-use super::remove::remove_task;
 use super::write::{Store, text};
 
 const ENDED: &str = "state NOT IN ('queued', 'starting', 'running', 'waiting', 'stopping')";
 
 impl Store {
-    /// Removes tasks that have ended; what else is among `ids` stays. Their folders are
-    /// [`Reader::leftovers`] from then on.
-    pub(crate) fn prune(&mut self, ids: &[TaskId]) -> Result<usize, StoreError> {
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut removed = 0;
-        let sql = format!("SELECT count(*) FROM tasks WHERE id = ?1 AND {ENDED}");
-        for id in ids {
-            let has_ended: i64 = transaction.query_row(&sql, [id.0], |row| row.get(0))?;
-            if has_ended > 0 {
-                remove_task(&transaction, *id)?;
-                removed += 1;
-            }
-        }
-        transaction.commit()?;
-        Ok(removed)
-    }
-
     /// Notes that folders are gone.
     pub(crate) fn forget_leftovers(&mut self, folders: &[String]) -> Result<(), StoreError> {
         for folder in folders {

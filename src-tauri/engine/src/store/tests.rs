@@ -107,6 +107,54 @@ fn a_task_reads_back_as_it_was_written() {
 }
 
 #[test]
+fn an_end_is_stored_though_the_search_has_the_task_already() {
+    let mut opened = filled();
+    let environment = sealed(opened.folder.path());
+    let end = |tail: &str| Commit {
+        tasks: vec![row(4, "build again", succeeded(), &environment)],
+        tails: vec![(TaskId(4), tail.to_owned())],
+        ..Commit::default()
+    };
+    opened.store.run("INSERT INTO task_search (rowid, label) VALUES (4, 'of another host')");
+    opened.store.write(&end("needle")).unwrap();
+    let state = |opened: &Opened| {
+        opened.readers.lend().unwrap().task(TaskId(4)).unwrap().unwrap().task.state
+    };
+    assert_eq!(state(&opened), succeeded());
+    let search = |text: &str| ListQuery { search: Some(text.into()), ..ListQuery::default() };
+    assert_eq!(ids(&opened, &search("needle")), [4]);
+    assert_eq!(ids(&opened, &search("of another host")), [0; 0]);
+    // What the search refuses for good is missing there, and nowhere else.
+    opened.store.run(
+        "UPDATE tasks SET state = 'queued', state_json = '{}' WHERE id = 4;
+         ALTER TABLE task_search RENAME TO real_search;
+         CREATE TABLE task_search (label, command, tail CHECK (tail <> 'refused'))",
+    );
+    opened.store.write(&end("refused")).unwrap();
+    assert_eq!(state(&opened), succeeded());
+}
+
+#[test]
+fn nothing_is_stored_in_a_file_that_nobody_finds_any_more() {
+    let mut opened = filled();
+    let environment = sealed(opened.folder.path());
+    let commit = Commit {
+        new_tasks: vec![row(9, "late", queued(), &environment)],
+        durable: true,
+        ..Commit::default()
+    };
+    let (path, away) = (opened.folder.path().join("nod.db"), opened.folder.path().join("away.db"));
+    std::fs::rename(&path, &away).unwrap();
+    let refused = opened.store.write(&commit).unwrap_err();
+    assert!(matches!(&refused, StoreError::Gone(gone) if *gone == path), "{refused}");
+    assert!(!refused.is_lasting(), "it may come back");
+    std::fs::copy(&away, &path).unwrap();
+    assert!(matches!(opened.store.write(&commit), Err(StoreError::Gone(_))), "another file");
+    std::fs::rename(&away, &path).unwrap();
+    opened.store.write(&commit).unwrap();
+}
+
+#[test]
 fn search_finds_labels_commands_and_output_of_any_length() {
     let opened = filled();
     let cases: [(&str, &[i64]); 9] = [

@@ -1,6 +1,6 @@
 //! The one writer: a batch of changes as one transaction.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nod_core::ids::{AttemptNumber, EventNumber, OperationId, TaskId, Timestamp};
@@ -18,6 +18,7 @@ use super::rules::{self, RuleChange};
 use super::seal::SealedEnvironment;
 use super::talk::{self, TalkChange};
 use super::{StoreError, open_writer};
+use crate::process;
 
 /// Everything that one turn of the dispatcher changes.
 #[derive(Debug, Default)]
@@ -63,6 +64,9 @@ pub(crate) struct EventRow {
 pub(crate) struct Store {
     pub(super) connection: Connection,
     synchronous_full: bool,
+    /// Where the file lies, and which one it is.
+    path: PathBuf,
+    file: Option<(u64, u64)>,
 }
 
 /// Statements run by writers of this process, for the test that bounds them.
@@ -84,7 +88,8 @@ impl Store {
                 STATEMENTS.fetch_add(1, Ordering::Relaxed);
             }),
         );
-        Ok(Self { connection, synchronous_full: true })
+        let file = process::file_of(path);
+        Ok(Self { connection, synchronous_full: true, path: path.to_owned(), file })
     }
 
     /// Looks through the whole file for damage.
@@ -94,6 +99,10 @@ impl Store {
 
     /// Writes all of `commit`, or nothing.
     pub(crate) fn write(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        // SQLite would go on in a file that nobody finds any more.
+        if process::file_of(&self.path) != self.file {
+            return Err(StoreError::Gone(self.path.clone()));
+        }
         if self.synchronous_full != commit.durable {
             let mode = if commit.durable { "FULL" } else { "NORMAL" };
             self.connection.pragma_update(None, "synchronous", mode)?;
@@ -202,12 +211,31 @@ fn write_all(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), Store
         talk::write(transaction, change)?;
     }
     for (id, tail) in &commit.tails {
-        transaction
-            .prepare_cached(
-                "INSERT INTO task_search (rowid, label, command, tail)
-                 SELECT id, label, command_text, ?2 FROM tasks WHERE id = ?1",
-            )?
-            .execute(params![id.0, tail])?;
+        if let Err(error) = put_search(transaction, *id, tail) {
+            // What is looked for is worth less than what is: an end is never refused for it.
+            if !error.is_lasting() {
+                return Err(error);
+            }
+            tracing::error!(task = id.0, "the search does not find the task: {error}");
+        }
+    }
+    Ok(())
+}
+
+/// Has the search find a task that has ended. A row that it has already is put right, and costs
+/// nothing where there is none.
+fn put_search(transaction: &Transaction<'_>, id: TaskId, tail: &str) -> Result<(), StoreError> {
+    let insert = || -> Result<usize, StoreError> {
+        let sql = "INSERT INTO task_search (rowid, label, command, tail)
+             SELECT id, label, command_text, ?2 FROM tasks WHERE id = ?1";
+        Ok(transaction.prepare_cached(sql)?.execute(params![id.0, tail])?)
+    };
+    if let Err(error) = insert() {
+        if !error.is_lasting() {
+            return Err(error);
+        }
+        transaction.execute("DELETE FROM task_search WHERE rowid = ?1", [id.0])?;
+        insert()?;
     }
     Ok(())
 }

@@ -31,7 +31,11 @@ import type { Which } from "./Which";
 /**
  * What can be asked of a host.
  */
-export type Call = { "method": "hello", "params": Hello } | { "method": "submit", "params": Submit } | { "method": "submit_many", "params": SubmitMany } | { "method": "run_again", "params": { operation: OperationId, id: TaskId, } } | { "method": "list", "params": ListQuery } | { "method": "show", "params": { id: TaskId, } } | { "method": "snapshot" } | { "method": "subscribe" } | { "method": "read_log", "params": { id: TaskId, offset: number, limit: number, } } | { "method": "follow_log", "params": { id: TaskId, offset: number, 
+export type Call = { "method": "hello", "params": Hello } | { "method": "submit", "params": Submit } | { "method": "submit_many", "params": SubmitMany } | { "method": "run_again", "params": { operation: OperationId, id: TaskId, } } | { "method": "list", "params": ListQuery } | { "method": "show", "params": { id: TaskId, } } | { "method": "snapshot" } | { "method": "subscribe" } | { "method": "read_log", "params": { id: TaskId, offset: number, limit: number, 
+/**
+ * Which try has the offset; the last one where it is not said.
+ */
+attempt?: AttemptNumber, } } | { "method": "follow_log", "params": { id: TaskId, offset: number, 
 /**
  * Which try has the offset; the last one where it is not said.
  */

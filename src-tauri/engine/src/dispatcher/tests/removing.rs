@@ -50,7 +50,17 @@ fn only_a_few_tasks_are_removed_at_once_and_those_that_ended_first() {
         let some = pruned(&messages);
         assert_eq!(some, ids[gone..gone + expected as usize]);
         gone += some.len();
+        table.published();
+        table.dispatcher.turn(vec![Message::Prune(some.clone())]);
+        let told: Vec<_> = table.published().into_iter().map(|event| event.change).collect();
+        let removed = |id: &TaskId| EventChange::Removed { id: *id };
+        assert_eq!(told, some.iter().map(removed).collect::<Vec<_>>());
+        let events = table.dispatcher.readers.lend().unwrap().events_after(EventNumber(0), 500);
+        let kept = events.unwrap().into_iter().filter(|event| event.event == "removed");
+        assert_eq!(kept.count(), gone, "who was away hears of each");
+        // Asked for again before it was known to be done.
         table.dispatcher.turn(vec![Message::Prune(some)]);
+        assert_eq!(table.published(), []);
     }
     pruner.prune(clock::now()).unwrap();
     assert!(prunes_nothing(&messages));
