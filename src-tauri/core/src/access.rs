@@ -211,7 +211,7 @@ pub enum Refusal {
     AnotherSession(TaskId),
     #[error(
         "task {0} has no session: only the program that submitted it may type into it, and a \
-         person in the window"
+         person in the window (what was submitted with --session, whoever names that session)"
     )]
     AnotherProgram(TaskId),
     #[error("task {0} is a person's own, from the window: it is removed there")]

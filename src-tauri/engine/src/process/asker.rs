@@ -7,7 +7,7 @@ use nod_core::shim::ProcessIdentity;
 use nod_core::text::one_line;
 
 use super::lineage::Lineage;
-use super::links::{beginning, file_of};
+use super::links::{Stat, beginning, file_of};
 use crate::dispatcher::{Program, Source};
 
 /// The longest command line of a program that is shown, in bytes.
@@ -19,6 +19,9 @@ const NAME_LENGTH: usize = 64;
 /// What takes in processes whose parents have ended: it started none of them.
 pub(super) const INIT: u32 = 1;
 const SESSION: &str = "systemd";
+
+/// How often a program forks itself at the most, one in the other.
+const DEEPEST: usize = 64;
 
 /// Returns the program of a process; for the command line of this host, whose file is `nod`, the one
 /// that ran it.
@@ -46,9 +49,32 @@ pub(crate) fn source_of(pid: u32, nod: &Path) -> Source {
 
 /// Returns which process it is that speaks through `pid`; nothing where that one has gone.
 pub(crate) fn caller_of(pid: u32, nod: &Path) -> Option<ProcessIdentity> {
-    let pid = behind(pid, nod)?;
+    let pid = forked_from(behind(pid, nod)?);
     let (_, start_time) = beginning(pid)?;
     Some(ProcessIdentity { pid: pid.cast_signed(), start_time })
+}
+
+/// Returns the process that began the program which `pid` runs.
+///
+/// A part of a pipeline, and what a shell runs for `$(…)`, is the shell once more: forked, and
+/// running no other program. Its memory lies as the shell's does, which no other run of any program
+/// can bring about: the system chooses the places at random.
+fn forked_from(pid: u32) -> u32 {
+    let known = |pid: u32| {
+        let file = file_of(Path::new(&format!("/proc/{pid}/exe")))?;
+        let stat = Stat::of(Path::new(&format!("/proc/{pid}")))?;
+        let is_known = stat.layout.iter().all(|at| *at > 1);
+        is_known.then_some((stat.parent, (file, stat.layout)))
+    };
+    let Some((mut parent, same)) = known(pid) else { return pid };
+    let mut first = pid;
+    for _ in 0..DEEPEST {
+        match known(parent) {
+            Some((above, its)) if its == same => (first, parent) = (parent, above),
+            Some(_) | None => break,
+        }
+    }
+    first
 }
 
 fn gone() -> Program {
@@ -119,6 +145,35 @@ mod tests {
         assert_eq!(program.cwd, std::env::current_dir().unwrap().to_string_lossy());
         assert_eq!(program.source, source_of(own, Path::new("/nowhere/nod")));
         assert_eq!(program_of(u32::MAX, Path::new("/nowhere/nod")), gone());
+    }
+
+    /// Returns who is said to speak through a process that a line of a shell starts, and the shell.
+    fn caller_in(line: &str) -> (Option<i32>, i32) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let script = format!("say() {{ echo $1 > $0.new; mv $0.new $0; }}; {line}; wait");
+        let mut shell = Command::new("bash").args(["-c", &script]).arg(&file).spawn().unwrap();
+        while !file.exists() {
+            std::thread::yield_now();
+        }
+        let pid = fs::read_to_string(file).unwrap().trim().parse().unwrap();
+        let caller = caller_of(pid, Path::new("/nowhere/nod")).map(|caller| caller.pid);
+        let process = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+        shell.wait().unwrap();
+        (caller, shell.id().cast_signed())
+    }
+
+    #[test]
+    fn what_a_shell_forks_is_the_shell_and_what_it_runs_is_not() {
+        let part = "say $BASHPID; kill -STOP $BASHPID";
+        let (caller, shell) = caller_in(&format!("( {part} ) | cat"));
+        assert_eq!(caller, Some(shell), "a part of a pipeline");
+        let (caller, shell) = caller_in(&format!("( ({part}); : ) | cat"));
+        assert_eq!(caller, Some(shell), "a subshell in a subshell");
+        let again = "echo $$ > $0.new; mv $0.new $0; kill -STOP $$";
+        let (caller, shell) = caller_in(&format!("bash -c '{again}' $0 | cat"));
+        assert_ne!(caller, Some(shell), "another run of the same program");
     }
 
     #[test]

@@ -164,6 +164,8 @@ fn status_field(status: &str, name: &str) -> Option<u64> {
 /// Fields of proc_pid_stat(5).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stat {
+    /// A letter, such as `T` for one that was stopped.
+    pub(super) state: char,
     pub(super) parent: u32,
     group: i64,
     pub(super) session: i32,
@@ -171,6 +173,9 @@ pub(super) struct Stat {
     front: i64,
     /// In ticks of the clock since the boot.
     pub(super) started: u64,
+    /// Where its program, its words and its variables lie in its memory; zeros where that may not
+    /// be known. Each run of a program lies elsewhere, and a fork lies as what it was forked from.
+    pub(super) layout: [u64; 4],
 }
 
 impl Stat {
@@ -191,6 +196,9 @@ impl Stat {
             terminal: device(field(7)?.parse().ok()?),
             front: field(8)?.parse().ok()?,
             started: field(22)?.parse().ok()?,
+            state: field(3)?.chars().next()?,
+            layout: [26, 28, 48, 50]
+                .map(|it| field(it).and_then(|at| at.parse().ok()).unwrap_or(0)),
         })
     }
 
@@ -218,7 +226,9 @@ mod tests {
             let stat = Stat::parse(&format!("42 ({name}) {fields}")).unwrap();
             let terminal = rustix::fs::makedev(136, 2);
             let (session, started) = (42, 5_000);
-            let expected = Stat { parent: 7, group: 42, session, terminal, front: 42, started };
+            let (state, layout) = ('S', [0; 4]);
+            let expected =
+                Stat { state, parent: 7, group: 42, session, terminal, front: 42, started, layout };
             assert_eq!(stat, expected);
         }
         assert_eq!(Stat::parse("42 (make) S 7"), None);
