@@ -283,7 +283,11 @@ impl Doctor<'_> {
         let pids = |shims: &[&RunningShim]| {
             shims.iter().map(|shim| shim.pid.to_string()).collect::<Vec<_>>().join(", ")
         };
-        if ended.is_empty() && unknown.is_empty() {
+        let stopped: Vec<_> = shims.iter().filter(|shim| shim.is_stopped).collect();
+        if !stopped.is_empty() {
+            let what = format!("processes {} are stopped: their tasks do not end", pids(&stopped));
+            self.mend("shims", what, |_| stopped.iter().try_for_each(|shim| let_go_on(shim.pid)));
+        } else if ended.is_empty() && unknown.is_empty() {
             return self.good("shims", format!("{} run, each for its task", shims.len()));
         }
         if !ended.is_empty() {
@@ -341,6 +345,11 @@ impl Doctor<'_> {
 fn numbers(rows: &[LiveRow]) -> String {
     let numbers: Vec<_> = rows.iter().map(|row| row.task.task.id.to_string()).collect();
     numbers.join(", ")
+}
+
+/// Lets a shim go on that somebody has stopped.
+fn let_go_on(pid: i32) -> io::Result<()> {
+    process::identity(pid).map_or(Ok(()), process::let_go_on)
 }
 
 /// Tells a shim to end its task's processes, and waits until it has begun to.

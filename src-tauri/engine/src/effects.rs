@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use nod_core::environment::Environment;
@@ -176,8 +177,18 @@ impl Worker {
         match self.started(start) {
             Ok(shim) => {
                 let folder = start.folder.clone();
+                let limit = start.spec.timeout_ms.map(Duration::from_millis);
                 self.shims.link(
-                    Link { id, attempt, folder, prompt: None, orders, child: Some(shim.child) },
+                    Link {
+                        id,
+                        attempt,
+                        folder,
+                        prompt: None,
+                        limit,
+                        is_ending: false,
+                        orders,
+                        child: Some(shim.child),
+                    },
                     shim.socket,
                 );
             }

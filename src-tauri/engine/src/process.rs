@@ -12,6 +12,7 @@ mod links;
 #[path = "../../shim/src/linux/own_programs.rs"]
 mod own_programs;
 mod place;
+mod stopped;
 mod sweeping;
 mod unix;
 mod vanishing;
@@ -43,6 +44,7 @@ pub(crate) use links::{
     standard_terminal,
 };
 pub(crate) use place::Place;
+pub(crate) use stopped::{claimant, identity, is_stopped, kill_exactly, let_go_on};
 pub(crate) use sweeping::{Lost, Sessions, sweep};
 pub(crate) use vanishing::vanished;
 pub(crate) use watching::FolderWatch;

@@ -1,10 +1,12 @@
 //! Settling what an earlier host left: running tasks are adopted, the rest is found out.
 
 use std::path::Path;
+use std::time::Duration;
 
 use nod_core::shim::{CLAIM_FILE, EXIT_FILE};
 use nod_core::task::{StopCause, Task, TaskState};
 
+use crate::clock;
 use crate::dispatcher::{Judged, Live, LiveTask, Message, Numbers, Said, attempt_folder};
 use crate::logs::{Outputs, Try};
 use crate::process;
@@ -82,7 +84,16 @@ impl Recovery<'_> {
                 tracing::info!(task = id.0, state = state.name().as_str(), "adopted");
                 let orders = self.shims.expect(id, number);
                 let prompt = task.condition.prompt.clone();
-                let link = Link { id, attempt: number, folder, prompt, orders, child: None };
+                let link = Link {
+                    id,
+                    attempt: number,
+                    folder,
+                    prompt,
+                    limit: time_left(attempt, task),
+                    is_ending: matches!(state, TaskState::Stopping { .. }),
+                    orders,
+                    child: None,
+                };
                 self.shims.link(link, socket);
                 vec![]
             }
@@ -93,6 +104,20 @@ impl Recovery<'_> {
             }
         }
     }
+}
+
+/// Returns how much time a running task has left; nothing where it has no limit.
+fn time_left(attempt: &AttemptRow, task: &Task) -> Option<Duration> {
+    let left = match attempt.deadline {
+        // It was lifted.
+        Some(0) => return None,
+        Some(at) => at.saturating_sub(process::since_boot_ms()),
+        None => {
+            let began = attempt.started_at.or(task.started_at)?;
+            began.plus(task.timeout_ms?).since(clock::now())
+        }
+    };
+    Some(Duration::from_millis(left))
 }
 
 /// Returns whether a task can be in the state without a shim having come to its attempt.

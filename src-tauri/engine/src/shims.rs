@@ -1,5 +1,7 @@
 //! The connections to running shims: hearing what they say, telling them what to do.
 
+mod answering;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -16,16 +18,18 @@ use nod_core::progress::{LineProgress, TerminalProgress};
 use nod_core::shim::{
     EXIT_FILE, FromShim, LOG_FILE, Report, SHIM_NO_ROOM, SHIM_PROTOCOL, Status, ToShim,
 };
-use nod_core::task::SpawnError;
+use nod_core::task::{SpawnError, StopStage};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::clock;
 use crate::dispatcher::{Message, Said};
 use crate::logs::{self, Outputs, PIECE};
 use crate::process;
 use crate::silence::Silence;
+use answering::Answering;
 
 /// How much of the end of the output is kept for the search.
 const TAIL: usize = 4096;
@@ -65,6 +69,10 @@ pub(crate) struct Link {
     pub(crate) folder: PathBuf,
     /// What an earlier host said that the task asks.
     pub(crate) prompt: Option<String>,
+    /// How much time the task has from here on.
+    pub(crate) limit: Option<Duration>,
+    /// It is being ended already.
+    pub(crate) is_ending: bool,
     pub(crate) orders: UnboundedReceiver<ToShim>,
     /// To be waited for, where this host started it.
     pub(crate) child: Option<Child>,
@@ -119,10 +127,12 @@ impl Shims {
     pub(crate) fn link(&self, link: Link, socket: StdUnixStream) {
         let shims = self.clone();
         self.runtime.spawn(async move {
-            let Link { id, attempt, folder, prompt, orders, mut child } = link;
+            let Link { id, attempt, folder, prompt, limit, is_ending, orders, mut child } = link;
             let silence = Silence::new(shims.silence, prompt);
-            let is_new = child.is_some();
-            let heard = Heard::new((id, attempt), folder, shims.clone(), silence, is_new);
+            let pid = child.as_ref().map(Child::id);
+            let answering = Answering::new(folder.clone(), pid, limit, is_ending);
+            let watches = (silence, answering);
+            let heard = Heard::new((id, attempt), folder, shims.clone(), watches, pid.is_some());
             heard.listen(socket, orders, &mut child).await;
             shims.forget(id, attempt);
             if let Some(child) = child {
@@ -167,6 +177,7 @@ struct Heard {
     /// How far the output was looked at for progress.
     scanned: u64,
     silence: Silence,
+    answering: Answering,
     ended: bool,
 }
 
@@ -175,7 +186,7 @@ impl Heard {
         (id, attempt): Key,
         folder: PathBuf,
         shims: Shims,
-        silence: Silence,
+        (silence, answering): (Silence, Answering),
         is_new: bool,
     ) -> Self {
         let scanner = TerminalProgress::default();
@@ -190,6 +201,7 @@ impl Heard {
             lines,
             scanned: 0,
             silence,
+            answering,
             ended: false,
         }
     }
@@ -212,10 +224,32 @@ impl Heard {
         if !self.ended {
             let said = match self.shortage(child).await {
                 Some(error) => vec![Said::NoRoom { error }],
-                None => last_words(&self.folder),
+                None => self.last_words(),
             };
             said.into_iter().for_each(|said| self.say(said));
         }
+    }
+
+    /// Returns what is left to be said of a shim that is gone.
+    fn last_words(&self) -> Vec<Said> {
+        let mut words = last_words(&self.folder);
+        for word in &mut words {
+            if let Said::Gone { why } = word
+                && self.answering.gave_up()
+            {
+                *why = "its shim did not answer any more, and was killed".to_owned();
+            }
+        }
+        words
+    }
+
+    /// Asks the shim whether it is there, and tells what comes of that.
+    fn ask_for_an_answer(&mut self) {
+        let (id, attempt, inbox) = (self.id, self.attempt, self.shims.inbox.clone());
+        self.answering.ask(Box::new(move |what| {
+            tracing::warn!(task = id.0, "{what}");
+            drop(inbox.send(Message::Shim(id, attempt, Said::Unanswering { what })));
+        }));
     }
 
     /// Returns what kept the shim from claiming the attempt, where that comes back by itself. With
@@ -264,8 +298,10 @@ impl Heard {
                         self.say(Said::Prompt(Some(line)));
                     }
                 }
+                () = self.answering.due() => self.ask_for_an_answer(),
                 order = orders.recv(), if ordering => match order {
                     Some(order) => {
+                        self.answering.told(&order);
                         let mut line = serde_json::to_vec(&order)?;
                         line.push(b'\n');
                         // A shim that is gone has been heard to its end below.
@@ -299,10 +335,14 @@ impl Heard {
                     self.end(report);
                 }
             }
-            FromShim::Started { process, at } => self.say(Said::Started { process, at }),
+            FromShim::Started { process, at } => {
+                self.answering.started();
+                self.say(Said::Started { process, at });
+            }
             FromShim::Output { size } => self.grown(size),
             FromShim::Exited { status, at } => self.say(Said::Exited { status, at }),
             FromShim::Stopping { cause, stage, terminated } => {
+                self.answering.ends(until_next(&stage));
                 self.say(Said::Stopping { cause, stage, terminated });
             }
             FromShim::DiskFull { full } => {
@@ -359,6 +399,12 @@ impl Heard {
         // Nobody to tell means that the host is ending.
         drop(self.shims.inbox.send(Message::Shim(self.id, self.attempt, said)));
     }
+}
+
+/// Returns how long it takes until the next signal of a ladder follows.
+fn until_next(stage: &StopStage) -> Duration {
+    let now = clock::now();
+    Duration::from_millis(stage.next_at.map_or(0, |at| at.since(now)))
 }
 
 /// Returns what the files of an attempt say whose shim is gone.

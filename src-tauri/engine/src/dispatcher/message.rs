@@ -243,6 +243,7 @@ impl Said {
             | Self::Exited { .. }
             | Self::Prompt(_)
             | Self::Unbounded
+            | Self::Unanswering { .. }
             | Self::Stopping { .. }
             | Self::Ended { .. }
             | Self::Files { .. }
@@ -270,6 +271,10 @@ pub(crate) enum Said {
     /// Whether the output has no room on the disk.
     DiskFull(bool),
     Unbounded,
+    /// The shim did not answer: what was done about it.
+    Unanswering {
+        what: String,
+    },
     /// The task asks something and is silent since, or is so no more.
     Prompt(Option<String>),
     /// So many bytes were not typed.

@@ -81,6 +81,7 @@ impl Dispatcher {
             said @ (Said::Progress(_)
             | Said::DiskFull(_)
             | Said::Unbounded
+            | Said::Unanswering { .. }
             | Said::Prompt(_)
             | Said::InputLost(_)
             | Said::Typed(_)
@@ -125,6 +126,7 @@ impl Dispatcher {
             Said::Progress(progress) => self.note_progress(id, progress),
             Said::DiskFull(full) => self.note_disk(id, full),
             Said::Unbounded => self.note_unbounded(id, turn),
+            Said::Unanswering { what } => self.tell_task(id, ("shim_silent", Some(what)), turn),
             Said::Prompt(prompt) => {
                 let what = if prompt.is_some() { "needs_input" } else { "goes_on" };
                 let what = (what, prompt.clone());

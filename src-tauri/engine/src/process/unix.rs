@@ -24,6 +24,7 @@ use rustix::process::{
 };
 
 use super::StartedShim;
+use super::stopped::{identity, is_stopped};
 
 /// How long a login shell may take to say its environment.
 const LOGIN_SHELL: Duration = Duration::from_secs(10);
@@ -111,6 +112,8 @@ pub(crate) fn connect_shim(folder: &Path) -> io::Result<UnixStream> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunningShim {
     pub(crate) pid: i32,
+    /// Somebody has stopped it: it ends nothing and hears nobody.
+    pub(crate) is_stopped: bool,
     pub(crate) folder: PathBuf,
 }
 
@@ -124,7 +127,8 @@ pub(crate) fn running_shims(tasks: &Path) -> Vec<RunningShim> {
         let program = Path::new(OsStr::from_bytes(words.next()?)).file_name()?;
         let folder = PathBuf::from(OsStr::from_bytes(words.next()?));
         let is_shim = program == "nod-shim" && folder.starts_with(tasks);
-        (is_shim && is_alive(&entry.path())).then_some(RunningShim { pid, folder })
+        let is_stopped = identity(pid).is_some_and(is_stopped);
+        (is_shim && is_alive(&entry.path())).then_some(RunningShim { pid, is_stopped, folder })
     });
     found.collect()
 }

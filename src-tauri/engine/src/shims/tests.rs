@@ -44,7 +44,9 @@ fn heard(prompt: Option<&str>, printed: &str, words: &[FromShim]) -> Vec<Said> {
     let (id, attempt) = (TaskId(1), AttemptNumber::FIRST);
     let (orders, prompt) = (shims.expect(id, attempt), prompt.map(str::to_owned));
     let folder = folder.path().to_owned();
-    shims.link(Link { id, attempt, folder, prompt, orders, child: None }, socket);
+    let (limit, is_ending) = (None, false);
+    let link = Link { id, attempt, folder, prompt, limit, is_ending, orders, child: None };
+    shims.link(link, socket);
     let end = FromShim::Ended { report: report() };
     for word in words.iter().chain([&end]) {
         writeln!(shim, "{}", serde_json::to_string(word).unwrap()).unwrap();
@@ -103,8 +105,16 @@ fn a_shim_is_not_lost_with_one_connection_nor_with_a_word_that_is_not_known() {
     let (socket, mut first) = StdUnixStream::pair().unwrap();
     let (id, attempt) = (TaskId(1), AttemptNumber::FIRST);
     let orders = shims.expect(id, attempt);
-    let link =
-        Link { id, attempt, folder: folder.path().to_owned(), prompt: None, orders, child: None };
+    let link = Link {
+        id,
+        attempt,
+        folder: folder.path().to_owned(),
+        prompt: None,
+        limit: None,
+        is_ending: false,
+        orders,
+        child: None,
+    };
     shims.link(link, socket);
     first.write_all(b"{\"type\":\"memory\",\"bytes\":1}\n").unwrap();
     drop(first);
@@ -141,6 +151,8 @@ fn what_a_shim_says_of_its_build_decides_how_it_is_typed_to() {
             attempt,
             folder: folder.path().to_owned(),
             prompt: None,
+            limit: None,
+            is_ending: false,
             orders,
             child: None,
         };
