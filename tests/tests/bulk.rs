@@ -6,8 +6,9 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 
 use nod_core::ids::TaskId;
-use nod_core::task::StateName;
-use nod_tests::{Home, TestHost};
+use nod_core::protocol::Call;
+use nod_core::task::{QueueReason, StateName, TaskState};
+use nod_tests::{Home, TestHost, until};
 
 fn said(host: &TestHost, words: &[&str]) -> String {
     let ran = host.run(words);
@@ -362,4 +363,82 @@ fn every_verb_says_of_a_wrong_state_which_one_it_is_and_of_no_task_that_there_is
         let ran = host.run(words);
         assert!(ran.code == Some(2) && !ran.err.is_empty(), "{words:?}: {ran:?}");
     }
+}
+
+#[test]
+fn an_edit_takes_away_what_a_submit_asked_for() {
+    let home = Home::new().with_config("[resources]\ngpu = 1\n[groups.default]\nslots = 9\n");
+    let host = TestHost::start_in(home);
+    let first = host.submit_with(&["--uses", "gpu"], &["while [ ! -e go ]; do sleep 0.02; done"]);
+    host.wait_for_state(first, StateName::Running);
+    let options = ["--uses", "gpu", "--timeout", "1h", "--after", &first.to_string()];
+    let id = host.submit_with(&options, &["true"]);
+    let word = id.to_string();
+    said(&host, &["edit", &word, "--no-timeout"]);
+    assert_eq!(host.task(id).timeout_ms, None);
+    said(&host, &["edit", &word, "--no-uses"]);
+    assert!(host.task(id).schedule.uses.is_empty());
+    assert_eq!(host.state(id), StateName::Queued);
+    said(&host, &["edit", &word, "--no-after"]);
+    assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
+    let both = host.run(&["edit", &word, "--no-uses", "--uses", "gpu"]);
+    assert_eq!(both.code, Some(2), "{both:?}");
+    std::fs::write(host.work().join("go"), "").unwrap();
+}
+
+#[test]
+fn a_group_that_leaves_the_config_file_stays_paused_and_is_shown_until_its_tasks_are_over() {
+    let with = "[groups.one]\nslots = 1\n[groups.two]\nslots = 2\n";
+    let host = TestHost::start_in(Home::new().with_config(with));
+    said(&host, &["group", "pause", "one"]);
+    let held = host.submit_with(&["--group", "one"], &["true"]);
+    let line = "while [ ! -e go ]; do sleep 0.02; done";
+    let running = host.submit_with(&["--group", "two"], &[line]);
+    host.wait_for_state(running, StateName::Running);
+    std::fs::write(host.data().join("config.toml"), "").unwrap();
+    let shown = || host.run(&["group", "list"]).out;
+    until("the change", || {
+        host.run(&["submit", "--group", "two", "--", "true"]).code.filter(|it| *it == 1 || *it == 2)
+    });
+    for name in ["one", "two"] {
+        assert!(shown().lines().any(|line| line.starts_with(name)), "{}", shown());
+    }
+    let refused = host.run(&["submit", "--group", "one", "--", "true"]);
+    assert!(refused.err.contains("no group"), "{refused:?}");
+    std::fs::write(host.work().join("go"), "").unwrap();
+    host.wait_for_end(running);
+    assert_eq!(host.task(held).state, TaskState::Queued { reason: QueueReason::Paused });
+    assert!(!shown().lines().any(|line| line.starts_with("two")), "{}", shown());
+    said(&host, &["group", "resume", "one"]);
+    assert_eq!(host.wait_for_end(held).state.name(), StateName::Succeeded);
+    assert!(!shown().lines().any(|line| line.starts_with("one")), "{}", shown());
+}
+
+#[test]
+fn what_names_nothing_is_refused() {
+    let host = TestHost::start();
+    for (words, why) in [
+        (["submit", "--key", "", "--", "true"], "key is empty"),
+        (["submit", "--key", " ", "--", "true"], "key is empty"),
+    ] {
+        let ran = host.run(&words);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.err.contains(why), "{ran:?}");
+    }
+    let mut submit = host.shell_submit("true");
+    submit.label = Some("a\0b".into());
+    let mut uses = host.shell_submit("true");
+    uses.scheduling.uses.insert("nowhere".into(), 0);
+    for submit in [submit, uses] {
+        let refused = host.connect().call(&Call::Submit(Box::new(submit)));
+        assert!(refused.is_err(), "{refused:?}");
+    }
+    let line = host.run(&["search", "two\n"]);
+    assert_eq!(line.code, Some(2), "{line:?}");
+    assert!(line.err.contains("within a line"), "{line:?}");
+    assert_eq!(host.tasks(), []);
+    let file = host.work().join("tasks.jsonl");
+    std::fs::write(&file, "\u{feff}{\"command\": \"true\"}\n").unwrap();
+    let ran = host.run(&["submit", "--from", file.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
 }

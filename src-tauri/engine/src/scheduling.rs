@@ -1,5 +1,7 @@
 //! What a new task is to be, from what was asked for, its kind and the config file.
 
+use std::collections::BTreeMap;
+
 use nod_core::command::CommandLine;
 use nod_core::environment::Environment;
 use nod_core::ids::{OperationId, SessionId};
@@ -57,10 +59,14 @@ pub(crate) fn resolved(submit: Submit, config: &Config) -> Result<Wanted, Engine
     check_timeout(timeout_ms)?;
     let label = submit.label.as_deref().map(str::trim).filter(|label| !label.is_empty());
     let label = label.map(str::to_owned).or_else(|| kind?.label.clone());
-    check_length("the label", label.as_ref(), LABEL_LIMIT)?;
+    check_label(label.as_ref())?;
     check_length("the session", submit.session.as_ref().map(|it| &it.0), SESSION_LIMIT)?;
     let schedule = schedule(&submit.scheduling, kind, config);
     check_length("the key", schedule.key.as_ref(), KEY_LIMIT)?;
+    if schedule.key.as_ref().is_some_and(|key| key.trim().is_empty()) {
+        return Err(EngineError::Bad("the key is empty: name the task, or leave the key out"));
+    }
+    check_uses(&submit.scheduling.uses, config)?;
     Ok(Wanted {
         kind: scheduling.kind.as_ref().map_or(PLAIN_KIND, |usage| &usage.name).to_owned(),
         delay_ms: scheduling.delay_ms,
@@ -132,7 +138,7 @@ pub(crate) fn again(schedule: Schedule) -> Schedule {
 }
 
 /// Returns an edit whose parts can be carried out.
-pub(crate) fn checked_edit(mut edit: Edit) -> Result<Edit, EngineError> {
+pub(crate) fn checked_edit(mut edit: Edit, config: &Config) -> Result<Edit, EngineError> {
     if let Some(command) = &edit.command {
         check_command(command)?;
     }
@@ -140,8 +146,10 @@ pub(crate) fn checked_edit(mut edit: Edit) -> Result<Edit, EngineError> {
         edit.cwd = Some(folder(cwd)?);
     }
     edit.label = edit.label.map(|label| label.trim().to_owned());
-    check_length("the label", edit.label.as_ref(), LABEL_LIMIT)?;
-    check_timeout(edit.timeout_ms)?;
+    check_label(edit.label.as_ref())?;
+    if let Some(uses) = &edit.uses {
+        check_uses(uses, config)?;
+    }
     Ok(edit)
 }
 
@@ -151,6 +159,22 @@ fn check_command(command: &CommandLine) -> Result<(), EngineError> {
         return Err(EngineError::TooLong { what: "the command", limit: COMMAND_LIMIT });
     }
     Ok(())
+}
+
+fn check_label(label: Option<&String>) -> Result<(), EngineError> {
+    if label.is_some_and(|label| label.contains('\0')) {
+        return Err(EngineError::Bad("a label is text: it holds no NUL character"));
+    }
+    check_length("the label", label, LABEL_LIMIT)
+}
+
+/// Refuses a resource that there is none of, also where nothing of it is taken.
+fn check_uses(uses: &BTreeMap<String, u32>, config: &Config) -> Result<(), EngineError> {
+    let unknown = uses.keys().find(|name| !config.resources.contains_key(*name));
+    unknown.map_or(Ok(()), |name| {
+        let known = listed(config.resources.keys());
+        Err(EngineError::ResourceNotFound { name: name.clone(), known })
+    })
 }
 
 fn check_length(

@@ -42,6 +42,11 @@ impl Search {
         if query.text.is_empty() {
             return Err(EngineError::Bad("there is nothing to look for: give a text"));
         }
+        if !query.regex && query.text.contains('\n') {
+            return Err(EngineError::Bad(
+                "a text is looked for within a line: leave the line end out",
+            ));
+        }
         let mut builder = RegexMatcherBuilder::new();
         builder.case_smart(true).fixed_strings(!query.regex).line_terminator(Some(b'\n'));
         let matcher = builder.build(&query.text).map_err(|error| EngineError::Pattern {

@@ -33,6 +33,15 @@ pub(crate) struct Arguments {
     /// End the task after this long, such as 90s, 10m or 1h30m
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
     timeout: Option<Duration>,
+    /// Let it run for as long as it takes
+    #[arg(long, conflicts_with = "timeout")]
+    no_timeout: bool,
+    /// Wait for no other task
+    #[arg(long, conflicts_with_all = ["after", "after_any"])]
+    no_after: bool,
+    /// Take nothing of any resource
+    #[arg(long, conflicts_with = "uses")]
+    no_uses: bool,
     #[command(flatten)]
     scheduled: Scheduled,
     /// The command and its arguments
@@ -49,9 +58,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
     edit.label = arguments.label;
     edit.cwd = arguments.cwd.as_deref().map(folder).transpose()?;
     edit.timeout_ms = arguments.timeout.map(duration::in_milliseconds);
+    edit.timeout_ms = edit.timeout_ms.or(arguments.no_timeout.then_some(0));
     let scheduling = arguments.scheduled.scheduling()?;
-    edit.after = Some(scheduling.after).filter(|after| !after.is_empty());
-    edit.uses = Some(scheduling.uses).filter(|uses| !uses.is_empty());
+    edit.after = Some(scheduling.after).filter(|after| arguments.no_after || !after.is_empty());
+    edit.uses = Some(scheduling.uses).filter(|uses| arguments.no_uses || !uses.is_empty());
     (edit.group, edit.priority) = (scheduling.group, scheduling.priority);
     (edit.not_before, edit.delay_ms) = (scheduling.not_before, scheduling.delay_ms);
     edit.retry = scheduling.retry;

@@ -64,6 +64,7 @@ pub struct Edit {
     #[serde(default)]
     #[ts(type = "Record<string, number> | null")]
     pub uses: Option<BTreeMap<String, u32>>,
+    /// In milliseconds; 0 takes the limit away.
     #[serde(default)]
     pub timeout_ms: Option<u64>,
 }

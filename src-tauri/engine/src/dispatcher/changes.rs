@@ -63,7 +63,7 @@ impl Dispatcher {
         self.check_asked_again(by, live.task(), turn)?;
         let known = live.task().schedule.after.clone();
         if let Some(timeout) = edit.timeout_ms {
-            live.row.set_limit(Some(timeout));
+            live.row.set_limit(Some(timeout).filter(|limit| *limit > 0));
         }
         apply(&mut live.row.task, edit, turn);
         self.check_schedule(&live.task().schedule)?;
@@ -340,6 +340,7 @@ fn apply(task: &mut Task, edit: Edit, turn: &Turn) {
     }
     if let Some(uses) = edit.uses {
         schedule.uses = uses;
+        schedule.uses.retain(|_, weight| *weight > 0);
     }
     if let Some(retry) = edit.retry {
         schedule.retry = Some(retry);

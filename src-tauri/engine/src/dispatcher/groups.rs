@@ -30,6 +30,34 @@ impl Dispatcher {
         groups
     }
 
+    /// Returns every group that anything is known of: also one that was paused or still has tasks,
+    /// and is no longer set up, which lets its last tasks run one by one.
+    fn known_groups(&self) -> BTreeMap<String, u32> {
+        let mut groups = self.limited_groups();
+        for task in self.live.tasks().map(super::LiveTask::task) {
+            if !groups.contains_key(&task.schedule.group) {
+                groups.insert(task.schedule.group.clone(), 1);
+            }
+        }
+        groups
+    }
+
+    /// Returns the groups that are set up, and those that were paused and are so no longer.
+    fn limited_groups(&self) -> BTreeMap<String, u32> {
+        let mut groups = self.group_slots();
+        for name in self.live.groups().keys() {
+            groups.entry(name.clone()).or_insert(1);
+        }
+        groups
+    }
+
+    /// Returns whether tasks can be put into a group.
+    pub(super) fn is_set_up(&self, name: &str) -> bool {
+        let row = self.live.groups().get(name);
+        row.is_some_and(|row| row.slots.is_some())
+            || self.settings.config.groups().contains_key(name)
+    }
+
     fn is_paused(&self, name: &str) -> bool {
         self.live.groups().get(name).is_some_and(|row| row.paused)
     }
@@ -49,7 +77,7 @@ impl Dispatcher {
             queued: queued.get(name.as_str()).copied().unwrap_or(0),
             name,
         };
-        self.group_slots().into_iter().map(group).collect()
+        self.known_groups().into_iter().map(group).collect()
     }
 
     /// Brings the queue to the limits that are in force now.
@@ -70,7 +98,7 @@ impl Dispatcher {
             kind.cap.map(|cap| (name.clone(), cap.get() as usize))
         };
         Limits {
-            groups: self.group_slots().into_iter().map(limit).collect(),
+            groups: self.limited_groups().into_iter().map(limit).collect(),
             resources: config.resources.iter().map(|(name, n)| (name.clone(), n.get())).collect(),
             kinds: config.kinds.iter().filter_map(cap).collect(),
             per_session: config.sessions.cap.map(|cap| cap.get() as usize),
@@ -137,15 +165,15 @@ impl Dispatcher {
         change: GroupChange,
     ) -> Result<BTreeMap<String, GroupRow>, EngineError> {
         check_name(name)?;
-        let known = self.group_slots();
+        let known = self.known_groups();
         let mut groups = self.live.groups().clone();
         if let GroupChange::Add { slots } = change {
-            if known.contains_key(name) {
+            if self.is_set_up(name) {
                 return Err(EngineError::GroupExists(name.to_owned()));
             }
             let slots = Some(some_slots(slots)?);
-            groups
-                .insert(name.to_owned(), GroupRow { name: name.to_owned(), slots, paused: false });
+            let paused = self.is_paused(name);
+            groups.insert(name.to_owned(), GroupRow { name: name.to_owned(), slots, paused });
             return Ok(groups);
         }
         if !known.contains_key(name) {

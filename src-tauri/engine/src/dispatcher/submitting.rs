@@ -85,8 +85,9 @@ impl Dispatcher {
     /// Refuses what could never start.
     pub(super) fn check_schedule(&self, schedule: &Schedule) -> Result<(), EngineError> {
         let groups = &self.live.limits().groups;
-        if !groups.contains_key(&schedule.group) {
-            let known = listed(groups.keys());
+        let is_known = groups.contains_key(&schedule.group) && self.is_set_up(&schedule.group);
+        if !is_known {
+            let known = listed(groups.keys().filter(|name| self.is_set_up(name)));
             return Err(EngineError::GroupNotFound { name: schedule.group.clone(), known });
         }
         let resources = &self.settings.config.resources;

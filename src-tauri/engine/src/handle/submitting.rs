@@ -137,7 +137,7 @@ impl Handle {
     pub(super) async fn edit(&self, actor: &Actor, edit: Edit) -> Result<Reply, EngineError> {
         let checked = move |handle: &Self| {
             handle.look_at_rules();
-            scheduling::checked_edit(edit)
+            scheduling::checked_edit(edit, &handle.inner.config.current().config)
         };
         let edit = self.blocking(checked).await?;
         self.change(actor, Change::Edit(Box::new(edit))).await

@@ -17,4 +17,8 @@ cwd: string | null, group: string | null, priority: number | null, after: Array<
 /**
  * Counted from when the host takes the change in, in milliseconds; 0 takes a delay away.
  */
-delay_ms: number | null, retry: Retry | null, uses: Record<string, number> | null, timeout_ms: number | null, };
+delay_ms: number | null, retry: Retry | null, uses: Record<string, number> | null, 
+/**
+ * In milliseconds; 0 takes the limit away.
+ */
+timeout_ms: number | null, };

@@ -30,6 +30,9 @@ const MOST_BYTES: usize = MESSAGE_LIMIT / 2;
 /// How much of a message is neither a task nor the environment, at the most.
 const AROUND: usize = 4096;
 
+/// What says of a file that it is UTF-8, and is no part of its text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// One line of the file: the options of `nod submit` under their names.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -213,6 +216,8 @@ fn read(file: &Path) -> Result<Vec<Numbered>, Failure> {
     } else {
         fs::read(file).map_err(failed)?
     };
+    // Some editors begin each file with it.
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
     let lines = text.split(|byte| *byte == b'\n').enumerate();
     let numbered = lines.filter(|(_, line)| !line.trim_ascii().is_empty()).map(|(index, line)| {
         let wrong = |what: String| Failure::Line { path: file.to_owned(), line: index + 1, what };
