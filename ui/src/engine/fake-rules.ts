@@ -8,12 +8,13 @@ export class FakeRules {
   kept: KeptRule[] = [];
   terminal_approvals = false;
   config_file = '/home/mika/.config/nod/config.toml';
+  notes: string[] = [];
   /** The tasks whose environment could put another program in the place of the named one. */
   redirected: number[] = [];
 
   list(loosening: Extract<Reply, { type: 'rules' }>['loosening']): Reply {
-    const { kept, terminal_approvals, config_file } = this;
-    return { type: 'rules', rules: kept, loosening, terminal_approvals, config_file };
+    const { kept, terminal_approvals, config_file, notes } = this;
+    return { type: 'rules', rules: kept, loosening, terminal_approvals, config_file, notes };
   }
 
   preview(rule: Rule, tasks: readonly Task[]): Reply {

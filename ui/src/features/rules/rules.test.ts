@@ -119,6 +119,21 @@ describe('the rules', () => {
     await window.find('loosening-card');
   });
 
+  it('that do not do what they seem to are told of', async () => {
+    await openRules([made(1)], ({ host }) => {
+      host.rules.notes = ['ls: there is no folder /srv/\u202eco', 'the file has an error'];
+      host.config_error = 'the file has an error';
+    });
+    expect((await window.find('rule-notes')).textContent).toContain(
+      'ls: there is no folder /srv/⟨U+202E⟩co',
+    );
+    window.host.lag();
+    await expect.poll(() => window.get('rule-notes').querySelectorAll('li')).toHaveLength(1);
+    window.host.rules.notes = [];
+    window.host.loosen(null);
+    await expect.poll(() => window.all('rule-notes')).toEqual([]);
+  });
+
   it('that cannot be listed say why, and are asked for again', async () => {
     await openRules([made(1)], ({ host }) => {
       host.refusals.set('rules', new EngineError('storage', 'the database is locked'));
