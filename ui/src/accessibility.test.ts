@@ -97,6 +97,7 @@ const VIEWS: Record<string, () => Promise<unknown>> = {
         ...{ name: 'pushes', match: ['git', 'push', ''], then: 'ask_first', folder: '/srv' },
         ...{ session: 's', kind: 'deploy', expires_at: Date.now() + 1_000_000 },
       };
+      host.rules.notes = ['git **: there is no folder /srv'];
       host.rules.kept = [
         { id: 1, rule, made_at: 1, made_by: { type: 'host' }, is_dropped: false },
         { id: null, rule, made_at: null, made_by: null, is_dropped: true },
@@ -105,6 +106,25 @@ const VIEWS: Record<string, () => Promise<unknown>> = {
     window.get('nav-rules').click();
     (await window.find('revoke-rule')).click();
     await window.find('revoke-confirm');
+  },
+  'the settings': async () => {
+    window = await openWindow(undefined, (host) => {
+      host.loosening = { hash: 'x', changes: ['no longer asked first: pushes'] };
+    });
+    window.get('nav-settings').click();
+    await window.find('config-facts');
+  },
+  'the limit of approvals in notifications': async () => {
+    window = await openView('settings');
+    (await window.find('allow-approvals')).click();
+    await window.find('approvals-limit');
+  },
+  'settings that cannot be had': async () => {
+    window = await openWindow(undefined, (host) => {
+      host.refusals.set('settings', new EngineError('storage', 'the disk is full'));
+    });
+    window.get('nav-settings').click();
+    await window.find('settings-error');
   },
   'no rules': async () => {
     window = await openView('rules');

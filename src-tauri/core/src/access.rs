@@ -32,6 +32,9 @@ pub enum Surface {
     Window,
     /// `nod approve` and `nod deny` in a terminal, where the person has turned that on.
     Terminal,
+    /// A button of a desktop notification: a denial, and an approval where the person has turned
+    /// that on.
+    Notification,
 }
 
 /// Everything that can be asked of a host.
@@ -82,13 +85,15 @@ pub enum Verb {
     AddRule,
     RevokeRule,
     ConfirmLoosening,
+    Settings,
+    AllowNotificationApprovals,
     Diagnose,
     ShowWindow,
     StopHost,
 }
 
 impl Verb {
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 49] = [
         Self::Hello,
         Self::Submit,
         Self::SubmitMany,
@@ -133,6 +138,8 @@ impl Verb {
         Self::AddRule,
         Self::RevokeRule,
         Self::ConfirmLoosening,
+        Self::Settings,
+        Self::AllowNotificationApprovals,
         Self::Diagnose,
         Self::ShowWindow,
         Self::StopHost,
@@ -185,6 +192,8 @@ impl Verb {
             Self::AddRule => "add_rule",
             Self::RevokeRule => "revoke_rule",
             Self::ConfirmLoosening => "confirm_loosening",
+            Self::Settings => "settings",
+            Self::AllowNotificationApprovals => "allow_notification_approvals",
             Self::Diagnose => "diagnose",
             Self::ShowWindow => "show_window",
             Self::StopHost => "stop_host",
@@ -251,7 +260,7 @@ enum For {
     PersonProgramsAndTaskItself,
     /// The same, and a person in a terminal: what is answered there is looked at there.
     PeopleAndPrograms,
-    /// A person, in the window or in a terminal that is known to be theirs.
+    /// A person, in the window, in a terminal that is known to be theirs, or at a notification.
     Person,
     /// The person in the window, and nobody else.
     Window,
@@ -284,6 +293,7 @@ fn row(verb: Verb) -> For {
         | Verb::Feedback
         | Verb::Rules
         | Verb::PreviewRule
+        | Verb::Settings
         | Verb::CancelMany
         | Verb::Edit
         | Verb::Retry
@@ -298,7 +308,10 @@ fn row(verb: Verb) -> For {
         Verb::Show | Verb::Snapshot | Verb::OpenQuestion => For::PeopleAndPrograms,
         Verb::Cancel => For::PersonProgramsAndTaskItself,
         Verb::Answer => For::Person,
-        Verb::AddRule | Verb::RevokeRule | Verb::ConfirmLoosening => For::Window,
+        Verb::AddRule
+        | Verb::RevokeRule
+        | Verb::ConfirmLoosening
+        | Verb::AllowNotificationApprovals => For::Window,
     }
 }
 
@@ -308,6 +321,7 @@ pub fn allowed(actor: &Actor, verb: Verb, target: Option<TaskId>) -> Result<(), 
         Actor::Host => Ok(()),
         Actor::Person { surface: Surface::Window } => in_window(verb),
         Actor::Person { surface: Surface::Terminal } => in_terminal(verb),
+        Actor::Person { surface: Surface::Notification } => at_notification(verb),
         Actor::Peer { .. } => program(verb),
         Actor::Task { id, .. } => task(*id, verb, target),
     }
@@ -330,6 +344,20 @@ fn in_terminal(verb: Verb) -> Result<(), Refusal> {
     match row(verb) {
         For::Person | For::PeopleAndPrograms => Ok(()),
         For::Everyone
+        | For::PersonAndPrograms
+        | For::PersonProgramsAndTaskItself
+        | For::Askers
+        | For::TaskItself
+        | For::Window => Err(Refusal::OnlyInWindow(verb)),
+    }
+}
+
+/// A button answers, and does nothing else. Which answers it gives, `notification::check` says.
+fn at_notification(verb: Verb) -> Result<(), Refusal> {
+    match row(verb) {
+        For::Person => Ok(()),
+        For::Everyone
+        | For::PeopleAndPrograms
         | For::PersonAndPrograms
         | For::PersonProgramsAndTaskItself
         | For::Askers
@@ -371,6 +399,9 @@ impl Actor {
         match self {
             Self::Person { surface: Surface::Window } => "a person in the window".to_owned(),
             Self::Person { surface: Surface::Terminal } => "a person in a terminal".to_owned(),
+            Self::Person { surface: Surface::Notification } => {
+                "a person in a notification".to_owned()
+            }
             Self::Peer { pid, .. } => format!("the command line (process {pid})"),
             Self::Task { id, .. } => format!("task {id}"),
             Self::Host => "Nod".to_owned(),
@@ -379,100 +410,4 @@ impl Actor {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PERSON: Actor = Actor::Person { surface: Surface::Window };
-    const TERMINAL: Actor = Actor::Person { surface: Surface::Terminal };
-    const PEER: Actor = Actor::Peer { uid: 1000, pid: 7 };
-    const TASK: Actor = Actor::Task { id: TaskId(1), attempt: None };
-
-    /// The full product: window, terminal, program, a task on itself, a task on another, the host.
-    #[test]
-    fn every_actor_may_do_what_the_table_says() {
-        let table = |verb| match verb {
-            Verb::Hello | Verb::Submit | Verb::SubmitMany => [true, false, true, true, true],
-            Verb::Answer => [true, true, false, false, false],
-            Verb::Show | Verb::Snapshot | Verb::OpenQuestion => [true, true, true, false, false],
-            Verb::AddRule | Verb::RevokeRule | Verb::ConfirmLoosening => {
-                [true, false, false, false, false]
-            }
-            Verb::Progress
-            | Verb::Await
-            | Verb::Inbox
-            | Verb::Tell
-            | Verb::SayOutcome
-            | Verb::IsCancelled => [false, false, false, true, false],
-            Verb::Ask | Verb::AwaitAnswer | Verb::Withdraw => [false, false, true, true, false],
-            Verb::Cancel => [true, false, true, true, false],
-            Verb::RunAgain
-            | Verb::List
-            | Verb::Subscribe
-            | Verb::ReadLog
-            | Verb::FollowLog
-            | Verb::SearchLogs
-            | Verb::Wait
-            | Verb::Pause
-            | Verb::Resume
-            | Verb::Input
-            | Verb::Resize
-            | Verb::Audit
-            | Verb::Notify
-            | Verb::Feedback
-            | Verb::Rules
-            | Verb::PreviewRule
-            | Verb::CancelMany
-            | Verb::Edit
-            | Verb::Retry
-            | Verb::Remove
-            | Verb::Deadline
-            | Verb::Groups
-            | Verb::ChangeGroup
-            | Verb::Watch
-            | Verb::Diagnose
-            | Verb::ShowWindow
-            | Verb::StopHost => [true, false, true, false, false],
-        };
-        for verb in Verb::ALL {
-            let actual = [
-                allowed(&PERSON, verb, Some(TaskId(1))).is_ok(),
-                allowed(&TERMINAL, verb, Some(TaskId(1))).is_ok(),
-                allowed(&PEER, verb, Some(TaskId(1))).is_ok(),
-                allowed(&TASK, verb, Some(TaskId(1))).is_ok(),
-                allowed(&TASK, verb, Some(TaskId(2))).is_ok(),
-            ];
-            assert_eq!(actual, table(verb), "{verb:?}");
-            assert!(allowed(&Actor::Host, verb, None).is_ok());
-        }
-    }
-
-    #[test]
-    fn a_peer_types_into_tasks_of_its_own_session_only() {
-        let (own, other) = (SessionId("a".into()), SessionId("b".into()));
-        let cases = [
-            (PEER, Some(&own), Some(&own), false, true),
-            (PEER, None, None, true, true),
-            (PEER, None, None, false, false),
-            (PEER, Some(&own), Some(&other), true, false),
-            (PEER, None, Some(&other), true, false),
-            (PEER, Some(&own), None, true, false),
-            (PERSON, None, Some(&other), false, true),
-            (PERSON, None, None, false, true),
-            (TASK, Some(&own), Some(&own), true, false),
-        ];
-        for (actor, session, its, is_submitter, expected) in cases {
-            let actual = may_type(&actor, TaskId(1), (session, its), is_submitter).is_ok();
-            assert_eq!(actual, expected, "{actor:?} {session:?} {its:?} {is_submitter}");
-        }
-    }
-
-    #[test]
-    fn nobody_but_a_person_answers() {
-        for actor in [PEER, TASK] {
-            assert_eq!(
-                allowed(&actor, Verb::Answer, Some(TaskId(1))),
-                Err(Refusal::AnswerIsForPeople)
-            );
-        }
-    }
-}
+mod tests;

@@ -74,7 +74,7 @@ impl CommandLine {
 }
 
 /// Returns `word` quoted where a POSIX shell would otherwise read it differently.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

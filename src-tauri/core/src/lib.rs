@@ -10,6 +10,7 @@ pub mod duration;
 pub mod environment;
 pub mod guard;
 pub mod ids;
+pub mod notification;
 pub mod paths;
 pub mod progress;
 pub mod prompt;

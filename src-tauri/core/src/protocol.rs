@@ -13,6 +13,7 @@ mod asking;
 mod error;
 mod reply;
 mod scheduling;
+mod settings;
 mod talk;
 mod wire;
 
@@ -24,6 +25,7 @@ pub use reply::{
     SubmitResult, TaskDetail, WatchedEvent, Welcome,
 };
 pub use scheduling::{Edit, Group, GroupChange, KindUse, Scheduling, Which};
+pub use settings::{ConfigInForce, NotificationServer, NotificationsBy, Settings};
 pub use talk::{
     Await, Feedback, InboxMessage, Notify, ReadInbox, SayOutcome, TalkError, Tell, WaitEnd,
     check_data, check_key, check_text,
@@ -195,6 +197,13 @@ pub enum Call {
         /// The hash of what the person saw.
         shown: String,
     },
+    /// Asks what a person has set, and what is in force of the config file.
+    Settings,
+    /// Has Approve be a button of desktop notifications, or no longer.
+    AllowNotificationApprovals {
+        operation: OperationId,
+        allowed: bool,
+    },
     /// How the host itself is.
     Diagnose,
     /// Brings the window to the front.
@@ -365,7 +374,8 @@ impl Call {
             | Self::Withdraw { operation }
             | Self::AddRule { operation, .. }
             | Self::RevokeRule { operation, .. }
-            | Self::ConfirmLoosening { operation, .. } => Some(operation),
+            | Self::ConfirmLoosening { operation, .. }
+            | Self::AllowNotificationApprovals { operation, .. } => Some(operation),
             Self::Input(typed) => typed.operation.as_ref(),
             Self::Edit(edit) => Some(&edit.operation),
             Self::Ask(ask) => Some(&ask.operation),
@@ -395,6 +405,7 @@ impl Call {
             | Self::IsCancelled
             | Self::Rules
             | Self::PreviewRule { .. }
+            | Self::Settings
             | Self::Diagnose
             | Self::ShowWindow
             | Self::StopHost => None,
@@ -449,6 +460,8 @@ impl Call {
             Self::AddRule { .. } => Verb::AddRule,
             Self::RevokeRule { .. } => Verb::RevokeRule,
             Self::ConfirmLoosening { .. } => Verb::ConfirmLoosening,
+            Self::Settings => Verb::Settings,
+            Self::AllowNotificationApprovals { .. } => Verb::AllowNotificationApprovals,
             Self::Diagnose => Verb::Diagnose,
             Self::ShowWindow => Verb::ShowWindow,
             Self::StopHost => Verb::StopHost,

@@ -60,7 +60,7 @@ fn options(paths: &Paths, app: &RunningApp) -> anyhow::Result<HostOptions> {
         kind: HostKind::Desktop,
         show_window: Some(Box::new(move || show(&app))),
         identity: Default::default(),
-        notification_server: Some(Box::new(crate::notifications::server)),
+        notification_server: Some(Box::new(crate::notifications::who_is_it)),
         arming: Default::default(),
     })
 }

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
+use nod_core::ids::RequestId;
 use tauri::{App, AppHandle, Manager as _, RunEvent};
 
 use crate::commands::Window;
@@ -77,8 +78,8 @@ fn open(app: App, mut hosting: Hosting, running: &RunningApp) -> anyhow::Result<
     let host = hosting.host();
     let events = host.take_events().context("the events of a host are taken once")?;
     let app_to_review = Arc::clone(running);
-    let review = move || review(&app_to_review);
-    notifications::begin(&host.runtime(), events, host.handle(), review)?;
+    let review = Box::new(move |request| review(&app_to_review, request));
+    notifications::begin(&host.runtime(), events, host.handle(), review);
     app.manage(Window::new(host.handle()));
     running.get_or_init(|| app.handle().clone());
     let mut hosting = Some(hosting);
@@ -90,11 +91,14 @@ fn open(app: App, mut hosting: Hosting, running: &RunningApp) -> anyhow::Result<
     Ok(())
 }
 
-/// Brings the window to the front, at what waits for the person.
-fn review(app: &RunningApp) {
+/// Brings the window to the front, at a question, or at what waits for the person.
+fn review(app: &RunningApp, request: Option<RequestId>) {
     show(app);
     let Some(window) = app.get().and_then(|app| app.get_webview_window("main")) else { return };
-    if let Err(error) = window.eval("window.dispatchEvent(new Event('nod:review'))") {
+    let detail = request.map_or("null".to_owned(), |request| request.0.to_string());
+    let told =
+        format!("window.dispatchEvent(new CustomEvent('nod:review', {{ detail: {detail} }}))");
+    if let Err(error) = window.eval(told) {
         tracing::warn!("failed to show what waits: {error}");
     }
 }

@@ -3,6 +3,7 @@
 use nod_core::access::Refusal;
 use nod_core::command::CommandError;
 use nod_core::ids::{AttemptNumber, EventNumber, RequestId, TaskId};
+use nod_core::notification::ButtonError;
 use nod_core::progress::ProgressError;
 use nod_core::protocol::{ErrorCode, ErrorReply, TalkError};
 use nod_core::question::{FieldError, QuestionError};
@@ -38,6 +39,8 @@ pub enum EngineError {
     Answer(#[from] AnswerError),
     #[error("{0}")]
     Early(#[from] Early),
+    #[error("{0}")]
+    Button(#[from] ButtonError),
     #[error("{what} is too long: {limit} bytes at most")]
     TooLong { what: &'static str, limit: usize },
     #[error("the operation id {0} was used for something else")]
@@ -132,7 +135,7 @@ impl EngineError {
             Self::GroupExists(_) | Self::GroupStays { .. } | Self::KeyTaken { .. } => {
                 ErrorCode::Conflict
             }
-            Self::OtherSession { .. } => ErrorCode::Forbidden,
+            Self::OtherSession { .. } | Self::Button(_) => ErrorCode::Forbidden,
             Self::Early(_) => ErrorCode::TooEarly,
             Self::WrongState { .. } | Self::Answer(_) | Self::NoOutput(_) => ErrorCode::Conflict,
             Self::TaskEnded

@@ -18,6 +18,8 @@ pub(crate) struct RuleBook {
     /// What the config file says.
     pub(crate) wanted: Guards,
     pub(crate) loosening: Option<Loosening>,
+    /// The person has Approve be a button of notifications.
+    pub(crate) notification_approvals: bool,
     pub(crate) last: RuleId,
     /// Where the config file lies.
     pub(crate) config_file: String,
@@ -36,7 +38,8 @@ pub(crate) enum Gate {
 impl RuleBook {
     pub(crate) fn new(made: Vec<KeptRule>, last: RuleId, held: &Guards, wanted: Guards) -> Self {
         let (held, loosening) = settled(held, &wanted);
-        Self { made, held, wanted, loosening, last, config_file: String::new() }
+        let (notification_approvals, config_file) = (false, String::new());
+        Self { made, held, wanted, loosening, notification_approvals, last, config_file }
     }
 
     pub(crate) fn rules(&self) -> impl Iterator<Item = &Rule> {

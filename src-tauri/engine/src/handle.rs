@@ -4,8 +4,10 @@
 //! once it is made ready; what only reads is answered in `reading`.
 
 mod diagnosis;
+mod notification;
 mod questions;
 mod reading;
+mod settings;
 mod submitting;
 mod terminal;
 
@@ -31,7 +33,7 @@ use crate::error::EngineError;
 use crate::events::{Events, Subscription, Watch};
 use crate::forms::Forms;
 use crate::guards::Board;
-use crate::host::{Data, Identity, NotificationServer};
+use crate::host::{AskNotificationServer, Data, Identity};
 use crate::logs::{Follow, Outputs};
 use crate::process::FolderWatch;
 use crate::sight::Sight;
@@ -89,12 +91,13 @@ pub(crate) struct Inner {
     pub(crate) account_environment: Environment,
     pub(crate) show_window: Option<Box<dyn Fn() + Send + Sync>>,
     /// Asks what shows notifications; a headless host shows none.
-    pub(crate) notification_server: Option<NotificationServer>,
+    pub(crate) notification_server: Option<AskNotificationServer>,
     /// What a person should know about the state that the history was in.
     pub(crate) findings: Vec<String>,
     pub(crate) data: Data,
-    /// What is in sight of the window.
+    /// What is in sight of the window, and in notifications.
     pub(crate) window: Arc<Sight>,
+    pub(crate) notifications: Sight,
     /// Becomes true when somebody asked the host to end.
     pub(crate) stop: watch::Sender<bool>,
 }
@@ -427,6 +430,8 @@ fn target(call: &Call) -> Option<TaskId> {
         | Call::AddRule { .. }
         | Call::RevokeRule { .. }
         | Call::ConfirmLoosening { .. }
+        | Call::Settings
+        | Call::AllowNotificationApprovals { .. }
         | Call::Diagnose
         | Call::ShowWindow
         | Call::StopHost => None,

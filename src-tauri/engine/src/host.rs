@@ -15,7 +15,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 use nod_core::environment::{Environment, of_session};
 use nod_core::paths::Paths;
-use nod_core::protocol::{HostKind, PROTOCOL};
+use nod_core::protocol::{HostKind, NotificationServer, PROTOCOL};
 use nod_core::shim::SHIM_PROTOCOL;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -58,12 +58,12 @@ pub struct HostOptions {
     pub show_window: Option<Box<dyn Fn() + Send + Sync>>,
     pub identity: Identity,
     /// Asks what shows notifications; a headless host has none.
-    pub notification_server: Option<NotificationServer>,
+    pub notification_server: Option<AskNotificationServer>,
     pub arming: Arming,
 }
 
-/// Returns the name of what shows notifications, or why nothing does.
-pub type NotificationServer = Box<dyn Fn() -> Result<String, String> + Send + Sync>;
+/// Asks what shows notifications; the error says why nothing does.
+pub type AskNotificationServer = Box<dyn Fn() -> Result<NotificationServer, String> + Send + Sync>;
 
 /// What a host says that it is. Only a test has one say anything but the truth, to stand in for
 /// an older one.
@@ -307,7 +307,9 @@ fn parts(
         let reader = readers.lend()?;
         let (made, last, held) = (reader.rules()?, reader.last_rule()?, reader.guards()?);
         let book = RuleBook::new(made, last, &held, config.current().config.guards());
-        Board::new(RuleBook { config_file: config.path().to_string_lossy().into_owned(), ..book })
+        let notification_approvals = reader.notification_approvals()?;
+        let config_file = config.path().to_string_lossy().into_owned();
+        Board::new(RuleBook { config_file, notification_approvals, ..book })
     };
     Ok(Parts {
         rules,
@@ -468,6 +470,7 @@ fn handle(
         findings,
         data,
         window: Arc::new(Sight::default()),
+        notifications: Sight::default(),
         stop,
     })
 }

@@ -37,7 +37,7 @@ pub use doctor::{examine, has_host};
 pub use error::EngineError;
 pub use events::Subscription;
 pub use handle::Handle;
-pub use host::{Host, HostOptions, Identity, NotificationServer, StartError};
+pub use host::{AskNotificationServer, Host, HostOptions, Identity, StartError};
 pub use logs::{Follow, Piece};
 pub use process::Programs;
 pub use serve::{ServeOptions, serve};

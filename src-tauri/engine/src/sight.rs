@@ -94,6 +94,24 @@ impl Sight {
         }
     }
 
+    /// Notes that something is shown anew. What is shown beside it may have moved by that.
+    pub(crate) fn renew(&self, what: Seen, now: Instant) {
+        self.renew_all_but(None, now);
+        self.since().insert(what, now);
+    }
+
+    /// Notes that all that is shown but this may stand elsewhere from now on.
+    pub(crate) fn renew_all_but(&self, what: Option<&Seen>, now: Instant) {
+        let mut since = self.since();
+        let others = since.iter_mut().filter(|(seen, _)| Some(*seen) != what);
+        others.for_each(|(_, since)| *since = now);
+    }
+
+    /// Notes that something is shown no more.
+    pub(crate) fn forget(&self, what: &Seen) {
+        self.since().remove(what);
+    }
+
     /// Returns for how many milliseconds something has been in sight; nothing when it never was.
     pub(crate) fn shown_ms(&self, what: &Seen) -> Option<u64> {
         let since = self.since().get(what).copied()?;
@@ -180,6 +198,22 @@ mod tests {
         asked.closure = Some(Closure::Expired { at: Timestamp(1) });
         sight.hear(&opened(&asked), now);
         assert_eq!(sight.shown_ms(&seen(&asked)), None);
+    }
+
+    #[test]
+    fn what_comes_or_goes_has_the_others_be_looked_at_again() {
+        let (sight, now) = (Sight::default(), Instant::now());
+        let (one, other) = (seen(&request(3)), seen(&request(4)));
+        let minute = Duration::from_secs(60);
+        sight.renew(one.clone(), now - minute);
+        assert!(sight.shown_ms(&one).unwrap() >= 60_000);
+        sight.renew(other.clone(), now);
+        assert!(sight.shown_ms(&one).unwrap() < 60_000);
+        sight.forget(&other);
+        assert_eq!(sight.shown_ms(&other), None);
+        sight.renew_all_but(None, now - minute);
+        sight.renew_all_but(Some(&one), now);
+        assert!(sight.shown_ms(&one).unwrap() >= 60_000);
     }
 
     #[test]

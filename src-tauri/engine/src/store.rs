@@ -50,6 +50,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/0009.sql"),
     include_str!("store/0010.sql"),
     include_str!("store/0011.sql"),
+    include_str!("store/0012.sql"),
 ];
 
 /// How long a statement waits for another connection's lock.

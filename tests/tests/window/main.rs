@@ -16,6 +16,7 @@ mod output;
 mod progress;
 mod questions;
 mod rules;
+mod settings;
 mod shipped;
 mod submit;
 mod survive;

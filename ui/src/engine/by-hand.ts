@@ -6,6 +6,7 @@ import type { Call } from './types';
 const FOR_A_PERSON: ReadonlySet<Call['method']> = new Set<Call['method']>([
   'answer',
   'confirm_loosening',
+  'allow_notification_approvals',
   'add_rule',
   'revoke_rule',
   'submit',

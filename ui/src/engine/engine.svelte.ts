@@ -23,6 +23,7 @@ import type {
   RuleId,
   RuleList,
   RulePreview,
+  Settings,
   Submit,
   TaskDetail,
   TaskId,
@@ -103,6 +104,17 @@ export class Engine {
 
   async revokeRule(operation: OperationId, id: RuleId): Promise<void> {
     await this.#call({ method: 'revoke_rule', params: { operation, id } });
+  }
+
+  /** Returns what the person has set, and what is in force of the config file. */
+  async settings(): Promise<Settings> {
+    return expectReply(await this.#call({ method: 'settings' }), 'settings');
+  }
+
+  /** Has Approve be a button of notifications, or no longer. */
+  async allowNotificationApprovals(operation: OperationId, allowed: boolean): Promise<void> {
+    const params = { operation, allowed };
+    await this.#call({ method: 'allow_notification_approvals', params });
   }
 
   async audit(query: AuditQuery): Promise<AuditPage> {

@@ -5,6 +5,7 @@
  * bound to what was shown) and runs no process. Never part of a release build.
  */
 import { FakeRules } from './fake-rules';
+import { FakeSettings } from './fake-settings';
 import { EngineError, type Follow, type OnBytes, type ReplyOf, type Transport } from './transport';
 import type {
   Actor,
@@ -48,6 +49,7 @@ export class FakeHost implements Transport {
   findings: string[] = [];
   loosening: Loosening | null = null;
   readonly rules = new FakeRules();
+  readonly settings = new FakeSettings();
   groups: Group[] = [{ name: 'default', slots: 64, paused: false, running: 0, queued: 0 }];
   config_error: string | null = null;
   /** How far the host's clock is ahead of the window's. */
@@ -233,6 +235,16 @@ export class FakeHost implements Transport {
         const { operation, id } = call.params;
         return this.#changeRules(operation, () => {
           this.rules.revoke(id);
+        });
+      }
+      case 'settings':
+        return this.settings.list();
+      case 'allow_notification_approvals': {
+        const { operation, allowed } = call.params;
+        return this.#once(operation, () => {
+          this.settings.notification_approvals = allowed;
+          this.publish({ type: 'rules', loosening: this.loosening });
+          return { type: 'done' };
         });
       }
       case 'hello':

@@ -134,6 +134,21 @@ describe('what only a person may say', () => {
     expect(said).toHaveLength(goes ? 1 : 0);
   });
 
+  it.each<Call['method']>(['confirm_loosening', 'allow_notification_approvals', 'add_rule'])(
+    'is %s, too',
+    async (method) => {
+      said.length = 0;
+      const call = { method, params: {} } as unknown as Call;
+      for (const hand of ['none', 'lent'] as const) {
+        const sent = byHand(transport, fixed(hand)).rpc(call);
+        await expect(sent).rejects.toMatchObject({ code: 'forbidden' });
+      }
+      expect(said).toEqual([]);
+      await byHand(transport, fixed('own')).rpc(call);
+      expect(said).toEqual([call]);
+    },
+  );
+
   it('goes on when the host has replied, until a program presses something', async () => {
     const guarded = byHand(transport, hands);
     down('#approve');

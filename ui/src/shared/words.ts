@@ -13,6 +13,7 @@ import type {
   Source,
   StateName,
   StopCause,
+  Surface,
   Task,
   TaskState,
 } from '../engine/types';
@@ -221,10 +222,16 @@ function outcomeExplanation(outcome: Outcome): string | null {
   }
 }
 
+const SURFACES: Record<Surface, string> = {
+  window: 'the window',
+  terminal: 'a terminal',
+  notification: 'a notification',
+};
+
 export function actorWords(actor: Actor): string {
   switch (actor.type) {
     case 'person':
-      return actor.surface === 'window' ? 'a person in the window' : 'a person in a terminal';
+      return `a person in ${SURFACES[actor.surface]}`;
     case 'peer':
       return `the command line (process ${actor.pid})`;
     case 'task':
@@ -291,6 +298,8 @@ export function auditWords(row: AuditRow): string {
       return `Looser configuration confirmed by ${by}`;
     case 'removed':
       return `Removed by ${by}`;
+    case 'setting_changed':
+      return `Setting changed by ${by}`;
   }
 }
 

@@ -1,12 +1,12 @@
 /** Where the person is in the window. */
 import type { TaskId } from '../engine/types';
 
-export type View = 'inbox' | 'tasks' | 'history' | 'rules';
+export type View = 'inbox' | 'tasks' | 'history' | 'rules' | 'settings';
 
 export class Navigation {
   #view = $state<View>('tasks');
   #selected = $state<Record<View, TaskId | null>>({
-    ...{ inbox: null, tasks: null, history: null, rules: null },
+    ...{ inbox: null, tasks: null, history: null, rules: null, settings: null },
   });
   #submitting = $state(false);
 

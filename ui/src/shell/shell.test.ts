@@ -17,21 +17,42 @@ afterEach(() => {
 describe('the window', () => {
   it('names the key of each view as a key', async () => {
     window = await openWindow();
-    const titles = ['inbox', 'tasks', 'history', 'rules'].map(
+    const titles = ['inbox', 'tasks', 'history', 'rules', 'settings'].map(
       (view) => window.get(`nav-${view}`).title,
     );
     expect(titles).toEqual([
       ...['Needs you, key 1', 'Tasks, key 2', 'History, key 3', 'Rules, key 4'],
+      'Settings, key 5',
     ]);
   });
 
   it('shows what waits when a notification is pressed, wherever the person is', async () => {
     window = await openWindow();
     await user.click(window.get('new-task'));
-    dispatchEvent(new Event('nod:review'));
+    dispatchEvent(new CustomEvent('nod:review', { detail: null }));
     await tick();
     expect(window.get('nav-inbox').getAttribute('aria-current')).toBe('page');
     expect(document.querySelector('dialog[open]')).toBeNull();
+  });
+
+  it('shows the question whose notification was pressed, with the focus on Deny', async () => {
+    const task = aTask(5, { state: { name: 'waiting', open: [3, 4] } });
+    window = await openView('settings', {
+      tasks: [task],
+      requests: [aRequest(3, 5), aRequest(4, 5)],
+    });
+    const review = async (detail: unknown): Promise<string | undefined> => {
+      dispatchEvent(new CustomEvent('nod:review', { detail }));
+      await tick();
+      await tick();
+      const card = document.activeElement?.closest<HTMLElement>('[data-request-id]');
+      return card?.dataset.requestId;
+    };
+    expect(await review(4)).toBe('4');
+    expect((document.activeElement as HTMLElement).dataset.test).toBe('deny');
+    expect(await review(3)).toBe('3');
+    // One that is answered by now is no reason to be elsewhere.
+    expect(await review(77)).toBe('3');
   });
 
   it('shows what the host found, until it is dismissed; another finding is shown again', async () => {

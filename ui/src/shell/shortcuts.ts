@@ -2,7 +2,9 @@
 import { isTyping } from '../shared/list-keys';
 import type { Navigation, View } from './navigation.svelte';
 
-const VIEWS: Record<string, View> = { 1: 'inbox', 2: 'tasks', 3: 'history', 4: 'rules' };
+const VIEWS: Record<string, View> = {
+  ...{ 1: 'inbox', 2: 'tasks', 3: 'history', 4: 'rules', 5: 'settings' },
+};
 
 export function handleShortcut(
   event: KeyboardEvent,

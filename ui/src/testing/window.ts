@@ -42,7 +42,7 @@ export async function openWindow(
 
 /** Opens the window at a view. */
 export async function openView(
-  view: 'inbox' | 'tasks' | 'history' | 'rules',
+  view: 'inbox' | 'tasks' | 'history' | 'rules' | 'settings',
   scene?: FakeScene,
 ): Promise<OpenWindow> {
   const window = await openWindow(scene);

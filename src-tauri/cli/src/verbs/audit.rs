@@ -114,5 +114,6 @@ fn what(row: &AuditRow) -> String {
         AuditWhat::RuleRevoked => format!("rule revoked by {by}"),
         AuditWhat::Loosened => format!("looser config confirmed by {by}"),
         AuditWhat::Removed => format!("removed by {by}"),
+        AuditWhat::SettingChanged => format!("setting changed by {by}"),
     }
 }

@@ -10,7 +10,7 @@ use crate::environment::EnvironmentChange;
 use crate::guard::Loosening;
 use crate::ids::{AttemptNumber, EventNumber, RequestId, TaskId, Timestamp};
 use crate::progress::Progress;
-use crate::protocol::{ErrorReply, Group};
+use crate::protocol::{ErrorReply, Group, Settings};
 use crate::request::{Answer, Closure, Request, Shown};
 use crate::rule::{Rule, RuleId};
 use crate::task::{ExitStatus, Outcome, StateName, Task};
@@ -99,6 +99,7 @@ pub enum Reply {
     },
     Rules(RuleList),
     Preview(RulePreview),
+    Settings(Settings),
     Diagnosis {
         checks: Vec<Check>,
     },
@@ -371,10 +372,12 @@ pub enum AuditWhat {
     Loosened,
     /// A task was taken out of the history.
     Removed,
+    /// A person changed a setting in the window.
+    SettingChanged,
 }
 
 impl AuditWhat {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Answered,
         Self::Expired,
         Self::Defaulted,
@@ -384,6 +387,7 @@ impl AuditWhat {
         Self::RuleRevoked,
         Self::Loosened,
         Self::Removed,
+        Self::SettingChanged,
     ];
 
     #[must_use]
@@ -398,6 +402,7 @@ impl AuditWhat {
             Self::RuleRevoked => "rule_revoked",
             Self::Loosened => "loosened",
             Self::Removed => "removed",
+            Self::SettingChanged => "setting_changed",
         }
     }
 

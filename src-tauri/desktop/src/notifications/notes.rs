@@ -6,26 +6,28 @@ use std::time::{Duration, Instant};
 
 use nod_core::ids::RequestId;
 
-use super::{Notice, Word};
+use super::Word;
+use super::wording::{Notice, Question};
 
 /// How many notifications are shown at once, and how soon one more is.
 const BURST: u32 = 10;
 const PACE: Duration = Duration::from_secs(1);
 
-/// How many questions have a notification of their own. Each holds a connection to the session bus,
-/// which has 256 for a user.
+/// How many questions have a notification of their own: nobody reads more, and servers keep no more.
 const OPEN_LIMIT: usize = 32;
 
 /// What is to be done on the desktop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Deed {
     /// Shows a question, in the place of its earlier notification where it has one.
-    Ask(RequestId, Notice),
+    Ask(RequestId, Question),
     Close(RequestId),
     Tell(Notice),
     /// Shows what the questions without a notification come to, in the place of what was said of them
     /// before; nothing where there are none any more.
     Sum(Option<Notice>),
+    /// Shows that the config file asks for less, in the place of what was said of that before.
+    Looser(Option<Notice>),
 }
 
 /// What is shown, and what waits to be said in one sentence.
@@ -38,6 +40,8 @@ pub(super) struct Notes {
     next: Instant,
     /// How many ends and stalls had none.
     untold: u64,
+    /// What there is to say of the config file, as soon as it can be said.
+    looser: Option<Notice>,
     /// When what was shown so far would have been shown at an even pace.
     until: Instant,
 }
@@ -45,24 +49,33 @@ pub(super) struct Notes {
 impl Notes {
     pub(super) fn new(now: Instant) -> Self {
         let (asked, more) = (BTreeSet::new(), BTreeSet::new());
-        Self { asked, more, said: 0, next: now, untold: 0, until: now }
+        Self { asked, more, said: 0, next: now, untold: 0, looser: None, until: now }
     }
 
     /// Returns what follows from a word.
     pub(super) fn take(&mut self, word: Word, now: Instant) -> Option<Deed> {
         match word {
             // A reminder: it says nothing new, so it may as well not be seen.
-            Word::Asked(id, notice) if self.asked.contains(&id) => {
-                self.is_free(now).then_some(Deed::Ask(id, notice))
+            Word::Asked(id, question) if self.asked.contains(&id) => {
+                self.is_free(now).then_some(Deed::Ask(id, question))
             }
-            Word::Asked(id, notice) => {
+            Word::Asked(id, question) => {
                 if self.asked.len() < OPEN_LIMIT && self.is_free(now) {
                     self.more.remove(&id);
                     self.asked.insert(id);
-                    return Some(Deed::Ask(id, notice));
+                    return Some(Deed::Ask(id, question));
                 }
                 self.more.insert(id);
                 None
+            }
+            // What the person did is told them at once.
+            Word::Again(id, question) => {
+                self.count(now);
+                self.asked.contains(&id).then_some(Deed::Ask(id, question))
+            }
+            Word::Refused(notice) => {
+                self.count(now);
+                Some(Deed::Tell(notice))
             }
             Word::Closed(id) => {
                 self.more.remove(&id);
@@ -75,11 +88,27 @@ impl Notes {
                 self.untold += 1;
                 None
             }
+            Word::Looser(Some(notice)) => {
+                // One that waited is another change by now.
+                self.looser = None;
+                if self.is_free(now) {
+                    return Some(Deed::Looser(Some(notice)));
+                }
+                self.looser = Some(notice);
+                None
+            }
+            Word::Looser(None) => {
+                self.looser = None;
+                Some(Deed::Looser(None))
+            }
         }
     }
 
     /// Returns what there is to say of those that had no notification, where it is time for it.
     pub(super) fn sum(&mut self, now: Instant) -> Option<Deed> {
+        if self.looser.is_some() && self.is_free(now) {
+            return self.looser.take().map(|notice| Deed::Looser(Some(notice)));
+        }
         if self.untold > 0 && self.is_free(now) {
             let title = counted(std::mem::take(&mut self.untold), "more task");
             return Some(Deed::Tell(Notice { title, body: "Ended, or need input".to_owned() }));
@@ -97,7 +126,8 @@ impl Notes {
 
     /// Returns how long it is until there is more to say; nothing when there is nothing.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
-        let told = (self.untold > 0).then(|| self.until.checked_sub(PACE * (BURST - 1))).flatten();
+        let waits = self.untold > 0 || self.looser.is_some();
+        let told = waits.then(|| self.until.checked_sub(PACE * (BURST - 1))).flatten();
         let summed = (self.more.len() != self.said).then_some(self.next);
         let at = told.into_iter().chain(summed).min()?;
         Some(at.saturating_duration_since(now))
@@ -108,9 +138,13 @@ impl Notes {
         let until = self.until.max(now);
         let is_free = until.saturating_duration_since(now) < PACE * BURST;
         if is_free {
-            self.until = until + PACE;
+            self.count(now);
         }
         is_free
+    }
+
+    fn count(&mut self, now: Instant) {
+        self.until = self.until.max(now) + PACE;
     }
 }
 
@@ -123,7 +157,12 @@ mod tests {
     use super::*;
 
     fn asked(id: i64) -> Word {
-        Word::Asked(RequestId(id), notice("?"))
+        Word::Asked(RequestId(id), question())
+    }
+
+    fn question() -> Question {
+        let (name, hash) = ("deploy".to_owned(), "hash".to_owned());
+        Question { notice: notice("?"), name, hash, whole: None }
     }
 
     fn notice(title: &str) -> Notice {
@@ -173,7 +212,7 @@ mod tests {
         let now = Instant::now();
         let mut notes = Notes::new(now);
         let deeds: Vec<_> = (0..100).filter_map(|_| notes.take(asked(1), now)).collect();
-        assert_eq!(deeds, vec![Deed::Ask(RequestId(1), notice("?")); 10]);
+        assert_eq!(deeds, vec![Deed::Ask(RequestId(1), question()); 10]);
         assert_eq!(notes.wait(now), None);
         assert_eq!(notes.take(Word::Closed(RequestId(1)), now), Some(Deed::Close(RequestId(1))));
     }
@@ -189,6 +228,32 @@ mod tests {
         }
         notes.take(Word::Closed(RequestId(1)), now);
         assert!(notes.take(asked(41), now).is_some());
+    }
+
+    #[test]
+    fn a_looser_config_is_told_of_at_the_pace_of_the_others_and_never_left_out() {
+        let mut now = Instant::now();
+        let mut notes = Notes::new(now);
+        let looser = |n: usize| Word::Looser(Some(notice(&format!("change {n}"))));
+        let told = (0..100).filter_map(|n| notes.take(looser(n), now)).count();
+        assert_eq!(told, 10);
+        // Of those that waited the last one is what there is to say.
+        assert_eq!(pass(&mut notes, &mut now, 5), [Deed::Looser(Some(notice("change 99")))]);
+        while notes.take(looser(100), now).is_some() {}
+        assert_eq!(notes.take(Word::Looser(None), now), Some(Deed::Looser(None)));
+        assert_eq!(pass(&mut notes, &mut now, 20), []);
+    }
+
+    #[test]
+    fn what_the_person_pressed_is_told_at_once() {
+        let now = Instant::now();
+        let mut notes = Notes::new(now);
+        while notes.take(asked(1), now).is_some() {}
+        let again = |id| Word::Again(RequestId(id), question());
+        assert_eq!(notes.take(again(1), now), Some(Deed::Ask(RequestId(1), question())));
+        assert_eq!(notes.take(again(2), now), None);
+        let refused = Word::Refused(notice("Not denied"));
+        assert_eq!(notes.take(refused, now), Some(Deed::Tell(notice("Not denied"))));
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl Dispatcher {
             Change::ConfirmLoosening(operation, shown, shown_ms) => {
                 self.confirm_loosening(actor, operation, (&shown, shown_ms), turn)
             }
+            Change::AllowButtons(operation, on) => self.allow_buttons(actor, operation, on, turn),
             Change::CancelMany { operation, which } => {
                 self.cancel_many(&actor, operation, &which, turn)
             }

@@ -269,6 +269,34 @@ impl Dispatcher {
         Ok(self.rules_after(turn))
     }
 
+    /// Has Approve be a button of notifications, or no longer.
+    pub(super) fn allow_buttons(
+        &mut self,
+        by: Actor,
+        operation: OperationId,
+        allowed: bool,
+        turn: &mut Turn,
+    ) -> Result<Said, EngineError> {
+        if self.is_done(&operation)? {
+            return Ok(Said::Now(Reply::Done));
+        }
+        let mut book = RuleBook::clone(&self.rule_book(turn));
+        book.notification_approvals = allowed;
+        turn.rule(RuleChange::NotificationApprovals(allowed));
+        let words = if allowed { "turned on" } else { "turned off" };
+        turn.audit(AuditRow {
+            detail: Some(format!("Approve in notifications: {words}")),
+            ..said(AuditWhat::SettingChanged, by, turn)
+        });
+        self.note_rules(book, operation, turn);
+        Ok(Said::Now(Reply::Done))
+    }
+
+    /// Returns whether the person has Approve be a button of notifications.
+    pub(super) fn allows_buttons(&self, turn: &Turn) -> bool {
+        self.rule_book(turn).notification_approvals
+    }
+
     pub(super) fn rule_list(&self) -> Reply {
         let Posted { book, folders } = self.rules.posted();
         Reply::Rules(book.list(&folders))

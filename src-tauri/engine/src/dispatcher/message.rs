@@ -139,6 +139,8 @@ pub(crate) enum Change {
     RevokeRule(OperationId, RuleId),
     /// With the hash of what the person saw, and for how many milliseconds they have.
     ConfirmLoosening(OperationId, String, Option<u64>),
+    /// Whether Approve is a button of notifications from now on.
+    AllowButtons(OperationId, bool),
     CancelMany {
         operation: OperationId,
         which: Which,

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use nod_core::access::Actor;
+use nod_core::access::{Actor, Surface};
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
+use nod_core::notification;
 use nod_core::protocol::{Ask, AuditRow, AuditWhat, EventChange, GiveAnswer, Reply};
 use nod_core::request::{Answer, Closure, Given, Origin, Request, Shown, Wants};
 use nod_core::task::Denial;
@@ -239,7 +240,10 @@ impl Dispatcher {
         let request = self.any_request(id)?;
         let GiveAnswer { operation, answer, comment, shown, .. } = given;
         let denies = matches!(answer, Answer::Deny { .. });
+        let button = (by == Actor::Person { surface: Surface::Notification })
+            .then(|| notification::check(&answer, &request.shown, self.allows_buttons(turn)));
         let closure = request.answered(Given { answer, comment, shown, by }, turn.now)?;
+        button.transpose()?;
         if !denies {
             self.settings.arming.check(shown_ms)?;
         }

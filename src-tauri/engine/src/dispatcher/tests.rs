@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::store::Seal;
 
+mod buttons;
 mod cards;
 mod clock_set;
 mod deadlines;

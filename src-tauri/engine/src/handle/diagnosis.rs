@@ -34,7 +34,10 @@ impl Handle {
                 let what = "they are shown while the Nod app is open";
                 check("notifications", Health::Note, what.to_owned())
             }
-            Some(Ok(server)) => check("notifications", Health::Good, server),
+            Some(Ok(server)) => {
+                let said = format!("shown by {} {}", server.name, server.version);
+                check("notifications", Health::Good, said)
+            }
             Some(Err(error)) => check("notifications", Health::Bad, error),
         });
         let findings = self.inner.findings.iter().cloned();

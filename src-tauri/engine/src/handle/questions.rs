@@ -90,6 +90,10 @@ impl Handle {
                 let shown_ms = self.inner.window.shown_ms(&Seen::Loosening(shown.clone()));
                 Change::ConfirmLoosening(operation, shown, shown_ms)
             }
+            Call::AllowNotificationApprovals { operation, allowed } => {
+                Change::AllowButtons(operation, allowed)
+            }
+            Call::Settings => return self.settings(actor).await,
             Call::Audit(query) => {
                 return self.blocking(move |handle| handle.audit(&query)).await;
             }

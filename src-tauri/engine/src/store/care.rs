@@ -63,7 +63,8 @@ fn open_once(data: &Path, now: &str) -> Result<Opened, StoreError> {
     }
     let was_begun = begun.is_some();
     let mut findings = vec![];
-    if unclean && let Some(lost) = wal::lost(&path.with_extension("db-wal")) {
+    let lost = if unclean { wal::lost(&path.with_extension("db-wal")) } else { None };
+    if let Some(lost) = lost {
         place.copy_aside()?;
         findings.push(format!(
             "the newest part of the history was damaged, and {lost} of the last changes could not \
@@ -80,6 +81,10 @@ fn open_once(data: &Path, now: &str) -> Result<Opened, StoreError> {
         }
         Err(error) => return Err(error),
     };
+    if lost.is_some() {
+        // What turned one off may be among what is lost.
+        rescue::forget_settings(&store.connection)?;
+    }
     place.write_report(&findings)?;
     findings.splice(0..0, begun.into_iter().flatten());
     Ok(Opened { store, findings, unclean: unclean || rescued, rescued })

@@ -48,6 +48,8 @@ pub(crate) fn rescue(old: &Path, fresh: &Path) -> Result<Rescued, StoreError> {
     }
     migrate(&mut new, fresh, MIGRATIONS.len())?;
     weed(&new, fresh, &mut rescued)?;
+    // Whether what was allowed still is may be among what is lost: the person says so again.
+    forget_settings(&new)?;
     if rescued.had_rules {
         baseline::keep(&new, rescued.knows_rules)?;
     }
@@ -256,6 +258,12 @@ impl Table<'_> {
 
 fn value(row: &Row<'_>, column: usize) -> rusqlite::Result<Value> {
     row.get(column)
+}
+
+/// Has every setting be as at first.
+pub(super) fn forget_settings(history: &Connection) -> Result<(), StoreError> {
+    history.execute("DELETE FROM settings", [])?;
+    Ok(())
 }
 
 /// Takes out what cannot be understood or belongs to nothing any more.

@@ -11,6 +11,9 @@ use super::StoreError;
 use super::read::{Reader, json};
 use super::write::text;
 
+/// The setting that has Approve be a button of notifications.
+const NOTIFICATION_APPROVALS: &str = "notification_approvals";
+
 /// A change of the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RuleChange {
@@ -26,6 +29,8 @@ pub(crate) enum RuleChange {
     },
     /// This is what holds of the config file from now on.
     Held(Guards),
+    /// Approve is a button of notifications from now on, or no longer.
+    NotificationApprovals(bool),
 }
 
 pub(super) fn write(transaction: &Transaction<'_>, change: &RuleChange) -> Result<(), StoreError> {
@@ -40,6 +45,11 @@ pub(super) fn write(transaction: &Transaction<'_>, change: &RuleChange) -> Resul
             "INSERT INTO guards (id, held) VALUES (1, ?1)
              ON CONFLICT (id) DO UPDATE SET held = excluded.held",
             [text(guards)],
+        ),
+        RuleChange::NotificationApprovals(allowed) => transaction.execute(
+            "INSERT INTO settings (name, value) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            params![NOTIFICATION_APPROVALS, text(allowed)],
         ),
     }?;
     Ok(())
@@ -57,6 +67,14 @@ impl Reader {
     pub(crate) fn last_rule(&self) -> Result<RuleId, StoreError> {
         let last = self.rows("SELECT coalesce(max(id), 0) FROM rules", [], |row| Ok(row.get(0)?));
         Ok(RuleId(last?.into_iter().next().unwrap_or(0)))
+    }
+
+    /// Returns whether the person has Approve be a button of notifications.
+    pub(crate) fn notification_approvals(&self) -> Result<bool, StoreError> {
+        let sql = "SELECT value FROM settings WHERE name = ?1";
+        let values: Vec<String> =
+            self.rows(sql, [NOTIFICATION_APPROVALS], |row| Ok(row.get(0)?))?;
+        Ok(values.first().is_some_and(|value| *value == text(&true)))
     }
 
     /// Returns what held of the config file last.

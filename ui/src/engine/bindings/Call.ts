@@ -51,4 +51,4 @@ since: EventNumber | null, } } | { "method": "progress", "params": ReportProgres
 /**
  * The hash of what the person saw.
  */
-shown: string, } } | { "method": "diagnose" } | { "method": "show_window" } | { "method": "stop_host" };
+shown: string, } } | { "method": "settings" } | { "method": "allow_notification_approvals", "params": { operation: OperationId, allowed: boolean, } } | { "method": "diagnose" } | { "method": "show_window" } | { "method": "stop_host" };

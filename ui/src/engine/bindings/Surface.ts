@@ -3,4 +3,4 @@
 /**
  * Where a person acted.
  */
-export type Surface = "window" | "terminal";
+export type Surface = "window" | "terminal" | "notification";
