@@ -20,7 +20,10 @@ def say(id, method, params):
     s.sendall((json.dumps({"jsonrpc": "2.0", "id": id, "method": method, "params": params}) + "\n").encode())
 terminal = len(sys.argv) > 2
 say(1, "hello", {"protocol": 2, "token": None if terminal else os.environ.get("NOD_TOKEN"), "terminal": terminal})
-say(2, "allow_notification_approvals", {"operation": os.urandom(8).hex(), "allowed": True})
+try:
+    say(2, "allow_notification_approvals", {"operation": os.urandom(8).hex(), "allowed": True})
+except BrokenPipeError:
+    pass  # Who is not believed at a terminal may be hung up on by now.
 f = s.makefile()
 first = f.readline()
 print(first.strip() if terminal else f.readline().strip())
