@@ -51,10 +51,10 @@ fn heard(prompt: Option<&str>, printed: &str, words: &[FromShim]) -> Vec<Said> {
     for word in words.iter().chain([&end]) {
         writeln!(shim, "{}", serde_json::to_string(word).unwrap()).unwrap();
     }
-    let said = std::iter::from_fn(|| match messages.recv().unwrap() {
-        Message::Shim(_, _, Said::Ended { .. }) => None,
-        Message::Shim(_, _, said) => Some(said),
-        other => panic!("{other:?}"),
+    let said = std::iter::from_fn(|| {
+        let message = messages.recv().unwrap();
+        let Message::Shim(_, _, said) = message else { panic!("{message:?}") };
+        (!matches!(said, Said::Ended { .. })).then_some(said)
     });
     said.collect()
 }
