@@ -277,7 +277,7 @@ fn what_is_sent_again_to_the_next_host_has_its_first_reply_and_happened_once() {
     stage.first(By::Person, Call::Input(more));
     let said: HashSet<Verb> = stage.said.iter().map(|(_, call, _)| call.verb()).collect();
     for verb in Verb::ALL {
-        assert_ne!(said.contains(&verb), CHANGES_NOTHING.contains(&verb), "{verb:?}");
+        assert_ne!(said.contains(verb), CHANGES_NOTHING.contains(verb), "{verb:?}");
     }
     for (_, call, _) in &stage.said {
         let is_how_it_is = SAYS_HOW_IT_IS.contains(&call.verb());

@@ -57,7 +57,7 @@ fn every_actor_may_do_what_the_table_says() {
         | Verb::ShowWindow
         | Verb::StopHost => [true, false, false, true, false, false],
     };
-    for verb in Verb::ALL {
+    for &verb in Verb::ALL {
         let actual = [
             allowed(&PERSON, verb, Some(TaskId(1))).is_ok(),
             allowed(&TERMINAL, verb, Some(TaskId(1))).is_ok(),

@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn every_verb_is_named_as_its_call() {
-        for verb in Verb::ALL {
+        for &verb in Verb::ALL {
             let json = serde_json::to_string(&verb).unwrap();
             assert_eq!(json, format!("\"{}\"", verb.as_str()));
         }
