@@ -245,8 +245,11 @@ impl Closure {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::access::Surface;
+    use crate::environment::Change;
 
     const PERSON: Actor = Actor::Person { surface: Surface::Window };
 
@@ -326,25 +329,78 @@ mod tests {
         assert_eq!(message, expected);
     }
 
+    /// Returns what was shown with each part of it changed in turn, by the part's name.
+    ///
+    /// A part that is added to [`Shown`] does not compile until it is changed here as well.
+    fn each_changed() -> Vec<(&'static str, Shown)> {
+        let Shown { task_name, question, detail, diff, wants, argv, cwd, environment, terms } =
+            shown();
+        assert_eq!((detail, diff, wants), (None, None, Wants::Approval));
+        let some = |text: &str| Some(text.to_owned());
+        let with = |more: EnvironmentChange| [environment.clone(), vec![more]].concat();
+        let mut changed = vec![
+            ("task_name", Shown { task_name: task_name + " ", ..shown() }),
+            ("question", Shown { question: question + "?", ..shown() }),
+            ("detail", Shown { detail: some(""), ..shown() }),
+            ("detail", Shown { detail: some("a"), ..shown() }),
+            ("diff", Shown { diff: some(""), ..shown() }),
+            ("diff", Shown { diff: some("a"), ..shown() }),
+            ("argv", Shown { argv: [argv.clone(), vec![String::new()]].concat(), ..shown() }),
+            ("argv", Shown { argv: vec![argv.join(" ") + " "], ..shown() }),
+            ("cwd", Shown { cwd: cwd + "/", ..shown() }),
+            ("terms", Shown { terms: [terms, vec!["you can type".into()]].concat(), ..shown() }),
+        ];
+        let wanted = [
+            Wants::Text { default: None },
+            Wants::Text { default: some("a") },
+            Wants::Choice { choices: vec!["a".into()], default: None },
+            Wants::Choice { choices: vec!["a".into()], default: some("a") },
+            Wants::Form { schema: true.into(), initial: serde_json::Value::Null },
+            Wants::Form { schema: true.into(), initial: 1.into() },
+        ];
+        changed.extend(wanted.map(|wants| ("wants", Shown { wants, ..shown() })));
+        let of_environment = each_variable().map(with);
+        changed.extend(
+            of_environment.map(|environment| ("environment", Shown { environment, ..shown() })),
+        );
+        changed
+    }
+
+    /// Returns a change of a variable, and the same with each part of it changed in turn.
+    fn each_variable() -> [EnvironmentChange; 6] {
+        let first = || EnvironmentChange {
+            name: "A".into(),
+            change: Change::Added,
+            value: Some("1".into()),
+            masked: false,
+        };
+        let EnvironmentChange { name, change: _, value, masked } = first();
+        [
+            first(),
+            EnvironmentChange { name: name + "B", ..first() },
+            EnvironmentChange { change: Change::Changed, ..first() },
+            EnvironmentChange { value: None, ..first() },
+            EnvironmentChange { value: value.map(|value| value + "0"), ..first() },
+            EnvironmentChange { masked: !masked, ..first() },
+        ]
+    }
+
     #[test]
     fn an_answer_to_something_else_is_refused() {
-        let mut other = shown();
-        other.argv.push("--force".into());
-        let mut typed = shown();
-        typed.terms.push("you can type into it".into());
-        let mut easier = shown();
-        easier.wants = Wants::Text { default: None };
-        let hashes = [
-            other.hash("e"),
-            typed.hash("e"),
-            easier.hash("e"),
-            shown().hash("another environment"),
-            String::new(),
-        ];
-        for hash in hashes {
-            let refused = request().answered(given(Answer::Approve, &hash), Timestamp(150));
-            assert_eq!(refused, Err(AnswerError::Changed(RequestId(3))));
+        let mut others: Vec<_> =
+            each_changed().iter().map(|(name, other)| (*name, other.hash("e"))).collect();
+        others.push(("a secret", shown().hash("another environment")));
+        others.push(("nothing", String::new()));
+        for (name, hash) in &others {
+            let refused = request().answered(given(Answer::Approve, hash), Timestamp(150));
+            assert_eq!(refused, Err(AnswerError::Changed(RequestId(3))), "{name}");
         }
+        let different: BTreeSet<_> = others.iter().map(|(_, hash)| hash).collect();
+        assert_eq!(
+            different.len(),
+            others.len(),
+            "each is another one than every other: {others:?}"
+        );
     }
 
     #[test]
