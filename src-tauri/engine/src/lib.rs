@@ -13,6 +13,8 @@ mod effects;
 mod error;
 mod events;
 mod forms;
+#[cfg(test)]
+mod fuzz;
 mod guards;
 mod handle;
 mod host;
