@@ -4,11 +4,11 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 
-use nod_client::{ClientError, Connection, new_operation};
+use nod_client::{ClientError, Connection, Incoming, new_operation};
 use nod_core::protocol::{
-    Ask, Await, Call, ErrorCode, GiveAnswer, ListQuery, MESSAGE_LIMIT, SayOutcome,
+    Ask, Await, Call, ErrorCode, GiveAnswer, MESSAGE_LIMIT, Reply, SayOutcome,
 };
-use nod_core::request::{Answer, Request};
+use nod_core::request::{Answer, DETAIL_LIMIT, DIFF_LIMIT, QUESTION_LIMIT, Request};
 use nod_core::task::{StateName, TaskSaid};
 use nod_tests::{TestHost, until};
 
@@ -22,7 +22,7 @@ fn approval(request: &Request) -> GiveAnswer {
     }
 }
 
-fn refused(said: Result<nod_core::protocol::Reply, ClientError>) -> ErrorCode {
+fn refused(said: Result<Reply, ClientError>) -> ErrorCode {
     match said {
         Err(ClientError::Refused(error)) => error.code,
         other => panic!("{other:?}"),
@@ -223,73 +223,63 @@ fn a_text_that_imitates_is_kept_as_it_is_and_one_too_long_is_refused() {
 }
 
 #[test]
-fn ten_thousand_questions_are_folded_and_refused_and_the_host_answers_others() {
+fn what_is_too_long_for_a_card_is_refused_by_the_host_itself() {
     let host = TestHost::start();
-    let id = host.submit("printf %s \"$NOD_TOKEN\" > token.new; mv token.new token; while [ ! -e go ]; do sleep 0.02; done");
-    until("the token", || host.work().join("token").exists().then_some(()));
-    let token = std::fs::read_to_string(host.work().join("token")).unwrap();
-    let mut wire = UnixStream::connect(host.socket()).unwrap();
-    let mut lines = BufReader::new(wire.try_clone().unwrap()).lines();
-    let hello = format!(
-        r#"{{"jsonrpc":"2.0","id":0,"method":"hello","params":{{"protocol":1,"token":"{token}"}}}}"#
-    );
-    writeln!(wire, "{hello}").unwrap();
-    lines.next().unwrap().unwrap();
-    let flood = std::thread::spawn(move || {
-        for n in 1..=10_000 {
-            // Half of them are the same question once more.
-            let word = if n % 2 == 0 { 0 } else { n };
-            let ask = format!(
-                r#"{{"jsonrpc":"2.0","id":{n},"method":"ask","params":{{"operation":"flood-{n}","question":"Go {word}?","detail":null,"timeout_ms":null}}}}"#
-            );
-            writeln!(wire, "{ask}").unwrap();
-        }
-        wire
-    });
-    // The replies are read, or the flood would stop by itself: all but those that wait are refusals.
-    let mut refusals = 0;
-    while refusals < 9_936 {
-        let line = lines.next().unwrap().unwrap();
-        assert!(line.contains("busy") || line.contains("conflict"), "{line}");
-        refusals += 1;
+    let of = |question: usize, detail: usize, diff: usize| {
+        let mut ask = Ask::approval(new_operation().unwrap(), "x".repeat(question));
+        ask.detail = Some("x".repeat(detail));
+        ask.diff = Some("x".repeat(diff));
+        Call::Ask(ask)
+    };
+    let (question, detail, diff) = (QUESTION_LIMIT, DETAIL_LIMIT, DIFF_LIMIT);
+    for long in
+        [(question + 1, detail, diff), (question, detail + 1, diff), (question, detail, diff + 1)]
+    {
+        let said = host.connect().call(&of(long.0, long.1, long.2));
+        assert_eq!(refused(said), ErrorCode::BadRequest, "{long:?}");
     }
-    let wire = flood.join().unwrap();
-    let open = host.detail(id).requests.into_iter().filter(Request::is_open).count();
-    assert!((1..=20).contains(&open), "{open} cards");
-    let other = host.submit("true");
-    host.wait_for_end(other);
-    assert_eq!(host.run(&["list"]).code, Some(0));
-    drop((wire, lines));
-    std::fs::write(host.work().join("go"), "").unwrap();
-    host.wait_for_end(id);
-    assert!(host.detail(id).requests.iter().all(|request| !request.is_open()));
+    let mut asking = host.connect();
+    asking.send(&of(question, detail, diff)).unwrap();
+    let request = until("the longest question", || {
+        let Reply::Snapshot(snapshot) = host.call(&Call::Snapshot) else { panic!("no snapshot") };
+        snapshot.requests.into_iter().next()
+    });
+    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let shown = &request.shown;
+    assert_eq!(
+        (shown.question.len(), length(&shown.detail), length(&shown.diff)),
+        (question, detail, diff)
+    );
 }
 
 #[test]
-fn a_thousand_idle_connections_and_a_client_that_never_reads_slow_nobody() {
+fn a_task_does_not_withdraw_what_a_program_asks() {
     let host = TestHost::start();
-    let idle: Vec<_> = (0..1_000).map(|_| UnixStream::connect(host.socket()).unwrap()).collect();
-    let mut deaf = UnixStream::connect(host.socket()).unwrap();
-    deaf.set_nonblocking(true).unwrap();
-    let hello = "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"hello\",\"params\":{\"protocol\":1,\"token\":null}}\n";
-    deaf.write_all(hello.as_bytes()).unwrap();
-    let call = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"snapshot\"}\n".repeat(100);
-    // Until nothing more is taken: what it does not read is not kept for it without end.
-    let mut sent = 0;
-    while sent < 64 << 20 {
-        match deaf.write(call.as_bytes()) {
-            Ok(n) => sent += n,
-            Err(error) => {
-                assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
-                break;
-            }
-        }
-    }
-    let id = host.submit("true");
-    assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
-    assert_eq!(host.run(&["list"]).code, Some(0));
-    drop((idle, deaf));
-    let Ok(_) = host.connect().call(&Call::List(ListQuery::default())) else { panic!("no reply") };
+    let line = "printf %s \"$NOD_TOKEN\" > token.new; mv token.new token; \
+                while [ ! -e go ]; do sleep 0.02; done";
+    let id = host.submit(line);
+    let path = host.work().join("token");
+    let token = until("the token", || std::fs::read_to_string(&path).ok());
+    let operation = new_operation().unwrap();
+    let mut asking = host.connect();
+    asking.send(&Call::Ask(Ask::approval(operation.clone(), "May I?"))).unwrap();
+    let open = || {
+        let Reply::Snapshot(snapshot) = host.call(&Call::Snapshot) else { panic!("no snapshot") };
+        snapshot.requests.len()
+    };
+    until("the question", || (open() == 1).then_some(()));
+    let withdraw = Call::Withdraw { operation };
+    let mut as_task = Connection::open(&host.socket(), Some(token)).unwrap();
+    assert_eq!(refused(as_task.call(&withdraw)), ErrorCode::BadRequest);
+    assert_eq!(open(), 1);
+    // The program takes it back, on whichever connection.
+    host.call(&withdraw);
+    assert_eq!(open(), 0);
+    let Ok(Incoming::Reply(reply)) = asking.receive() else { panic!("no reply") };
+    let Reply::Closed { closure, .. } = *reply else { panic!("{reply:?}") };
+    assert_eq!(closure.words(), "withdrawn, the asker no longer asks");
+    std::fs::write(host.work().join("go"), "").unwrap();
+    host.wait_for_end(id);
 }
 
 #[test]

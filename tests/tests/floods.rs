@@ -2,15 +2,256 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Lines, Write as _};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use nod_core::ids::TaskId;
+use nod_core::protocol::{Call, Reply};
+use nod_core::request::Answer;
 use nod_core::task::StateName;
-use nod_tests::TestHost;
+use nod_tests::{TestHost, until};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::{Value, json};
 
-const HELLO: &str =
-    r#"{"jsonrpc":"2.0","id":0,"method":"hello","params":{"protocol":2,"token":null}}"#;
+/// How many questions are a flood, and how many of them come on one connection: fewer than may wait
+/// on it, so that it is not the limit of the connection that refuses.
+const FLOOD: u64 = 10_000;
+const OF_ONE: u64 = 50;
+
+/// How many questions of one task may come at once; after that it is one a second.
+const BURST: u64 = 40;
+
+/// A connection that sends without waiting for what comes back.
+struct Wire {
+    stream: UnixStream,
+    lines: Lines<BufReader<UnixStream>>,
+}
+
+impl Wire {
+    /// Connects without a word.
+    fn silent(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).unwrap();
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        Self { stream, lines }
+    }
+
+    /// Connects for a task, or for a program that is none.
+    fn open(socket: &Path, token: Option<&str>) -> Self {
+        let mut wire = Self::silent(socket);
+        wire.greet(token);
+        wire
+    }
+
+    fn greet(&mut self, token: Option<&str>) {
+        let hello = json!({ "protocol": 2, "token": token });
+        assert_eq!(self.call(0, "hello", &hello)["result"]["type"], "welcome");
+    }
+
+    fn send(&mut self, id: u64, method: &str, params: &Value) {
+        let mut message = json!({ "jsonrpc": "2.0", "id": id, "method": method });
+        if !params.is_null() {
+            message["params"] = params.clone();
+        }
+        writeln!(self.stream, "{message}").unwrap();
+    }
+
+    fn next(&mut self) -> Value {
+        serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
+    }
+
+    fn call(&mut self, id: u64, method: &str, params: &Value) -> Value {
+        self.send(id, method, params);
+        self.next()
+    }
+
+    fn ask(&mut self, id: u64, question: &str, timeout_ms: Option<u64>) {
+        let operation = nod_client::new_operation().unwrap();
+        let ask = json!({ "operation": operation, "question": question, "detail": null,
+                          "timeout_ms": timeout_ms });
+        self.send(id, "ask", &ask);
+    }
+}
+
+/// Submits a task that only lends its token, until the file `go` is there.
+fn task_with_token(host: &TestHost) -> (TaskId, String) {
+    let id = host.submit(
+        "printf %s \"$NOD_TOKEN\" > token.new; mv token.new token; \
+         while [ ! -e go ]; do sleep 0.02; done",
+    );
+    let path = host.work().join("token");
+    (id, until("the token", || fs::read_to_string(&path).ok()))
+}
+
+/// Ends the flood, however the test goes on.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What has become of the questions of a flood.
+#[derive(Default)]
+struct Flood {
+    asked: AtomicU64,
+    refused: AtomicU64,
+    is_over: AtomicBool,
+}
+
+impl Flood {
+    /// Asks without end, each time something else, which nobody has time to answer.
+    fn go_on(&self, socket: &Path, token: &str, source: usize) {
+        let mut number = 0;
+        while !self.is_over.load(Ordering::Relaxed) {
+            let mut wire = Wire::open(socket, Some(token));
+            for n in 1..=OF_ONE {
+                number += 1;
+                wire.ask(n, &format!("Go {source}, {number}?"), Some(1));
+            }
+            for _ in 1..=OF_ONE {
+                let said = wire.next();
+                let what = match said["error"]["data"]["code"].as_str() {
+                    Some("busy") => &self.refused,
+                    None => &self.asked,
+                    Some(_) => panic!("{said}"),
+                };
+                what.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn all(&self) -> u64 {
+        self.refused() + self.asked.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn of_ten_thousand_questions_few_are_asked_and_another_task_is_answered_meanwhile() {
+    let mut host = TestHost::start();
+    let (id, token) = task_with_token(&host);
+    let (flood, socket) = (Flood::default(), host.socket());
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for source in 0..4 {
+            let (flood, socket, token) = (&flood, &socket, &token);
+            scope.spawn(move || flood.go_on(socket, token, source));
+        }
+        let ending = Ending(&flood.is_over);
+        until("the flood", || (flood.refused() > 0).then_some(()));
+        for _ in 0..5 {
+            let before = flood.refused();
+            let other = host.submit("nod ask 'Is anybody there?'");
+            let request = host.wait_for_request(other);
+            host.answer(&request, Answer::Approve);
+            assert_eq!(host.wait_for_end(other).state.name(), StateName::Succeeded);
+            until("the flood to go on", || (flood.refused() > before).then_some(()));
+        }
+        until("all of the flood", || (flood.all() >= FLOOD).then_some(()));
+        drop(ending);
+    });
+    let most = BURST + began.elapsed().as_secs() + 1;
+    let cards = host.detail(id).requests.len() as u64;
+    assert!((1..=most).contains(&cards), "{cards} cards of {} questions", flood.all());
+    assert_eq!(flood.asked.into_inner(), cards, "none but these was taken");
+    fs::write(host.work().join("go"), "").unwrap();
+    host.wait_for_end(id);
+}
+
+#[test]
+fn ten_thousand_times_the_same_question_is_one_card_whose_answer_each_of_them_hears() {
+    let mut host = TestHost::start();
+    let (id, token) = task_with_token(&host);
+    let mut wires: Vec<_> = (0..FLOOD / OF_ONE)
+        .map(|_| {
+            let mut wire = Wire::open(&host.socket(), Some(&token));
+            (1..=OF_ONE).for_each(|n| wire.ask(n, "Go?", None));
+            wire
+        })
+        .collect();
+    let database = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
+    let sql = "SELECT count(*) FROM operations WHERE result LIKE '%asked%'";
+    until("all of them", || {
+        let asked: i64 = database.query_row(sql, [], |row| row.get(0)).unwrap();
+        (asked.cast_unsigned() == FLOOD).then_some(())
+    });
+    let request = host.wait_for_request(id);
+    host.answer(&request, Answer::Approve);
+    for wire in &mut wires {
+        for _ in 1..=OF_ONE {
+            let closure = &wire.next()["result"]["closure"];
+            assert_eq!(closure["answer"]["type"], "approve", "{closure}");
+        }
+    }
+    assert_eq!(host.detail(id).requests.len(), 1);
+    fs::write(host.work().join("go"), "").unwrap();
+    host.wait_for_end(id);
+}
+
+/// Lets this process have as many connections as the system does.
+fn raise_limit_of_files() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
+
+#[test]
+fn two_thousand_idle_connections_keep_nobody_out_and_are_served_when_they_speak() {
+    raise_limit_of_files();
+    let mut host = TestHost::start();
+    let (mut greeted, mut silent) = (vec![], vec![]);
+    for n in 1..=1_000 {
+        greeted.push(Wire::open(&host.socket(), None));
+        silent.push(Wire::silent(&host.socket()));
+        // Who comes meanwhile is served.
+        if n % 100 == 0 {
+            let Reply::Snapshot(_) = host.call(&Call::Snapshot) else { panic!("no snapshot") };
+        }
+    }
+    let id = host.submit("nod ask 'Go?'");
+    let request = host.wait_for_request(id);
+    host.answer(&request, Answer::Approve);
+    assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
+    assert_eq!(host.run(&["list"]).code, Some(0));
+    for wire in &mut silent {
+        wire.greet(None);
+    }
+    for wire in greeted.iter_mut().chain(&mut silent) {
+        let reply = wire.call(7, "groups", &Value::Null);
+        assert!(reply["id"] == 7 && reply["result"].is_object(), "{reply}");
+    }
+}
+
+#[test]
+fn a_client_that_never_reads_is_not_written_to_without_end() {
+    let host = TestHost::start();
+    let mut deaf = Wire::open(&host.socket(), None).stream;
+    deaf.set_nonblocking(true).unwrap();
+    let call = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"snapshot\"}\n".repeat(100);
+    let (mut sent, limit) = (0, 64 << 20);
+    // Until nothing more is taken: what it does not read is not kept for it without end.
+    while sent < limit {
+        match deaf.write(call.as_bytes()) {
+            Ok(n) => sent += n,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                break;
+            }
+        }
+    }
+    assert!(sent < limit, "all of {sent} bytes were taken from who reads nothing");
+    let id = host.submit("true");
+    assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
+    drop(deaf);
+    let Reply::Snapshot(_) = host.call(&Call::Snapshot) else { panic!("no snapshot") };
+}
 
 /// Returns how much memory a process has, in MiB.
 fn memory(pid: i32) -> u64 {
@@ -25,8 +266,10 @@ fn a_hundred_clients_that_never_read_get_little_memory_and_slow_nobody_for_long(
     let long = host.submit("head -c 2000000 /dev/zero | tr '\\0' x");
     host.wait_for_end(long);
     let before = memory(host.pid());
+    let hello = json!({ "jsonrpc": "2.0", "id": 0, "method": "hello",
+                        "params": { "protocol": 2, "token": null } });
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"read_log","params":{"id":1,"offset":0,"limit":700000}}"#;
-    let calls = format!("{HELLO}\n{}", format!("{call}\n").repeat(200));
+    let calls = format!("{hello}\n{}", format!("{call}\n").repeat(200));
     let deaf: Vec<_> = (0..100)
         .map(|_| {
             let mut deaf = UnixStream::connect(host.socket()).unwrap();
