@@ -113,6 +113,15 @@ impl TestHost {
         assert!(running.child.wait().unwrap().success());
     }
 
+    /// Waits until a host that lingers has been asked to end; it does so after one call more.
+    ///
+    /// # Panics
+    /// When no host runs, or it says something else.
+    pub fn wait_until_asked_to_end(&mut self) {
+        let running = self.running.as_mut().expect("a host runs");
+        assert_eq!(running.line(), "ending");
+    }
+
     /// Returns the host's process id.
     ///
     /// # Panics

@@ -65,23 +65,6 @@ fn a_task_that_ends_while_no_host_runs_is_settled_by_the_next() {
 }
 
 #[test]
-fn an_answer_given_while_the_asker_reconnects_is_delivered() {
-    let mut host = TestHost::start();
-    let id = host.submit("nod ask 'Deploy?' > answer");
-    let request = host.wait_for_request(id);
-    for _ in 0..3 {
-        host.kill();
-        host.restart();
-    }
-    // Answered at once, whether or not the asker has found the new host.
-    host.answer(&request, Answer::Approve);
-    assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
-    let answer = std::fs::read_to_string(host.work().join("answer")).unwrap();
-    assert!(answer.contains("approved"), "{answer}");
-    assert_eq!(host.detail(id).requests.len(), 1);
-}
-
-#[test]
 fn a_cancel_that_was_stored_is_carried_out_by_the_next_host() {
     let mut host = TestHost::start();
     let id = host.submit("trap '' INT; touch ready; while :; do sleep 0.02; done");

@@ -121,6 +121,32 @@ fn an_asker_in_a_task_waits_out_a_host_that_does_not_speak_to_it() {
     assert_eq!(host.detail(asking).requests.len(), 1);
 }
 
+#[test]
+fn an_answer_that_is_given_while_one_host_makes_way_for_the_next_is_heard_once() {
+    let mut host = TestHost::start();
+    let id = host.submit("nod ask 'Deploy?' > answer; echo $? >> codes");
+    let request = host.wait_for_request(id);
+    replaced_by(&mut host, &json!({ "version": "0.0.9", "lingers": true }));
+    let mut replacing = host.nod(&["list"]).stdout(Stdio::null()).spawn().unwrap();
+    host.wait_until_asked_to_end();
+    let closure = host.answer(&request, Answer::Approve);
+    host.wait_until_replaced();
+    assert!(replacing.wait().unwrap().success());
+    until("the new host", || {
+        drop(host.run(&["list"]));
+        nod_client::Connection::open(&host.socket(), None).ok().map(drop)
+    });
+    assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
+    let read = |name| fs::read_to_string(host.work().join(name)).unwrap();
+    assert_eq!(
+        (read("answer"), read("codes")),
+        ("{\"answer\":\"approved\"}\n".into(), "0\n".into())
+    );
+    let requests = host.detail(id).requests;
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].closure, Some(closure));
+}
+
 /// Submits a task that asks, and goes on; and waits for the answer again once it is let.
 fn goes_on(host: &Home, options: &str) -> TaskId {
     host.submit(&format!(

@@ -74,19 +74,6 @@ fn a_wait_ends_by_itself_or_goes_on_by_itself() {
 }
 
 #[test]
-fn a_waiter_survives_its_host_and_hears_what_was_said_meanwhile_once() {
-    let mut host = TestHost::start();
-    let id = host.submit("nod await k > one; nod await k --timeout 0; echo $? > code");
-    wait_for_waits(&host, 1);
-    host.kill();
-    host.restart();
-    // Said at once, mostly before the waiter is back.
-    notify(&host, id, "k", "7");
-    host.wait_for_end(id);
-    assert_eq!((read(&host, "one"), read(&host, "code")), ("7\n".into(), "124\n".into()));
-}
-
-#[test]
 fn without_a_host_what_waits_ends_in_its_own_time() {
     let mut host = TestHost::start();
     let id = host.submit(

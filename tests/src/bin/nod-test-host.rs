@@ -4,7 +4,9 @@
 //! shipped program can do this. With a JSON object as its argument it stands in
 //! for an older host: of that `version`, that `protocol`, with a shim of that
 //! `shim_protocol` in that folder of `programs`. Where that says `armed`, what
-//! has just been shown cannot be agreed to, as in what is shipped.
+//! has just been shown cannot be agreed to, as in what is shipped. Where it says
+//! `lingers`, a host that is asked to end says `ending`, and does so after one
+//! line more.
 #![expect(clippy::print_stdout, reason = "the replies go to the test through the pipe")]
 
 use std::io::{self, BufRead as _};
@@ -21,14 +23,16 @@ const PERSON: Actor = Actor::Person { surface: Surface::Window };
 /// What the host does next.
 enum Next {
     Line(String),
-    /// The pipe was closed, or somebody asked for the host's end.
-    End,
+    /// Somebody asked for the host's end.
+    AskedToEnd,
+    /// The person's pipe was closed.
+    Closed,
 }
 
 fn main() -> anyhow::Result<()> {
     let paths = nod_client::find_paths()?;
     nod_engine::write_to(&paths);
-    let (programs, identity, arming) = who(std::env::args().nth(1))?;
+    let (programs, identity, arming, mut lingers) = who(std::env::args().nth(1))?;
     let kind = HostKind::Headless;
     let (show_window, notification_server) = (None, None);
     let options =
@@ -36,9 +40,19 @@ fn main() -> anyhow::Result<()> {
     let mut host = Host::start(options)?;
     drop(host.take_events());
     println!("ready");
+    let mut is_ending = false;
     let handle = host.handle();
     for next in what_comes(&host) {
-        let Next::Line(line) = next else { break };
+        let line = match next {
+            Next::Line(line) => line,
+            Next::AskedToEnd if lingers => {
+                lingers = false;
+                is_ending = true;
+                println!("ending");
+                continue;
+            }
+            Next::AskedToEnd | Next::Closed => break,
+        };
         if line == "statements" {
             println!("{}", nod_engine::statements_run());
             continue;
@@ -46,13 +60,16 @@ fn main() -> anyhow::Result<()> {
         let call: Call = serde_json::from_str(&line).context("a line is a call")?;
         let reply = host.runtime().block_on(handle.call(&PERSON, call));
         println!("{}", serde_json::to_string(&reply)?);
+        if is_ending {
+            break;
+        }
     }
     Ok(())
 }
 
-fn who(stand_in: Option<String>) -> anyhow::Result<(Programs, Identity, Arming)> {
+fn who(stand_in: Option<String>) -> anyhow::Result<(Programs, Identity, Arming, bool)> {
     let (mut programs, mut identity) = (Programs::beside_this()?, Identity::default());
-    let Some(json) = stand_in else { return Ok((programs, identity, Arming::off())) };
+    let Some(json) = stand_in else { return Ok((programs, identity, Arming::off(), false)) };
     let older: serde_json::Value = serde_json::from_str(&json)?;
     let number = |name: &str| older[name].as_u64().and_then(|number| u32::try_from(number).ok());
     identity.version = older["version"].as_str().unwrap_or(&identity.version).to_owned();
@@ -62,7 +79,7 @@ fn who(stand_in: Option<String>) -> anyhow::Result<(Programs, Identity, Arming)>
         programs.shim = shim.into();
     }
     let arming = if older["armed"] == true { Arming::default() } else { Arming::off() };
-    Ok((programs, identity, arming))
+    Ok((programs, identity, arming, older["lingers"] == true))
 }
 
 fn what_comes(host: &Host) -> mpsc::Receiver<Next> {
@@ -71,7 +88,7 @@ fn what_comes(host: &Host) -> mpsc::Receiver<Next> {
     host.runtime().spawn(async move {
         // An error says that the host is gone, and nobody to tell that its main thread is.
         drop(stop.wait_for(|stop| *stop).await);
-        drop(ending.send(Next::End));
+        drop(ending.send(Next::AskedToEnd));
     });
     thread::spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
@@ -79,7 +96,7 @@ fn what_comes(host: &Host) -> mpsc::Receiver<Next> {
                 return;
             }
         }
-        drop(sender.send(Next::End));
+        drop(sender.send(Next::Closed));
     });
     receiver
 }
