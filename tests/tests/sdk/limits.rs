@@ -1,7 +1,10 @@
 //! What is refused, and how it is said: outside of tasks, with a wrong token, too much at once.
 
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::net::UnixListener;
+
 use nod_tests::TestHost;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{ends_well, folder, submit, written};
 
@@ -18,6 +21,35 @@ fn outside_of_a_task_everything_says_so() {
     let ran = nod_tests::Ran::from(python.output().unwrap());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(ran.out.matches("works only inside a Nod task").count(), 7, "{ran:?}");
+}
+
+#[test]
+fn the_host_is_that_of_the_socket_which_the_environment_names_and_no_other() {
+    let host = TestHost::start();
+    let other = UnixListener::bind(host.work().join("other")).unwrap();
+    let id = submit(
+        &host,
+        r#"
+here = os.environ.pop("NOD_SOCKET")
+write("unnamed", [caught(nod_task.progress, 30)[0], caught(nod_task.notify_agent, "x")[0]])
+os.environ["NOD_SOCKET"] = os.getcwd() + "/other"
+write("elsewhere", nod_task.progress(40))
+os.environ["NOD_SOCKET"] = here
+write("here", nod_task.is_cancelled())
+"#,
+    );
+    let (stream, _) = other.accept().unwrap();
+    let mut heard = BufReader::new(stream).lines().map_while(Result::ok);
+    let hello: Value = serde_json::from_str(&heard.next().unwrap()).unwrap();
+    assert_eq!(hello["method"], "hello");
+    assert!(hello["params"]["token"].is_string());
+    // Hung up on, and refused from then on.
+    drop((heard, other));
+    assert_eq!(written(&host, "unnamed"), json!(["OutsideTask", "OutsideTask"]));
+    assert_eq!(written(&host, "elsewhere"), false);
+    assert_eq!(written(&host, "here"), false);
+    ends_well(&host, id);
+    assert_eq!(host.task(id).progress, None);
 }
 
 #[test]
