@@ -69,6 +69,47 @@ impl Display {
         cover
     }
 
+    /// Takes over everything that is copied and selected, as a program does in which somebody copies;
+    /// returns whose it is now.
+    ///
+    /// # Panics
+    /// When the display does not let it.
+    #[must_use]
+    pub fn copy(&self) -> Window {
+        let owner = self.connection.generate_id().unwrap();
+        let (class, looks) = (WindowClass::INPUT_ONLY, CreateWindowAux::new());
+        let made = self.connection.create_window(
+            0,
+            owner,
+            self.root,
+            0,
+            0,
+            1,
+            1,
+            0,
+            class,
+            COPY_FROM_PARENT,
+            &looks,
+        );
+        made.unwrap().check().unwrap();
+        for selection in [AtomEnum::PRIMARY.into(), self.atom("CLIPBOARD")] {
+            let owned = self.connection.set_selection_owner(owner, selection, CURRENT_TIME);
+            owned.unwrap().check().unwrap();
+        }
+        owner
+    }
+
+    /// Returns whose what is copied is, and what is selected.
+    ///
+    /// # Panics
+    /// When the display is gone.
+    #[must_use]
+    pub fn copied(&self) -> [Window; 2] {
+        [self.atom("CLIPBOARD"), AtomEnum::PRIMARY.into()].map(|selection| {
+            self.connection.get_selection_owner(selection).unwrap().reply().unwrap().owner
+        })
+    }
+
     /// Returns which window has the keyboard.
     ///
     /// # Panics
