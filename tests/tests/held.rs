@@ -1,5 +1,4 @@
 //! One host holds a data directory, whatever is done to its files.
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
 use std::fs;
 
