@@ -3,11 +3,14 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::{Child, Stdio};
+use std::thread;
 
 use nod_core::ids::TaskId;
-use nod_core::protocol::Call;
+use nod_core::protocol::{Call, PROTOCOL};
 use nod_core::request::Answer;
 use nod_core::task::{Outcome, StateName};
 use nod_tests::home::program;
@@ -23,7 +26,10 @@ struct Onlookers {
     asking: TaskId,
     waiter: Child,
     follower: Child,
+    watcher: Child,
     asker: i32,
+    /// Waits for a signal, and for messages.
+    hearing: TaskId,
 }
 
 impl Onlookers {
@@ -34,10 +40,12 @@ impl Onlookers {
         assert_eq!(request.shown.question, "Deploy?");
         let asker = until("the asker", || {
             let nod = program("nod").canonicalize().unwrap();
-            let of_task = processes::with_mark("Deploy?");
-            of_task
-                .into_iter()
-                .find(|pid| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == nod))
+            let here = processes::with_mark(&host.path().to_string_lossy());
+            let mut of_task = processes::with_mark("Deploy?").into_iter();
+            of_task.find(|pid| {
+                here.contains(pid)
+                    && fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == nod)
+            })
         });
         let quiet = |words: &[&str], name: &str| {
             let out = fs::File::create(host.path().join(name)).unwrap();
@@ -49,7 +57,53 @@ impl Onlookers {
         until("the follower", || {
             fs::read(host.path().join("followed")).is_ok_and(|it| !it.is_empty()).then_some(())
         });
-        Self { printing, asking, waiter, follower, asker }
+        let watcher = quiet(&["watch", "--since", "0"], "watched");
+        let hearing = Self::begin_to_hear(host);
+        Self { printing, asking, waiter, follower, watcher, asker, hearing }
+    }
+
+    fn begin_to_hear(host: &TestHost) -> TaskId {
+        let hearing = host.submit(
+            "nod inbox --follow > inbox & nod await k > heard; echo $? > heard-code; \
+             while [ ! -e go ]; do sleep 0.02; done; kill $!; true",
+        );
+        let history = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
+        until("the wait", || {
+            let count = "SELECT count(*) FROM waits";
+            let waits: i64 = history.query_row(count, [], |row| row.get(0)).unwrap();
+            (waits == 1).then_some(())
+        });
+        assert_eq!(host.run(&["feedback", &hearing.to_string(), "first"]).code, Some(0));
+        until("the first message", || heard(host, "inbox").contains("first").then_some(()));
+        hearing
+    }
+
+    /// Checks that what is said to a task under the present host is heard, once.
+    fn end_hearing(&self, host: &TestHost) {
+        let id = self.hearing.to_string();
+        assert_eq!(host.run(&["feedback", &id, "second"]).code, Some(0));
+        assert_eq!(host.run(&["notify", &id, "k", "7"]).code, Some(0));
+        until("the signal", || (heard(host, "heard-code") == "0\n").then_some(()));
+        assert_eq!(heard(host, "heard"), "7\n");
+        until("the second message", || heard(host, "inbox").contains("second").then_some(()));
+        let inbox = heard(host, "inbox");
+        assert_eq!((inbox.matches("first").count(), inbox.matches("second").count()), (1, 1));
+    }
+
+    /// Checks that a watch has seen every event to the end of a task.
+    fn end_watching(&mut self, host: &TestHost) {
+        let watched = || -> Vec<Value> {
+            let text = fs::read_to_string(host.path().join("watched")).unwrap();
+            let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        let is_end =
+            |event: &Value| event["task_id"] == self.printing.0 && event["event"] == "failed";
+        until("the end in the watch", || watched().iter().any(is_end).then_some(()));
+        let numbers: Vec<u64> = watched().iter().map(|it| it["seq"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+        self.watcher.kill().unwrap();
+        self.watcher.wait().unwrap();
     }
 
     /// Lets everything come to its end under the present host, and checks that nothing was missed.
@@ -62,6 +116,7 @@ impl Onlookers {
         assert_eq!(read("code"), "0\n");
         assert_eq!(read("answer").lines().count(), 1);
         assert_eq!(host.detail(self.asking).requests.len(), 1);
+        self.end_hearing(host);
 
         fs::write(host.work().join("go"), "").unwrap();
         assert_eq!(self.waiter.wait().unwrap().code(), Some(7));
@@ -71,7 +126,14 @@ impl Onlookers {
         let numbers = followed.lines().filter_map(|line| line.strip_prefix("line "));
         assert!(numbers.zip(1..).all(|(line, number)| line == number.to_string()), "{followed}");
         assert_eq!(host.detail(self.printing).attempts.len(), 1);
+        self.end_watching(host);
+        host.wait_for_end(self.hearing);
     }
+}
+
+/// Returns what a task has heard so far.
+fn heard(host: &TestHost, name: &str) -> String {
+    fs::read_to_string(host.work().join(name)).unwrap_or_default()
 }
 
 /// Ends the host that runs, and lets another be one in its place.
@@ -157,13 +219,47 @@ fn goes_on(host: &Home, options: &str) -> TaskId {
 
 /// Has the next command put a host of its own in the place of an older one, which runs already.
 fn replaced_by_a_command(host: &mut TestHost) {
-    assert_eq!(host.run(&["list"]).code, Some(0));
+    let ran = host.run(&["list"]);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{ran:?}");
     host.wait_until_replaced();
-    // Where the older one took its time to go, it is the next command that starts the new one.
-    until("the new host", || {
-        drop(host.run(&["list"]));
-        nod_client::Connection::open(&host.socket(), None).ok().map(drop)
-    });
+    // It is there by the time that the command has ended.
+    drop(host.connect());
+}
+
+/// Answers as an older host does until it is asked to end, and then ends without a word.
+fn ends_without_a_word(listener: &UnixListener, socket: &Path) {
+    for client in listener.incoming() {
+        let mut client = client.unwrap();
+        for line in BufReader::new(client.try_clone().unwrap()).lines() {
+            let call: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            let result = match call["method"].as_str().unwrap() {
+                "hello" => json!({
+                    "type": "welcome", "protocol": PROTOCOL, "version": "0.0.9", "epoch": "before",
+                    "host": "headless", "pid": std::process::id(),
+                }),
+                "stop_host" => return fs::remove_file(socket).unwrap(),
+                _ => json!({ "type": "tasks", "tasks": [], "next": null }),
+            };
+            writeln!(client, "{}", json!({ "jsonrpc": "2.0", "id": call["id"], "result": result }))
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_host_of_an_older_version_that_ends_before_it_says_so_is_replaced_as_well() {
+    let home = Home::new();
+    let socket = home.socket();
+    let folder = socket.parent().unwrap();
+    fs::DirBuilder::new().mode(0o700).recursive(true).create(folder).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let older = thread::spawn(move || ends_without_a_word(&listener, &socket));
+    let ran = home.run(&["list"]);
+    assert!(ran.code == Some(0) && !ran.err.contains("older host"), "{ran:?}");
+    older.join().unwrap();
+    let mut connection = home.connect();
+    connection.call(&Call::Snapshot).unwrap();
+    assert_eq!(connection.welcome().unwrap().version, env!("CARGO_PKG_VERSION"));
 }
 
 #[test]

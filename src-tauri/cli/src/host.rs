@@ -128,27 +128,38 @@ impl Host {
         if self.startable().is_none() {
             return;
         }
-        let taken = stop_host(door, ANSWER).map_err(Failure::from).and_then(|mut connection| {
-            // It says nothing more: its end is what is waited for. It may have its lock a moment
-            // longer, so the next one is there only once that answers.
-            drop(connection.receive());
-            let mut patience = Patience::new(self, Kind::Ordinary);
-            let deadline = Some(Instant::now() + WAIT_FOR_HOST);
-            let any = Call::List(ListQuery { limit: Some(1), ..ListQuery::default() });
-            let answered = |connection: &mut Connection| {
-                connection.call_within(ANSWER, &any)?;
-                if connection.welcome().is_some_and(is_older_host) {
-                    let goes = ErrorReply::new(ErrorCode::Stopping, "the older host is ending");
-                    return Err(ClientError::Refused(goes));
-                }
+        let gone = match stop_host(door, ANSWER) {
+            // It says nothing more: its end is what is waited for.
+            Ok(mut connection) => {
+                drop(connection.receive());
                 Ok(())
-            };
-            persist(door, deadline, answered, |error| patience.between(error))
-        });
+            }
+            // It was faster to end than to say so, or somebody else had asked it before.
+            Err(error) if error.is_passing() => Ok(()),
+            Err(error) => Err(Failure::from(error)),
+        };
+        let taken = gone.and_then(|()| self.wait_for_newer(door));
         if let Err(failure) = taken {
             // What was asked for is done: the next command meets the older host again.
             output::note(&format!("the older host goes on: {failure}"));
         }
+    }
+
+    /// Returns once a host answers that is not older, which is started if need be: the older one may
+    /// have its lock a moment longer than its connections.
+    fn wait_for_newer(&self, door: &Door) -> Result<(), Failure> {
+        let mut patience = Patience::new(self, Kind::Ordinary);
+        let deadline = Some(Instant::now() + WAIT_FOR_HOST);
+        let any = Call::List(ListQuery { limit: Some(1), ..ListQuery::default() });
+        let answered = |connection: &mut Connection| {
+            connection.call_within(ANSWER, &any)?;
+            if connection.welcome().is_some_and(is_older_host) {
+                let goes = ErrorReply::new(ErrorCode::Stopping, "the older host is ending");
+                return Err(ClientError::Refused(goes));
+            }
+            Ok(())
+        };
+        persist(door, deadline, answered, |error| patience.between(error))
     }
 
     /// Says of a host that did not answer where its log is, and whether `call` may have been taken.
