@@ -12,7 +12,7 @@ use nod_core::access::Verb;
 use nod_core::ids::{OperationId, TaskId};
 use nod_core::protocol::{
     Ask, Await, Call, Edit, Feedback, GiveAnswer, GroupChange, Notify, ReadInbox, Reply,
-    ReportProgress, SayOutcome, SubmitMany, Tell, TypeIn, Which,
+    ReportProgress, SayOutcome, Submit, SubmitMany, Tell, TypeIn, Which,
 };
 use nod_core::request::Answer;
 use nod_core::rule::Rule;
@@ -153,12 +153,18 @@ fn about_tasks(stage: &mut Stage, talker: TaskId) {
     let _doomed = host.submit_with(&["--group", "doomed"], &["sleep 6182"]);
     let (one, two, three) =
         (host.shell_submit("true"), host.shell_submit("true"), host.shell_submit("true"));
+    let mut keyed = host.shell_submit("true");
+    keyed.scheduling.key = Some("nightly".to_owned());
+    keyed.scheduling.delay_ms = Some(3_600_000);
+    let known = Submit { operation: operation(), ..keyed.clone() };
     let mut edit = Edit::new(operation(), queued);
     edit.label = Some("edited".into());
     let doomed = Which { group: Some("doomed".into()), ..Which::default() };
     let text = "hello".to_owned();
     for call in [
         Call::Submit(Box::new(one)),
+        Call::Submit(Box::new(keyed)),
+        Call::Submit(Box::new(known)),
         Call::SubmitMany(SubmitMany { environment: None, tasks: vec![two, three] }),
         Call::RunAgain { operation: operation(), id: old },
         Call::Cancel { operation: operation(), id: sleeping },
@@ -266,8 +272,8 @@ fn what_is_sent_again_to_the_next_host_has_its_first_reply_and_happened_once() {
         let goes_on = |id: &TaskId| !host.task(*id).state.name().is_terminal();
         host.tasks().iter().map(|task| task.id).filter(goes_on).count()
     };
-    // The one that talks, and the one that is late.
-    until("the others' ends", || (lasting(&stage.host) == 2).then_some(()));
+    // The one that talks, and the two that are late.
+    until("the others' ends", || (lasting(&stage.host) == 3).then_some(()));
 
     stage.host.kill();
     stage.host.restart();

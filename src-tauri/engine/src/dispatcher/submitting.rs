@@ -39,7 +39,7 @@ impl Dispatcher {
         turn: &mut Turn,
     ) -> Result<(TaskId, bool), EngineError> {
         match self.operation(&new.operation)? {
-            Some(OperationResult::Submitted { id }) => return Ok((id, false)),
+            Some(OperationResult::Submitted { id, known }) => return Ok((id, known)),
             Some(_) => return Err(EngineError::OperationReused(new.operation.0)),
             None => {}
         }
@@ -50,7 +50,8 @@ impl Dispatcher {
         let operation = new.operation.clone();
         let key = new.schedule.key.as_deref();
         if let Some(id) = key.and_then(|key| self.live.keyed(&new.kind, key)) {
-            turn.operation(&mut self.live, operation, OperationResult::Submitted { id });
+            let result = OperationResult::Submitted { id, known: true };
+            turn.operation(&mut self.live, operation, result);
             turn.durable = true;
             return Ok((id, true));
         }
@@ -71,7 +72,7 @@ impl Dispatcher {
         if after || delayed {
             self.place(id, turn);
         }
-        turn.operation(&mut self.live, operation, OperationResult::Submitted { id });
+        turn.operation(&mut self.live, operation, OperationResult::Submitted { id, known: false });
         turn.durable = true;
         Ok((id, false))
     }

@@ -117,6 +117,9 @@ pub(crate) struct LiveRow {
 pub(crate) enum OperationResult {
     Submitted {
         id: TaskId,
+        /// It was there already, under the key that it was asked for.
+        #[serde(default)]
+        known: bool,
     },
     Cancelled {
         id: TaskId,

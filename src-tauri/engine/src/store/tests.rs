@@ -296,7 +296,11 @@ fn the_audit_can_only_grow() {
 fn operations_are_remembered_until_they_are_forgotten() {
     let mut opened = filled();
     let operation = |name: &str, at| {
-        (OperationId(name.into()), Timestamp(at), OperationResult::Submitted { id: TaskId(1) })
+        (
+            OperationId(name.into()),
+            Timestamp(at),
+            OperationResult::Submitted { id: TaskId(1), known: false },
+        )
     };
     let operations = vec![operation("old", 1), operation("new", 10)];
     opened.store.write(&Commit { operations, ..Commit::default() }).unwrap();
@@ -304,6 +308,49 @@ fn operations_are_remembered_until_they_are_forgotten() {
     let left = opened.readers.lend().unwrap().operations().unwrap();
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].0, OperationId("new".into()));
+}
+
+#[test]
+fn the_writer_is_strict_and_patient_and_readers_only_read() {
+    let mut opened = filled();
+    let path = opened.folder.path().join("nod.db");
+    let is = |connection: &Connection, name: &str| -> i64 {
+        connection.pragma_query_value(None, name, |row| row.get(0)).unwrap()
+    };
+    let reader = open_reader(&path).unwrap();
+    for connection in [&opened.store.connection, &reader] {
+        assert_eq!(is(connection, "busy_timeout"), 5_000);
+        let mode: String =
+            connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+    }
+    assert_eq!(is(&opened.store.connection, "foreign_keys"), 1);
+    // Of the tables of the search, which SQLite makes itself, none can be strict.
+    let loose: Vec<String> = reader
+        .prepare(
+            "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'
+             AND strict = 0 AND name NOT LIKE 'sqlite%'",
+        )
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert_eq!(loose, [] as [String; 0]);
+    let refused = |sql: &str| opened.store.connection.execute_batch(sql).unwrap_err().to_string();
+    let orphan = "INSERT INTO attempts (task_id, number, folder, token_hash, boot_id)
+                  VALUES (99, 1, 'f', x'00', 'b')";
+    assert!(refused(orphan).contains("FOREIGN KEY"), "{}", refused(orphan));
+    let text = "UPDATE tasks SET created_at = 'yesterday' WHERE id = 1";
+    assert!(refused(text).contains("TEXT"), "{}", refused(text));
+    let written = reader.execute("DELETE FROM tasks", []).unwrap_err().to_string();
+    assert!(written.contains("readonly"), "{written}");
+
+    // 2 is FULL, 1 is NORMAL.
+    for (durable, synchronous) in [(true, 2), (false, 1), (true, 2), (false, 1)] {
+        opened.store.write(&Commit { durable, ..Commit::default() }).unwrap();
+        assert_eq!(is(&opened.store.connection, "synchronous"), synchronous);
+    }
 }
 
 #[test]
