@@ -2,7 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::ops::Deref;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use nod_client::new_operation;
 use nod_core::protocol::{Call, ErrorReply, GiveAnswer, Reply};
@@ -67,15 +68,31 @@ impl TestHost {
     /// When it does not start.
     #[track_caller]
     pub fn restart_as(&mut self, other: Option<&serde_json::Value>) {
+        let mut command = self.home.command(self.home.program("nod-test-host"));
+        command.args(other.map(ToString::to_string));
+        self.launch(command);
+    }
+
+    /// Starts a host in `home` whose system calls of these names are written into a file.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_traced(home: Home, calls: &str, file: &Path) -> Self {
+        let mut command = home.command("strace");
+        // The host stays the child of the test, which may kill it.
+        command.args(["-D", "-f", "-qq", "-y", "-s", "4096", "-e", "signal=none", "-e"]);
+        command.arg(format!("trace={calls}")).arg("-o").arg(file);
+        command.arg(home.program("nod-test-host"));
+        let mut host = Self { running: None, home };
+        host.launch(command);
+        host
+    }
+
+    #[track_caller]
+    fn launch(&mut self, mut command: Command) {
         assert!(self.running.is_none(), "the host runs already");
-        let mut child = self
-            .home
-            .command(self.home.program("nod-test-host"))
-            .args(other.map(ToString::to_string))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let person = child.stdin.take().unwrap();
         let replies = BufReader::new(child.stdout.take().unwrap());
         let mut running = Running { child, person, replies };

@@ -2,7 +2,7 @@
 
 use nod_core::access::Actor;
 use nod_core::protocol::{Call, Reply};
-use nod_core::task::{Outcome, StateName, TaskState};
+use nod_core::task::{ExitStatus, Outcome, StateName, StopCause, TaskState};
 use nod_tests::{Home, TestHost, processes, until};
 
 /// A host whose ladder climbs quickly.
@@ -133,4 +133,32 @@ fn a_cancelled_question_makes_a_cancelled_task_however_quickly_it_gives_up() {
         assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
         assert_eq!(host.wait_for_end(id).state.name(), StateName::Cancelled);
     }
+}
+
+#[test]
+fn how_the_main_process_ended_is_known_while_what_it_left_is_being_ended() {
+    let mut host = TestHost::start_in(Home::new().with_config("[cancel]\ngrace_ms = 600000\n"));
+    let left = "trap '' TERM INT HUP; touch trapped; while [ ! -e go ]; do sleep 0.02; done";
+    let id = host.submit_with(
+        &["--no-tty"],
+        &["sh", "-c", &format!("({left}) & while [ ! -e trapped ]; do sleep 0.02; done; exit 5")],
+    );
+    let exit = |host: &TestHost| host.detail(id).attempts.pop().unwrap().exit;
+    until("the exit", || exit(&host).is_some().then_some(()));
+    assert_eq!(exit(&host), Some(ExitStatus::Code { code: 5 }));
+    host.wait_for_state(id, StateName::Stopping);
+    let TaskState::Stopping { cause, .. } = host.task(id).state else { panic!("not stopping") };
+    assert_eq!(cause, StopCause::LeftProcesses);
+    let exited_at = host.detail(id).attempts[0].exited_at.unwrap();
+    assert_eq!(host.detail(id).attempts[0].ended_at, None);
+    // The next host knows it as well.
+    host.kill();
+    host.restart();
+    host.wait_for_state(id, StateName::Stopping);
+    until("the exit", || exit(&host).is_some().then_some(()));
+    std::fs::write(host.work().join("go"), "").unwrap();
+    assert_eq!(host.wait_for_end(id).state.words(), "Failed (exit 5)");
+    let attempt = host.detail(id).attempts.pop().unwrap();
+    assert_eq!(attempt.exited_at, Some(exited_at));
+    assert!(attempt.ended_at.unwrap() >= exited_at && !attempt.left.is_empty(), "{attempt:?}");
 }

@@ -220,6 +220,43 @@ fn a_bounded_log_is_read_with_its_gap_and_by_its_own_offsets() {
 }
 
 #[test]
+fn who_follows_too_slowly_is_shown_each_gap_and_the_rest_whole() {
+    let host = TestHost::start();
+    let script = format!(
+        "import os, time\nprint('%015d' % 0, flush=True)
+while not os.path.exists('go'): time.sleep(0.01)\n{LINES}"
+    );
+    let options = ["--log-limit", "256KiB", "--no-tty"];
+    let id = host.submit_with(&options, &["python3", "-c", &script]);
+    let (followed, gaps) = (host.path().join("followed"), host.path().join("gaps"));
+    let mut follower = host.nod(&["logs", "-f", &id.to_string()]);
+    follower.stdout(std::fs::File::create(&followed).unwrap());
+    let mut follower = follower.stderr(std::fs::File::create(&gaps).unwrap()).spawn().unwrap();
+    until("the beginning", || {
+        std::fs::metadata(&followed).ok().filter(|file| file.len() == 16).map(drop)
+    });
+    let pid = follower.id().cast_signed();
+    processes::stop(pid);
+    std::fs::write(host.work().join("go"), "").unwrap();
+    host.wait_for_end(id);
+    processes::go_on(pid);
+    assert!(follower.wait().unwrap().success());
+    let text = std::fs::read_to_string(&followed).unwrap();
+    let gaps = std::fs::read_to_string(&gaps).unwrap();
+    assert!(!text.contains('\0') && gaps.contains("of output are gone here"), "{gaps}");
+    assert!(text.len() < 8 << 20 && text.ends_with("000000000524287\n"));
+    // What is left is in order; where a part is gone, two halves may be one line.
+    let numbers: Vec<Option<u32>> =
+        text.lines().map(|line| (line.len() == 15).then(|| line.parse().ok()).flatten()).collect();
+    let torn = numbers.iter().filter(|number| number.is_none()).count();
+    assert!(torn <= gaps.lines().count(), "{torn} torn lines and {gaps}");
+    let whole: Vec<u32> = numbers.into_iter().flatten().skip(1).collect();
+    assert!(whole.is_sorted());
+    let steps = whole.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
+    assert!(steps <= 2 * gaps.lines().count(), "{steps} steps and {gaps}");
+}
+
+#[test]
 fn the_limit_of_the_config_file_holds_and_a_task_can_have_none() {
     let host = TestHost::start_in(Home::new().with_config("[output]\nlimit_mib = 1\n"));
     let bounded = host.submit_with(&["--no-tty"], &["python3", "-c", LINES]);
@@ -316,6 +353,37 @@ fn a_bar_that_is_drawn_moves_and_what_the_task_reports_is_believed_more() {
     assert_eq!(host.task(id).progress, Some(reported));
     std::fs::write(host.work().join("go"), "").unwrap();
     host.wait_for_end(id);
+}
+
+#[test]
+fn no_question_no_answer_and_no_pause_wipes_the_bar() {
+    let mut host = TestHost::start();
+    let wait = "while [ ! -e go ]; do sleep 0.02; done";
+    let id = host.submit(&format!("nod progress 40 compiling; nod ask 'Go on?'; {wait}; exit 3"));
+    let request = host.wait_for_request(id);
+    let bar = |host: &TestHost, when: &str| {
+        let progress = host.task(id).progress.unwrap_or_else(|| panic!("no bar {when}"));
+        let said = (progress.percent, progress.message.as_deref());
+        assert_eq!(said, (Some(40.0), Some("compiling")), "{when}");
+    };
+    host.wait_for_state(id, StateName::Waiting);
+    bar(&host, "while it asks");
+    host.answer(&request, nod_core::request::Answer::Approve);
+    host.wait_for_state(id, StateName::Running);
+    bar(&host, "after the answer");
+    let word = id.to_string();
+    for (verb, halted) in [("pause", true), ("resume", false)] {
+        assert_eq!(host.run(&[verb, &word]).code, Some(0));
+        until(verb, || (host.task(id).condition.paused == halted).then_some(()));
+        bar(&host, verb);
+    }
+    // The next host knows it from the history, where it is with what was stored after it.
+    host.stop();
+    host.restart();
+    bar(&host, "under the next host");
+    std::fs::write(host.work().join("go"), "").unwrap();
+    host.wait_for_end(id);
+    bar(&host, "at the end");
 }
 
 #[test]

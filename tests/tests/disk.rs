@@ -8,7 +8,7 @@ use std::process::Command;
 
 use nod_core::ids::TaskId;
 use nod_core::task::StateName;
-use nod_tests::{Home, TestHost, has_means, until};
+use nod_tests::{Home, TestHost, has_means, processes, until};
 
 const INSIDE: &str = "NOD_TEST_IN_NAMESPACE";
 
@@ -25,8 +25,12 @@ fn is_inside(test: &str) -> bool {
     }
     let mut command = Command::new("unshare");
     command.arg(flags).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1");
-    assert!(command.status().unwrap().success(), "{test} failed in its namespace");
+    let ran = command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    let errors = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{test} failed in its namespace:\n{said}\n{errors}");
+    // No test of that name is no failure to those who run tests.
+    assert!(said.contains("test result: ok. 1 passed;"), "{test} is not what was run:\n{said}");
     false
 }
 
@@ -73,6 +77,7 @@ fn on_a_full_disk_submits_are_refused_and_running_tasks_wait_until_there_is_room
     let home = home.with_config("[output]\nlimit_mib = 0\n");
     let host = TestHost::start_in(home);
     let quiet = host.submit("while [ ! -e go ]; do sleep 0.02; done; exit 3");
+    let process = until("the process", || host.detail(quiet).attempts.first()?.process);
     let script = "import sys
 for n in range(0, 2500000, 2500): sys.stdout.write(''.join('%015d\\n' % (n + i) for i in range(2500)))";
     let printing = host.submit_with(&["--no-tty"], &["python3", "-c", script]);
@@ -88,6 +93,8 @@ for n in range(0, 2500000, 2500): sys.stdout.write(''.join('%015d\\n' % (n + i) 
     assert_eq!(host.state(printing), StateName::Running);
     // A task that ends meanwhile is kept by its shim.
     std::fs::write(host.work().join("go"), "").unwrap();
+    until("the end of the other", || (!processes::is_alive(process)).then_some(()));
+    assert_eq!(host.state(printing), StateName::Running);
 
     small.resize("96m");
     let ended = host.wait_for_end(printing);
@@ -188,7 +195,7 @@ fn data_that_can_only_be_read_is_told_and_harms_no_running_task() {
     // A cancel is carried out though it cannot be kept.
     let cancel = host.run(&["cancel", &stubborn.to_string()]);
     assert!(cancel.err.contains("is being ended"), "{cancel:?}");
-    until("its end", || (!nod_tests::processes::is_alive(process)).then_some(()));
+    until("its end", || (!processes::is_alive(process)).then_some(()));
     // And a task that only works elsewhere ends as it would have.
     std::fs::write(host.work().join("go"), "").unwrap();
     until("the end of the work", || host.work().join("done").exists().then_some(()));
@@ -404,7 +411,7 @@ fn a_host_starts_on_a_full_disk_and_what_fills_it_can_be_ended() {
     assert_eq!(host.state(running), StateName::Running);
     let cancel = host.run(&["cancel", &running.to_string()]);
     assert!(matches!(cancel.code, Some(0 | 74)), "{cancel:?}");
-    until("its end", || (!nod_tests::processes::is_alive(process)).then_some(()));
+    until("its end", || (!processes::is_alive(process)).then_some(()));
     make_room(&small);
     assert_eq!(host.wait_for_end(running).state.name(), StateName::Cancelled);
     drop(small);
@@ -426,5 +433,35 @@ fn a_full_disk_is_called_that_where_no_host_can_start() {
     fill(&small);
     let refused = host.run(&["list"]);
     assert!(refused.err.contains("the disk is full"), "{refused:?}");
+    drop(small);
+}
+
+#[test]
+fn how_a_task_ended_is_on_a_full_disk_without_a_host() {
+    let name = "how_a_task_ended_is_on_a_full_disk_without_a_host";
+    if !is_inside(name) {
+        return;
+    }
+    let home = Home::new();
+    let small = Small::mount(&home, "24m");
+    let mut host = TestHost::start_in(home);
+    let id = host.submit("touch begun; while [ ! -e go ]; do sleep 0.02; done; exit 3");
+    until("the task", || host.work().join("begun").exists().then_some(()));
+    let process = until("the process", || host.detail(id).attempts.first()?.process);
+    let shim = processes::parent(process);
+    let folder = host.detail(id).log_path.unwrap();
+    let report = std::path::Path::new(&folder).with_file_name("exit.json");
+    host.kill();
+    fill(&small);
+    std::fs::write(host.work().join("go"), "").unwrap();
+    // The room for it was taken while there was some.
+    until("the report", || report.exists().then_some(()));
+    until("the end of the shim", || (!processes::is_alive(shim)).then_some(()));
+    let mut more = std::fs::File::create(small.place.join("more")).unwrap();
+    let refused = more.write_all(&[b'x'; 4096]).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::StorageFull);
+    make_room(&small);
+    host.restart();
+    assert_eq!(host.wait_for_end(id).state.words(), "Failed (exit 3)");
     drop(small);
 }

@@ -13,7 +13,7 @@ use nod_core::ids::TaskId;
 use nod_core::protocol::{Call, Reply};
 use nod_core::request::Answer;
 use nod_core::task::StateName;
-use nod_tests::{TestHost, until};
+use nod_tests::{TestHost, processes, until};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
@@ -290,4 +290,39 @@ fn a_hundred_clients_that_never_read_get_little_memory_and_slow_nobody_for_long(
     let more = memory(host.pid()).saturating_sub(before);
     assert!(more < 300, "{more} MiB for clients that read nothing");
     drop(deaf);
+}
+
+#[test]
+fn a_line_of_a_hundred_megabytes_with_zero_bytes_is_kept_followed_and_searched() {
+    const SIZE: usize = 100_000_000;
+    let host = TestHost::start();
+    let line = format!(
+        "echo begun; while [ ! -e go ]; do sleep 0.02; done; \
+         head -c {SIZE} /dev/zero | tr '\\0' x; printf '\\0needle\\0'; echo; echo the end"
+    );
+    let id = host.submit_with(&["--no-tty"], &["sh", "-c", &line]);
+    let word = id.to_string();
+    let followed = host.path().join("followed");
+    let mut follower = host.nod(&["logs", "-f", &word]);
+    let mut follower = follower.stdout(fs::File::create(&followed).unwrap()).spawn().unwrap();
+    nod_tests::until("the follower", || fs::metadata(&followed).ok().filter(|it| it.len() == 6));
+    fs::write(host.work().join("go"), "").unwrap();
+    let ended = host.wait_for_end(id);
+    assert_eq!(ended.state.name(), StateName::Succeeded);
+    assert!(follower.wait().unwrap().success());
+    let log = host.log(id);
+    let expected = [b"begun\n", vec![b'x'; SIZE].as_slice(), b"\0needle\0\nthe end\n"].concat();
+    assert!(log == expected, "{} bytes", log.len());
+    assert!(fs::read(&followed).unwrap() == expected, "what was followed is not what was printed");
+
+    let tail = host.run(&["logs", &word, "--tail", "1"]);
+    assert_eq!(tail.out, "the end\n");
+    let found = host.run(&["search", "needle"]);
+    assert_eq!(found.out.lines().count(), 1, "{} bytes", found.out.len());
+    // What is shown of it is short, with the host's memory.
+    assert!(found.out.len() < 10_000, "{} bytes", found.out.len());
+    let shown = host.run(&["show", &word]);
+    assert!(shown.code == Some(0) && shown.out.len() < 10_000, "{} bytes", shown.out.len());
+    let peak = processes::peak_kib(host.pid()).unwrap();
+    assert!(peak < 128 * 1024, "{peak} KiB");
 }

@@ -111,6 +111,8 @@ fn everything_of_a_data_directory_is_for_its_user_alone() {
     let socket = home.socket();
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+    let folder = std::fs::metadata(socket.parent().unwrap()).unwrap();
+    assert_eq!(folder.permissions().mode() & 0o777, 0o700);
     assert_eq!(home.run(&["stop"]).code, Some(0));
 }
 

@@ -223,43 +223,6 @@ fn cargo_moves_the_bar_without_knowing_of_nod() {
 }
 
 #[test]
-fn a_subscriber_sees_every_change_in_order_without_gaps() {
-    let host = TestHost::start();
-    let mut watching = host.connect();
-    watching.send(&Call::Subscribe).unwrap();
-    let nod_client::Incoming::Reply(reply) = watching.receive().unwrap() else {
-        panic!("no reply")
-    };
-    let Reply::Subscribed { seq, .. } = *reply else { panic!("{reply:?}") };
-    let id = host.submit("nod progress 10; exit 3");
-    let (mut last, mut states) = (seq, vec![]);
-    while states.last() != Some(&StateName::Failed) {
-        let nod_client::Incoming::Notification(said) = watching.receive().unwrap() else {
-            panic!("the subscription ended")
-        };
-        let Notification::Event(event) = *said else { continue };
-        match event.change {
-            EventChange::Task { task } => {
-                assert_eq!(event.seq.0, last.0 + 1);
-                last = event.seq;
-                assert_eq!(task.id, id);
-                states.push(task.state.name());
-            }
-            EventChange::Progress { .. } => assert_eq!(event.seq, last),
-            EventChange::Request { .. }
-            | EventChange::Rules { .. }
-            | EventChange::Removed { .. }
-            | EventChange::Groups { .. }
-            | EventChange::Config { .. }
-            | EventChange::DiskFull { .. }
-            | EventChange::Lagged => panic!("{event:?}"),
-        }
-    }
-    use StateName::{Failed, Queued, Running, Starting};
-    assert_eq!(states, [Queued, Starting, Running, Failed]);
-}
-
-#[test]
 fn list_and_show_tell_the_same_as_the_protocol() {
     let host = TestHost::start();
     let failed = host.submit_with(&["--label", "失敗"], &["exit 2"]);

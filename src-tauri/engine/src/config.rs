@@ -246,6 +246,23 @@ on_lost = "requeue"
     }
 
     #[test]
+    fn what_nobody_has_set_is_as_the_manual_says() {
+        let config = Config::parse("").unwrap();
+        assert_eq!(config, Config::default());
+        // The ladder: five seconds for SIGINT and five for SIGTERM.
+        assert_eq!(config.cancel.grace_ms, 5_000);
+        assert_eq!(config.output.silence_ms, 45_000);
+        assert_eq!(config.output.limit(), Some(256 << 20));
+        assert_eq!(config.groups(), [(DEFAULT_GROUP.to_owned(), 64)].into());
+        assert_eq!((config.sessions.cap, config.default_group.as_ref()), (None, None));
+        assert!(config.retention.keeps_everything() && !config.approvals.terminal);
+        assert!(config.rules.is_empty() && config.kinds.is_empty());
+        // A section that says nothing changes nothing.
+        let sections = "[cancel]\n[output]\n[retention]\n[sessions]\n[approvals]\n";
+        assert_eq!(Config::parse(sections).unwrap(), config);
+    }
+
+    #[test]
     fn all_that_can_be_said_is_read() {
         let config = Config::parse(WHOLE).unwrap();
         let groups = config.groups();

@@ -77,3 +77,62 @@ fn question(log: &Path) -> Option<String> {
     let start = line.char_indices().rev().nth(LINE - 1).map_or(0, |(at, _)| at);
     Some(line[start..].to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const AFTER: Duration = Duration::from_secs(45);
+
+    #[test]
+    fn a_line_that_seems_to_ask_is_told_once_it_is_followed_by_silence_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("out.log");
+        let mut silence = Silence::new(AFTER, None);
+        assert_eq!(silence.at, None, "what has printed nothing asks nothing");
+        let mut printed = String::new();
+        for _ in 0..100 {
+            let now = Instant::now();
+            printed.push_str("Continue? [y/n] ");
+            fs::write(&log, &printed).unwrap();
+            assert!(!silence.broken(&log), "nothing was told");
+            // Each look is put off by what is printed.
+            assert!(silence.at.unwrap() >= now + AFTER);
+        }
+        assert!(silence.look(&log).is_some_and(|line| line.ends_with("Continue? [y/n]")));
+        assert_eq!(silence.at, None, "looked at once");
+        // The task answered that itself, and asks again: that is another question.
+        printed.push_str("y\nOverwrite? ");
+        fs::write(&log, &printed).unwrap();
+        assert!(silence.broken(&log), "what was told is taken back");
+        assert!(!silence.broken(&log), "once");
+        assert_eq!(silence.look(&log).as_deref(), Some("Overwrite?"));
+    }
+
+    #[test]
+    fn a_task_that_halts_is_not_silent_until_it_goes_on() {
+        let log = Path::new("/nowhere").to_owned();
+        let mut silence = Silence::new(AFTER, None);
+        silence.broken(&log);
+        silence.pause(true);
+        assert_eq!(silence.at, None);
+        silence.broken(&log);
+        assert_eq!(silence.at, None);
+        let now = Instant::now();
+        silence.pause(false);
+        assert!(silence.at.unwrap() >= now + AFTER);
+    }
+
+    #[test]
+    fn silence_after_no_question_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("out.log");
+        fs::write(&log, "Continue? [y/n] y\ncompiling\n").unwrap();
+        let mut silence = Silence::new(AFTER, None);
+        silence.broken(&log);
+        assert_eq!((silence.look(&log), silence.at), (None, None));
+        assert!(!silence.broken(&log));
+    }
+}

@@ -35,7 +35,7 @@ impl Dispatcher {
         self.live.put_task(live);
     }
 
-    fn spec(&self, task: &Task) -> Spec {
+    pub(super) fn spec(&self, task: &Task) -> Spec {
         Spec {
             protocol: self.settings.shim_protocol,
             task: task.id,

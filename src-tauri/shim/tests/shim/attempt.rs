@@ -206,6 +206,35 @@ impl Running {
         Finished { report, log, heard: Vec::new(), folder }
     }
 
+    /// Waits until the shim sleeps, and returns in how many seconds it wakes up by itself; nothing
+    /// where it never does. It waits for its files without a limit, and each time is one of those.
+    pub(crate) fn rests(&self) -> Option<u64> {
+        let process = PathBuf::from(format!("/proc/{}", self.shim.id()));
+        let status = || fs::read_to_string(process.join("status")).unwrap();
+        let value = |text: &str, name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.split_whitespace().next().unwrap().to_owned()
+        };
+        let timer = |file: fs::DirEntry| {
+            let text = fs::read_to_string(file.path()).ok()?;
+            let left = text.lines().find_map(|line| line.strip_prefix("it_value: ("))?;
+            let (seconds, rest) = left.split_once(", ")?;
+            (left != "0, 0)" && !rest.is_empty()).then(|| seconds.parse::<u64>().unwrap())
+        };
+        let mut wakes = None;
+        wait_until("the shim rests", || {
+            let before = status();
+            let timers = fs::read_dir(process.join("fdinfo")).unwrap().flatten().filter_map(timer);
+            wakes = timers.min();
+            let after = status();
+            let switches = "voluntary_ctxt_switches:";
+            let is_asleep = value(&before, "State:") == "S" && value(&after, "State:") == "S";
+            let is_still = value(&before, switches) == value(&after, switches);
+            is_asleep && is_still && wakes.is_none_or(|seconds| seconds > 0)
+        });
+        wakes
+    }
+
     /// Returns the command lines of the task's living processes.
     pub(crate) fn living(&self) -> Vec<String> {
         let line = |folder: PathBuf| fs::read_to_string(folder.join("cmdline")).unwrap_or_default();

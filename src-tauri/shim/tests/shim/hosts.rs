@@ -17,6 +17,46 @@ fn without_a_host_the_report_is_on_the_disk() {
     assert_eq!(finished.text(), "alone\n");
 }
 
+/// Returns which files the shim of an attempt waits for the disk for.
+fn forced_files(attempt: Attempt, has_host: bool) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("calls");
+    let shim = attempt.command();
+    let mut command = std::process::Command::new("strace");
+    // The shim stays the child of the test.
+    command.args(["-D", "-qq", "-y", "-e", "signal=none", "-e", "trace=fsync,fdatasync", "-o"]);
+    command.arg(&file);
+    // What marks the attempt's processes is not for strace itself.
+    for (name, value) in shim.get_envs() {
+        let mark = format!("{}={}", name.to_str().unwrap(), value.unwrap().to_str().unwrap());
+        command.args(["-E", &mark]);
+    }
+    command.arg(shim.get_program()).args(shim.get_args());
+    let (running, host) = attempt.start_as(command);
+    if has_host {
+        running.finish(host);
+    } else {
+        drop(host);
+        running.wait();
+    }
+    let text = std::fs::read_to_string(file).unwrap();
+    let named = text.lines().map(|line| {
+        let path = line.split(['<', '>']).nth(1).unwrap();
+        path.rsplit('/').next().unwrap().to_owned()
+    });
+    named.collect()
+}
+
+#[test]
+fn a_report_that_no_host_takes_is_forced_onto_the_disk_and_others_are_not() {
+    let attempt = || Attempt::shell("exit 6");
+    assert_eq!(forced_files(attempt(), true), [] as [String; 0]);
+    let alone = attempt();
+    let folder = alone.folder().file_name().unwrap().to_str().unwrap().to_owned();
+    // The file, and the folder for the sake of its name.
+    assert_eq!(forced_files(alone, false), ["exit.json".to_owned(), folder]);
+}
+
 #[test]
 fn a_host_that_comes_later_hears_where_it_stands_and_how_it_ends() {
     let (running, mut first) = waiting("exit 5").start();
@@ -189,21 +229,8 @@ fn an_idle_shim_does_not_wake_up() {
     let (running, mut host) = Attempt::of(&["sleep", "77"]).timeout(60_000).start();
     host.started();
     running.connect().status();
-    let status = format!("/proc/{}/status", running.shim.id());
-    let switches = || {
-        let text = std::fs::read_to_string(&status).unwrap();
-        let count = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-        count.unwrap().trim().parse::<u64>().unwrap()
-    };
-    // The farewell of the connection above is the last thing that may wake it.
-    let mut before = switches();
-    wait_until("it has gone to sleep", || {
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        std::mem::replace(&mut before, switches()) == before
-    });
-    let before = switches();
-    std::thread::sleep(std::time::Duration::from_millis(1500));
-    assert_eq!(switches(), before);
+    // Nothing but the deadline wakes it.
+    assert!(running.rests().is_some_and(|seconds| seconds > 30));
     host.send(&ToShim::Stop);
     running.finish(host);
 }
