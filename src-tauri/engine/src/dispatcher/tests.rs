@@ -24,6 +24,7 @@ mod model;
 mod refused;
 mod removing;
 mod resuming;
+mod running;
 mod times;
 mod typing;
 

@@ -3,7 +3,7 @@
 use nod_core::shim::{EXIT_FILE, FromShim, ToShim};
 use nod_core::task::ExitStatus;
 
-use super::attempt::{Attempt, Host, wait_until};
+use super::attempt::{Attempt, Host};
 
 /// Runs until the file `go` appears.
 fn waiting(then: &str) -> Attempt {

@@ -10,17 +10,30 @@ use proptest::prelude::*;
 
 use super::*;
 
-const SLOTS: usize = 2;
+/// The default group, and one beside it.
+const GROUPS: [&str; 2] = ["default", "beside"];
+const SLOTS: [usize; 2] = [3, 1];
+/// Of a resource that tasks of the default group use.
+const SIZE: u32 = 2;
+/// Longer than any test.
+const DELAY_MS: u64 = 3_600_000;
+
+/// What a new task is to be.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    priority: i32,
+    after: Option<(usize, bool)>,
+    retries: u32,
+    /// It is of the kind that runs again when it was lost.
+    requeued: bool,
+    /// Its group, and how much it uses of the resource.
+    place: (usize, u32),
+    delayed: bool,
+}
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Submit {
-        priority: i32,
-        after: Option<(usize, bool)>,
-        retries: u32,
-        /// It is of the kind that runs again when it was lost.
-        requeued: bool,
-    },
+    Submit(Wish),
     /// The process of the nth task ends.
     End(usize, i32),
     TimeOut(usize),
@@ -31,15 +44,25 @@ enum Step {
     CancelAll,
     Prioritise(usize, i32),
     Retry(usize),
-    Pause(bool),
+    Pause(usize, bool),
+    /// Takes away the nth task's delay.
+    Release(usize),
+    /// Puts the nth task into a group.
+    Move(usize, usize),
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
     let after = proptest::option::of((0..40_usize, any::<bool>()));
-    let submit = (-1..2, after, 0..2_u32, any::<bool>());
+    // Three of four are in the default group, where most use nothing.
+    let place = prop_oneof![
+        2 => Just((0, 0)),
+        2 => (0..=SIZE).prop_map(|uses| (0, uses)),
+        1 => Just((1, 0)),
+    ];
+    let submit = (-1..2, after, 0..2_u32, any::<bool>(), place, proptest::bool::weighted(0.2));
     prop_oneof![
-        6 => submit.prop_map(|(priority, after, retries, requeued)| {
-            Step::Submit { priority, after, retries, requeued }
+        8 => submit.prop_map(|(priority, after, retries, requeued, place, delayed)| {
+            Step::Submit(Wish { priority, after, retries, requeued, place, delayed })
         }),
         6 => (0..40_usize, 0..2).prop_map(|(n, code)| Step::End(n, code)),
         2 => (0..40_usize).prop_map(Step::TimeOut),
@@ -49,7 +72,9 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Step::CancelAll),
         1 => (0..40_usize, -1..2).prop_map(|(n, priority)| Step::Prioritise(n, priority)),
         1 => (0..40_usize).prop_map(Step::Retry),
-        1 => any::<bool>().prop_map(Step::Pause),
+        1 => (0..GROUPS.len(), any::<bool>()).prop_map(|(group, paused)| Step::Pause(group, paused)),
+        2 => (0..40_usize).prop_map(Step::Release),
+        1 => (0..40_usize, 0..GROUPS.len()).prop_map(|(n, group)| Step::Move(n, group)),
     ]
 }
 
@@ -77,6 +102,8 @@ struct Modelled {
     retries: u32,
     left: u32,
     requeued: bool,
+    group: usize,
+    uses: u32,
     /// How often in a row it was lost.
     losses: u32,
     /// How its main process ended, before those that it left.
@@ -88,7 +115,7 @@ struct Modelled {
 #[derive(Debug, Default)]
 struct Model {
     tasks: BTreeMap<TaskId, Modelled>,
-    paused: bool,
+    paused: [bool; GROUPS.len()],
 }
 
 impl Model {
@@ -123,21 +150,36 @@ impl Model {
             let Some(id) = skipped.map(|(id, _)| *id) else { break };
             self.task(id).stand = Stand::Ended(StateName::Skipped);
         }
-        while !self.paused {
-            let holds =
-                |task: &&Modelled| matches!(task.stand, Stand::Active | Stand::Stopping(..));
-            if self.tasks.values().filter(holds).count() >= SLOTS {
-                return;
-            }
-            let ready = self
-                .tasks
-                .iter()
-                .filter(|(_, task)| Self::is_queued(task) && !task.held)
-                .filter(|(_, task)| self.is_let(task) == Some(true));
-            let best = ready.min_by_key(|(id, task)| (std::cmp::Reverse(task.priority), **id));
-            let Some(id) = best.map(|(id, _)| *id) else { return };
+        while let Some(id) = self.next_start() {
             self.task(id).stand = Stand::Active;
         }
+    }
+
+    /// Returns the best of those that may start: nobody passes one that waits for the resource and
+    /// comes first.
+    fn next_start(&self) -> Option<TaskId> {
+        let holds = |task: &&Modelled| matches!(task.stand, Stand::Active | Stand::Stopping(..));
+        let running = || self.tasks.values().filter(holds);
+        let taken: u32 = running().map(|task| task.uses).sum();
+        let mut ready: Vec<_> = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| Self::is_queued(task) && !task.held)
+            .filter(|(_, task)| self.is_let(task) == Some(true))
+            .collect();
+        ready.sort_by_key(|(id, task)| (std::cmp::Reverse(task.priority), **id));
+        let mut somebody_waits = false;
+        for (id, task) in ready {
+            let in_group = running().filter(|other| other.group == task.group).count();
+            if self.paused[task.group] || in_group >= SLOTS[task.group] {
+                continue;
+            }
+            if task.uses == 0 || (!somebody_waits && taken + task.uses <= SIZE) {
+                return Some(*id);
+            }
+            somebody_waits = true;
+        }
+        None
     }
 
     fn end(&mut self, id: TaskId, code: i32) {
@@ -201,30 +243,54 @@ fn stand(state: &TaskState) -> Stand {
     }
 }
 
-fn submit(
-    table: &mut Table,
-    model: &mut Model,
-    priority: i32,
-    after: Option<(usize, bool)>,
-    (retries, requeued): (u32, bool),
-) {
-    let after = after.and_then(|(n, any)| Some((model.nth(n)?, any)));
+fn submit(table: &mut Table, model: &mut Model, wish: Wish) {
+    let Wish { priority, retries, requeued, place: (group, uses), delayed, .. } = wish;
+    let after = wish.after.and_then(|(n, any)| Some((model.nth(n)?, any)));
     let Change::Submit(mut new) = table.new_task(false) else { panic!("no submit") };
     if requeued {
         new.kind = "deploy".into();
     }
     new.schedule = Schedule {
+        group: GROUPS[group].to_owned(),
         priority,
         after: after.map(|(task, any)| Dependency { task, any }).into_iter().collect(),
         retry: (retries > 0).then(|| Retry::new(retries, 0)),
+        uses: (uses > 0).then(|| ("gpu".to_owned(), uses)).into_iter().collect(),
         ..Schedule::default()
     };
+    new.delay_ms = delayed.then_some(DELAY_MS);
     let said = table.call(&PERSON, Change::Submit(new)).unwrap();
     let Reply::Submitted { id, .. } = said else { panic!("{said:?}") };
     let (stand, left, losses, code) = (Stand::Queued, retries, 0, 0);
-    let held = false;
-    let new = Modelled { stand, priority, after, retries, left, requeued, losses, code, held };
+    let new = Modelled {
+        stand,
+        priority,
+        after,
+        retries,
+        left,
+        requeued,
+        group,
+        uses,
+        losses,
+        code,
+        held: delayed,
+    };
     model.tasks.insert(id, new);
+}
+
+/// Edits the nth task, which only one that is queued allows; returns its number where it did.
+fn edit(
+    table: &mut Table,
+    model: &Model,
+    n: usize,
+    change: impl FnOnce(&mut Edit),
+) -> Option<TaskId> {
+    let id = model.nth(n)?;
+    let mut edit = Edit::new(table.operation(), id);
+    change(&mut edit);
+    let said = table.call(&PERSON, Change::Edit(Box::new(edit)));
+    assert_eq!(said.is_ok(), Model::is_queued(&model.tasks[&id]), "{said:?}");
+    said.is_ok().then_some(id)
 }
 
 /// Has the shim of the task's present try say something.
@@ -281,12 +347,14 @@ fn take_from_shim(table: &mut Table, model: &mut Model, id: TaskId, step: Step) 
         Step::TimeOut(_) => stop(table, model, id, (ShimStop::TimedOut, 0)),
         Step::Leave(_, code) => stop(table, model, id, (ShimStop::LeftProcesses, code)),
         Step::Lose(_) => lose(table, model, id),
-        Step::Submit { .. }
+        Step::Submit(_)
         | Step::Cancel(_)
         | Step::CancelAll
         | Step::Prioritise(..)
         | Step::Retry(_)
-        | Step::Pause(_) => {}
+        | Step::Pause(..)
+        | Step::Release(_)
+        | Step::Move(..) => {}
     }
 }
 
@@ -294,9 +362,7 @@ fn take_from_shim(table: &mut Table, model: &mut Model, id: TaskId, step: Step) 
 fn take(table: &mut Table, model: &mut Model, step: Step) {
     let operation = table.operation();
     match step {
-        Step::Submit { priority, after, retries, requeued } => {
-            submit(table, model, priority, after, (retries, requeued));
-        }
+        Step::Submit(wish) => submit(table, model, wish),
         Step::End(n, _) | Step::TimeOut(n) | Step::Leave(n, _) | Step::Lose(n) => {
             let Some(id) = model.nth(n) else { return };
             take_from_shim(table, model, id, step);
@@ -321,13 +387,23 @@ fn take(table: &mut Table, model: &mut Model, step: Step) {
             ids.into_iter().for_each(|id| model.cancel(id));
         }
         Step::Prioritise(n, priority) => {
-            let Some(id) = model.nth(n) else { return };
-            let mut edit = Edit::new(operation, id);
-            edit.priority = Some(priority);
-            let said = table.call(&PERSON, Change::Edit(Box::new(edit)));
-            assert_eq!(said.is_ok(), Model::is_queued(&model.tasks[&id]), "{said:?}");
-            if said.is_ok() {
+            if let Some(id) = edit(table, model, n, |edit| edit.priority = Some(priority)) {
                 model.task(id).priority = priority;
+            }
+        }
+        Step::Release(n) => {
+            if let Some(id) = edit(table, model, n, |edit| edit.delay_ms = Some(0)) {
+                model.task(id).held = false;
+            }
+        }
+        Step::Move(n, group) => {
+            // Who uses the resource stays: in two groups it could wait for either.
+            if model.nth(n).is_some_and(|id| model.tasks[&id].uses > 0) {
+                return;
+            }
+            let name = Some(GROUPS[group].to_owned());
+            if let Some(id) = edit(table, model, n, |edit| edit.group = name) {
+                model.task(id).group = group;
             }
         }
         Step::Retry(n) => {
@@ -338,13 +414,14 @@ fn take(table: &mut Table, model: &mut Model, step: Step) {
             if had_ended {
                 let task = model.task(id);
                 (task.stand, task.left) = (Stand::Queued, task.retries);
+                task.held = false;
             }
         }
-        Step::Pause(paused) => {
+        Step::Pause(group, paused) => {
             let change = if paused { GroupChange::Pause } else { GroupChange::Resume };
-            let name = "default".to_owned();
+            let name = GROUPS[group].to_owned();
             table.call(&PERSON, Change::Group { operation, name, change }).unwrap();
-            model.paused = paused;
+            model.paused[group] = paused;
         }
     }
 }
@@ -356,7 +433,12 @@ proptest! {
     fn the_dispatcher_does_what_the_model_does(
         steps in proptest::collection::vec(any_step(), 1..40),
     ) {
-        let config = format!("[groups.default]\nslots = {SLOTS}\n{}", lives::REQUEUED);
+        let [usual, beside] = SLOTS;
+        let config = format!(
+            "[groups.default]\nslots = {usual}\n[groups.beside]\nslots = {beside}\n\
+             [resources]\ngpu = {SIZE}\n{}",
+            lives::REQUEUED
+        );
         let mut table = Table::with_config(&config);
         let mut model = Model::default();
         for step in steps {

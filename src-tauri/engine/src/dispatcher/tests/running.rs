@@ -1,0 +1,74 @@
+//! What a try is started with, and what is told and stored of it while it runs.
+
+use nod_core::shim::ShimStop;
+
+use super::lives::stopping;
+use super::*;
+
+#[test]
+fn the_ladder_and_the_bound_of_a_start_are_those_of_the_config_file_or_the_task() {
+    let spec = |table: &mut Table, change: fn(&mut NewTask)| {
+        let id = table.submit_with(change);
+        let task = table.stored(id);
+        table.dispatcher.spec(&task)
+    };
+    let mut usual = Table::with_config("");
+    let plain = spec(&mut usual, |_| {});
+    assert_eq!((plain.grace_ms, plain.log_limit), (5_000, Some(256 << 20)));
+    assert_eq!((plain.timeout_ms, plain.keep_children), (None, false));
+    let own = spec(&mut usual, |new| new.options.grace_ms = Some(7));
+    assert_eq!(own.grace_ms, 7);
+    let mut set = Table::with_config("[cancel]\ngrace_ms = 9\n[output]\nlimit_mib = 0\n");
+    let plain = spec(&mut set, |_| {});
+    assert_eq!((plain.grace_ms, plain.log_limit), (9, None));
+}
+
+#[test]
+fn a_flood_of_progress_is_told_ten_times_a_second_and_stored_once() {
+    let mut table = Table::with_slots(1);
+    let id = table.submit();
+    table.run(id);
+    table.published();
+    let begun = std::time::Instant::now();
+    let mut said = 0;
+    while begun.elapsed() < std::time::Duration::from_millis(450) {
+        said += 1;
+        let progress = Progress {
+            percent: Some(f64::from(said % 90)),
+            message: Some(said.to_string()),
+            source: nod_core::progress::Source::Reported,
+            phase: 0,
+            phase_name: None,
+        };
+        table.hear(id, message::Said::Progress(progress));
+        // As after each turn.
+        table.dispatcher.tell_progress(std::time::Instant::now());
+    }
+    let took = begun.elapsed().as_millis();
+    let told = table.published();
+    let is_progress =
+        |event: &&Event| matches!(event.change, EventChange::Progress { id: of, .. } if of == id);
+    assert_eq!(told.iter().filter(is_progress).count(), told.len(), "{told:?}");
+    assert!(!told.is_empty() && told.len() as u128 <= 1 + took / 100, "{} of {said}", told.len());
+    // None takes a number, and the first is stored after a second.
+    assert!(told.iter().all(|event| event.seq == table.dispatcher.live.last_event()));
+    assert!(took >= 1_000 || table.stored(id).progress.is_none());
+    // The newest goes with the end.
+    table.end(id, 0);
+    let stored = table.stored(id).progress.unwrap();
+    assert_eq!(stored.message, Some(said.to_string()));
+}
+
+#[test]
+fn an_exit_is_stored_while_what_was_left_is_being_ended() {
+    let mut table = Table::with_slots(1);
+    let id = table.submit();
+    table.run(id);
+    let (status, at) = (ExitStatus::Code { code: 5 }, Timestamp(7));
+    table.hear(id, message::Said::Exited { status, at });
+    table.hear(id, stopping(ShimStop::LeftProcesses));
+    let attempts = table.dispatcher.readers.lend().unwrap().attempts(id).unwrap();
+    assert_eq!((attempts[0].exit, attempts[0].exited_at), (Some(status), Some(at)));
+    assert_eq!(attempts[0].ended_at, None);
+    assert_eq!(table.stored(id).state.name(), StateName::Stopping);
+}
