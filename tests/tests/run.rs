@@ -4,7 +4,6 @@ use std::io::Read as _;
 use std::process::Stdio;
 
 use nod_core::environment::LEAKS;
-use nod_core::protocol::{Call, EventChange, Notification, Reply};
 use nod_core::task::{Failure, Outcome, StateName};
 use nod_tests::{Home, TestHost, processes, until};
 

@@ -98,9 +98,9 @@ fn each_host_has_an_epoch_of_its_own_and_its_snapshot_continues_in_its_events() 
         let EventChange::Task { task } = event.change else { panic!("{event:?}") };
         assert_eq!(task.id, id);
         if round % 2 == 0 {
-            host.stop()
+            host.stop();
         } else {
-            host.kill()
+            host.kill();
         }
         // Whoever listens is told by the end of the connection, and not by silence.
         until("the end", || watching.receive().is_err().then_some(()));
