@@ -17,6 +17,9 @@ use nod_tests::{TestHost, processes, until};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
+const HELLO: &str =
+    r#"{"jsonrpc":"2.0","id":0,"method":"hello","params":{"protocol":2,"token":null}}"#;
+
 /// How many questions are a flood, and how many of them come on one connection: fewer than may wait
 /// on it, so that it is not the limit of the connection that refuses.
 const FLOOD: u64 = 10_000;
@@ -258,6 +261,70 @@ fn memory(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
+}
+
+/// Sends what a client takes within a moment.
+fn send(wire: &mut UnixStream, bytes: &[u8]) {
+    wire.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
+    // What is not taken any more has no room.
+    if let Err(error) = wire.write_all(bytes) {
+        let expected = [ErrorKind::WouldBlock, ErrorKind::BrokenPipe, ErrorKind::TimedOut];
+        assert!(expected.contains(&error.kind()), "{error}");
+    }
+}
+
+#[test]
+fn four_hundred_lines_that_never_end_get_little_memory_and_others_are_served() {
+    let host = TestHost::start();
+    host.wait_for_end(host.submit("true"));
+    let before = memory(host.pid());
+    // With a hello and without one: each line is as long as a message may be, but for its end.
+    let line = [b"{\"jsonrpc\":\"2.0\",".to_vec(), vec![b' '; 1_000_000]].concat();
+    let greeted = [format!("{HELLO}\n").as_bytes(), &line].concat();
+    let open: Vec<_> = (0..400)
+        .map(|n| {
+            let mut wire = UnixStream::connect(host.socket()).unwrap();
+            send(&mut wire, if n % 2 == 0 { &line } else { &greeted });
+            wire
+        })
+        .collect();
+    let more = memory(host.pid()).saturating_sub(before);
+    assert!(more < 130, "{more} MiB for 400 MB that are no message yet");
+    // Short messages wait for nobody; long ones wait until those have gone that end none.
+    let id = host.submit("true");
+    assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
+    let long = host.submit(&format!("true {}", "x".repeat(100_000)));
+    assert_eq!(host.wait_for_end(long).state.name(), StateName::Succeeded);
+    let more = memory(host.pid()).saturating_sub(before);
+    assert!(more < 130, "{more} MiB at the end");
+    drop(open);
+}
+
+#[test]
+fn more_connections_than_there_are_places_for_shut_nobody_out() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+    let host = TestHost::start();
+    let mut speaking = host.connect();
+    speaking.call(&nod_core::protocol::Call::Snapshot).unwrap();
+    let before = memory(host.pid());
+    // As many as are taken, and then some; a host that may open fewer files takes fewer.
+    let mut silent = Vec::new();
+    while silent.len() < 4_200 {
+        match UnixStream::connect(host.socket()) {
+            Ok(wire) => silent.push(wire),
+            Err(error) => panic!("{} connections, then {error}", silent.len()),
+        }
+    }
+    until("a place", || (host.run(&["list"]).code == Some(0)).then_some(()));
+    let id = host.submit("true");
+    assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
+    let more = memory(host.pid()).saturating_sub(before);
+    assert!(more < 200, "{more} MiB for connections that say nothing");
+    // Who said hello keeps its place.
+    speaking.call(&nod_core::protocol::Call::Snapshot).unwrap();
+    drop(silent);
 }
 
 #[test]

@@ -26,8 +26,8 @@ use std::process::Child;
 
 pub(crate) use unix::{
     RunningShim, account_environment, boot_id, claim, connect_shim, is_claimed,
-    is_own_private_folder, is_shortage, login_environment, raise_open_files, running_shims,
-    since_boot_ms, start_shim, strict_umask, user_id,
+    is_own_private_folder, is_shortage, login_environment, open_files, raise_open_files,
+    running_shims, since_boot_ms, start_shim, strict_umask, user_id,
 };
 
 pub(crate) use alarm::{Alarm, Rings};

@@ -1,5 +1,6 @@
 //! Serves the protocol on a socket that only this user can reach.
 
+mod intake;
 mod lines;
 mod outbox;
 
@@ -29,6 +30,7 @@ use crate::process;
 use crate::sight::Sight;
 use crate::terminals::{Distrust, Terminal};
 use crate::tokens::Token;
+use intake::{Guest, Intake, LineRoom};
 use lines::{Line, Lines};
 use outbox::{Outbox, Rooms};
 
@@ -80,7 +82,7 @@ pub(crate) fn make_folder(socket: &Path) -> io::Result<()> {
 
 /// Accepts connections for as long as the host runs, and listens anew where its socket vanished.
 pub(crate) async fn serve(path: PathBuf, mut listener: UnixListener, handle: Handle) {
-    let rooms = Rooms::default();
+    let rooms = (Rooms::default(), Intake::of(process::open_files()));
     loop {
         tokio::select! {
             () = accept_all(&listener, &handle, &rooms) => {}
@@ -109,12 +111,15 @@ async fn listen_again(path: &Path) -> UnixListener {
     }
 }
 
-async fn accept_all(listener: &UnixListener, handle: &Handle, rooms: &Rooms) {
+async fn accept_all(listener: &UnixListener, handle: &Handle, rooms: &(Rooms, Intake)) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                tokio::spawn(connection(stream, handle.clone(), rooms.clone()));
-            }
+            Ok((stream, _)) => match rooms.1.admit().await {
+                Some(guest) => {
+                    tokio::spawn(connection(stream, handle.clone(), rooms.clone(), guest));
+                }
+                None => refuse_at_once(&stream),
+            },
             Err(error) => {
                 tracing::warn!("failed to accept a connection: {error}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -123,7 +128,22 @@ async fn accept_all(listener: &UnixListener, handle: &Handle, rooms: &Rooms) {
     }
 }
 
-async fn connection(stream: UnixStream, handle: Handle, rooms: Rooms) {
+/// Tells a client that there are too many, as far as that can be said without waiting for it.
+fn refuse_at_once(stream: &UnixStream) {
+    tracing::warn!("refused a connection: there are too many");
+    let error = ErrorReply::new(ErrorCode::Busy, "this host has as many connections as it takes");
+    let line = outbox::line_of(&HostMessage::error(None, error));
+    if let Err(error) = stream.try_write(&line) {
+        tracing::debug!("failed to say so: {error}");
+    }
+}
+
+async fn connection(
+    stream: UnixStream,
+    handle: Handle,
+    (rooms, intake): (Rooms, Intake),
+    guest: Arc<Guest>,
+) {
     let connected_ms = process::since_boot_ms();
     let peer = match stream.peer_cred() {
         Ok(peer) if peer.uid() == process::user_id() => peer,
@@ -146,9 +166,12 @@ async fn connection(stream: UnixStream, handle: Handle, rooms: Rooms) {
     let (short, waiting) = (JoinSet::new(), JoinSet::new());
     let sight = Arc::default();
     let judged = None;
-    let mut connection = Connection { handle, peer, out, judged, sight, short, waiting };
+    let lines = Lines::new(stream, intake, Arc::clone(&guest));
+    let greeter = Arc::clone(&guest);
+    let mut connection =
+        Connection { handle, peer, out, judged, sight, guest: greeter, short, waiting };
     let served = async move {
-        connection.read_all(Lines::new(stream)).await;
+        connection.read_all(lines).await;
         // One that only stopped writing may still read the replies to what it sent.
         let finished = connection.finish();
         drop(tokio::time::timeout(LAST_REPLIES, finished).await);
@@ -162,6 +185,10 @@ async fn connection(stream: UnixStream, handle: Handle, rooms: Rooms) {
         () = served => {}
         () = client.cut_off() => {
             tracing::warn!(pid, "cut off a client that does not read: others need the room");
+            aborted.abort();
+        }
+        () = guest.cut_off() => {
+            tracing::warn!(pid, "cut off a client that says nothing whole: others need the room");
             aborted.abort();
         }
     }
@@ -190,6 +217,7 @@ struct Connection {
     judged: Option<(Terminal, String)>,
     /// What it was shown, where it speaks for a person.
     sight: Arc<Sight>,
+    guest: Arc<Guest>,
     /// Calls that are done as soon as the dispatcher comes to them.
     short: JoinSet<()>,
     /// Calls that last until something happens.
@@ -235,7 +263,9 @@ impl Connection {
         let mut speaker = None;
         loop {
             let goes_on = match lines.next().await {
-                Ok(Line::Whole(line, writer)) => self.take(line, writer, &mut speaker).await,
+                Ok(Line::Whole(line, writer, room)) => {
+                    self.take((line, room), writer, &mut speaker).await
+                }
                 Ok(Line::End) | Err(_) => false,
                 Ok(Line::TooLong) => {
                     let message = format!("a message holds {MESSAGE_LIMIT} bytes at most");
@@ -252,7 +282,7 @@ impl Connection {
     /// Takes one message in; returns whether the connection goes on.
     async fn take(
         &mut self,
-        line: &[u8],
+        (line, room): (&[u8], Option<LineRoom>),
         writer: Option<u32>,
         speaker: &mut Option<Speaker>,
     ) -> bool {
@@ -270,6 +300,9 @@ impl Connection {
             (Call::Hello(hello), None) => {
                 let greeting = self.greet(&hello, writer).await;
                 let welcome = greeting.is_ok();
+                if welcome {
+                    self.guest.greet();
+                }
                 let reply = greeting.map(|(who, reply)| {
                     *speaker = who;
                     reply
@@ -287,7 +320,7 @@ impl Connection {
                 false
             }
             (call, Some(speaker)) => {
-                self.begin(id, call, speaker.clone().of(writer)).await;
+                self.begin(id, call, speaker.clone().of(writer), room).await;
                 true
             }
         }
@@ -332,7 +365,7 @@ impl Connection {
     }
 
     /// Carries a call out beside the others of the connection.
-    async fn begin(&mut self, id: u64, call: Call, speaker: Speaker) {
+    async fn begin(&mut self, id: u64, call: Call, speaker: Speaker, taken: Option<LineRoom>) {
         let waits = waits(&call);
         if waits {
             while self.waiting.try_join_next().is_some() {}
@@ -351,6 +384,8 @@ impl Connection {
         let room = if waits { None } else { Some(self.out.room(reply_size(&call)).await) };
         let (handle, out, caller) = (self.handle.clone(), self.out.clone(), self.peer.caller);
         let sight = Arc::clone(&self.sight);
+        // What waits is taken in by then, and is bounded where it waits.
+        let taken = taken.filter(|_| !waits);
         let calls = if waits { &mut self.waiting } else { &mut self.short };
         calls.spawn(async move {
             let result = match speaker {
@@ -369,6 +404,7 @@ impl Connection {
                     }
                 }
             };
+            drop(taken);
             out.send_in(room, &HostMessage::reply(id, result)).await;
         });
     }

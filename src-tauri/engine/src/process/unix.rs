@@ -70,6 +70,11 @@ pub(crate) fn strict_umask() -> u32 {
     *AT_FIRST.get_or_init(|| rustix::process::umask(Mode::from_raw_mode(0o077)).as_raw_mode())
 }
 
+/// Returns how many files this process may have open, once it has raised that as far as it can.
+pub(crate) fn open_files() -> u64 {
+    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
+
 /// Lets this process open as many files as it may, and returns how many it could before.
 pub(crate) fn raise_open_files() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);

@@ -10,9 +10,10 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
-/// How much is read at once, and how much of the longest line is kept for the next.
+use super::intake::{Guest, Intake, LineRoom, SHORT_LINE};
+
+/// How much is read at once.
 const READ_SIZE: usize = 8 << 10;
-const KEPT: usize = 64 << 10;
 
 /// The reading end of a connection whose socket passes credentials.
 pub(super) struct Lines {
@@ -22,12 +23,14 @@ pub(super) struct Lines {
     /// Who wrote what is in the buffer, as the system says: never two of them at once.
     writer: Option<u32>,
     line: Vec<u8>,
+    intake: Intake,
+    guest: Arc<Guest>,
 }
 
 /// What the next line turned out to be.
 pub(super) enum Line<'a> {
-    /// A whole line without its end, and the one process that wrote it.
-    Whole(&'a [u8], Option<u32>),
+    /// A whole line without its end, the one process that wrote it, and the room it takes.
+    Whole(&'a [u8], Option<u32>, Option<LineRoom>),
     /// It is longer than a message can be.
     TooLong,
     /// The stream ended, be it within a line.
@@ -35,15 +38,15 @@ pub(super) enum Line<'a> {
 }
 
 impl Lines {
-    pub(super) fn new(stream: Arc<UnixStream>) -> Self {
+    pub(super) fn new(stream: Arc<UnixStream>, intake: Intake, guest: Arc<Guest>) -> Self {
         let buffer = vec![0; READ_SIZE];
-        Self { stream, buffer, unread: 0..0, writer: None, line: Vec::new() }
+        Self { stream, buffer, unread: 0..0, writer: None, line: Vec::new(), intake, guest }
     }
 
     pub(super) async fn next(&mut self) -> io::Result<Line<'_>> {
         self.line.clear();
-        self.line.shrink_to(KEPT);
-        let mut writer = None;
+        self.line.shrink_to(SHORT_LINE);
+        let (mut writer, mut room) = (None, None);
         let mut is_first = true;
         loop {
             if self.unread.is_empty() {
@@ -60,10 +63,14 @@ impl Lines {
             if self.line.len() + taken >= MESSAGE_LIMIT {
                 return Ok(Line::TooLong);
             }
+            if room.is_none() && self.line.len() + taken > SHORT_LINE {
+                room = Some(self.intake.room(&self.guest).await);
+            }
             self.line.extend_from_slice(&available[..taken]);
             self.unread.start += end.map_or(taken, |end| end + 1);
             if end.is_some() {
-                return Ok(Line::Whole(&self.line, writer));
+                self.guest.line_ended();
+                return Ok(Line::Whole(&self.line, writer, room));
             }
         }
     }

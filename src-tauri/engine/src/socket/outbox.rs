@@ -215,7 +215,7 @@ fn encoded(message: &HostMessage) -> Vec<u8> {
     }
 }
 
-fn line_of(message: &HostMessage) -> Vec<u8> {
+pub(super) fn line_of(message: &HostMessage) -> Vec<u8> {
     let mut line = serde_json::to_vec(message).expect("our own types are JSON");
     line.push(b'\n');
     line
