@@ -210,6 +210,12 @@ fn the_audit_says_who_asked_what_who_answered_what_and_from_where() {
     // A page at a time, newest first.
     let next = AuditQuery { before: Some(rows[0].id), limit: Some(1), ..AuditQuery::default() };
     assert_eq!(audit(&host, next), rows[1..2]);
+    // It outlives the task.
+    assert_eq!(host.run(&["remove", &id.to_string()]).code, Some(0));
+    let after = audit(&host, AuditQuery { task: Some(id), ..AuditQuery::default() });
+    assert_eq!((after[0].what, &after[1..]), (AuditWhat::Removed, &rows[..]));
+    assert_eq!(host.run(&["audit", &id.to_string()]).out.lines().count(), 4);
+    assert_eq!(host.run(&["audit", "99"]).code, Some(1));
 }
 
 #[test]
@@ -227,12 +233,9 @@ fn the_same_question_twice_is_one_card_and_both_askers_hear_the_answer() {
     let (choice, approval): (Vec<_>, Vec<_>) =
         open.into_iter().partition(|request| request.shown.wants != Wants::Approval);
     host.answer(&choice[0], Answer::Choice { choice: "a".into() });
-    // Both are there before it is answered: an operation each.
+    // Both are there before it is answered.
     until("both to ask", || {
-        let database = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
-        let sql = "SELECT count(*) FROM operations WHERE result LIKE '%asked%'";
-        let asked: i64 = database.query_row(sql, [], |row| row.get(0)).unwrap();
-        (asked == 3).then_some(())
+        (host.request(id, approval[0].id).also_asked_by.len() == 1).then_some(())
     });
     host.answer(&approval[0], Answer::Approve);
     host.wait_for_end(id);

@@ -453,6 +453,8 @@ fn rules_groups_signals_waits_and_messages_survive_a_damage_elsewhere() {
     fs::write(host.data().join("config.toml"), "").unwrap();
     until("the change", || rules(&host).loosening);
     let before = rules(&host);
+    let audited = host.run(&["audit"]).out;
+    assert!(audited.contains("which waits to be confirmed"), "{audited}");
     host.kill();
     garble(&host, "events");
 
@@ -460,6 +462,8 @@ fn rules_groups_signals_waits_and_messages_survive_a_damage_elsewhere() {
     let findings = snapshot(&mut host).findings;
     assert!(findings[0].contains("the history was damaged"), "{findings:?}");
     assert_eq!(rules(&host), before);
+    // Nothing of the audit is lost, nor said twice.
+    assert_eq!(host.run(&["audit"]).out, audited);
     assert!(host.run(&["group", "list"]).out.contains("build"));
     assert_eq!(host.run(&["notify", &id, "go", "{}"]).code, Some(0));
     assert_eq!(host.wait_for_end(waits).state.words(), "Succeeded");

@@ -129,6 +129,29 @@ fn loosened(held: &Guards, wanted: &Guards) -> Vec<String> {
     changes
 }
 
+/// Returns what `now` asks about more than `before`, in words.
+#[must_use]
+pub fn tightened(before: &Guards, now: &Guards) -> Vec<String> {
+    let mut changes = Vec::new();
+    if before.terminal_approvals && !now.terminal_approvals {
+        changes.push("approvals in a terminal are turned off".to_owned());
+    }
+    for kind in now.gated_kinds.difference(&before.gated_kinds) {
+        changes.push(format!("asked first: tasks of kind {}", one_line(kind, SHOWN)));
+    }
+    for rule in &now.rules {
+        if rule.then == Then::AskFirst && !before.rules.contains(rule) {
+            changes.push(format!("asked first: {}", described(rule)));
+        }
+    }
+    for rule in &before.rules {
+        if rule.then == Then::NeedNotAsk && !now.rules.contains(rule) {
+            changes.push(format!("no longer let pass: {}", described(rule)));
+        }
+    }
+    changes
+}
+
 fn described(rule: &Rule) -> String {
     let mut words = rule.words();
     if let Some(folder) = &rule.folder {
@@ -261,6 +284,23 @@ mod tests {
             // What holds now is the measure of the next change.
             assert_eq!(settled(&strict, &wanted).1, Some(loosening));
         }
+    }
+
+    #[test]
+    fn what_asks_for_more_is_said_in_words() {
+        let mut before = guards(&[(Pass, "ls"), (Ask, "make")], true);
+        let mut now = guards(&[(Ask, "make"), (Ask, "rm")], false);
+        now.gated_kinds.insert("deploy".into());
+        let expected = [
+            "approvals in a terminal are turned off",
+            "asked first: tasks of kind deploy",
+            "asked first: rm",
+            "no longer let pass: ls",
+        ];
+        assert_eq!(tightened(&before, &now), expected);
+        assert_eq!(tightened(&now, &now), Vec::<String>::new());
+        before.terminal_approvals = false;
+        assert_eq!(tightened(&before, &before), Vec::<String>::new());
     }
 
     #[test]

@@ -334,6 +334,10 @@ pub struct AuditQuery {
     /// Of one task; of everything where it is missing.
     #[serde(default)]
     pub task: Option<TaskId>,
+    /// Only of what is asked first: the rules, and what of the config file holds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[ts(optional, as = "Option<bool>")]
+    pub rules: bool,
     /// Only rows older than this one: where the last page ended.
     #[serde(default)]
     pub before: Option<i64>,

@@ -30,6 +30,10 @@ pub struct Request {
     pub origin: Origin,
     /// Who put the question; unknown of the oldest ones.
     pub asked_by: Option<Actor>,
+    /// Who put the same question while it was open, in their order: one card stands for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[ts(optional, as = "Option<Vec<AlsoAsked>>")]
+    pub also_asked_by: Vec<AlsoAsked>,
     pub shown: Shown,
     /// Names exactly what was shown; an answer carries it back.
     pub hash: String,
@@ -40,6 +44,36 @@ pub struct Request {
     pub remind_ms: Option<u64>,
     /// Nothing while the question is open.
     pub closure: Option<Closure>,
+}
+
+/// One more who put a question that was open already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct AlsoAsked {
+    pub by: Actor,
+    pub at: Timestamp,
+    /// It went away before there was an answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[ts(optional, as = "Option<bool>")]
+    pub gone: bool,
+}
+
+/// Returns the words for those who asked the same, such as `task 3, 2 times`; nothing where there
+/// are none.
+#[must_use]
+pub fn also_asked_words(also: &[AlsoAsked]) -> Option<String> {
+    let mut counted: Vec<(&Actor, bool, usize)> = Vec::new();
+    for one in also {
+        match counted.iter_mut().find(|(by, gone, _)| *by == &one.by && *gone == one.gone) {
+            Some((_, _, times)) => *times += 1,
+            None => counted.push((&one.by, one.gone, 1)),
+        }
+    }
+    let words = |(by, gone, times): (&Actor, bool, usize)| {
+        let times = (times > 1).then(|| format!("{times} times"));
+        let parts = [Some(by.words()), times, gone.then(|| "who asks no longer".to_owned())];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    };
+    (!counted.is_empty()).then(|| counted.into_iter().map(words).collect::<Vec<_>>().join("; "))
 }
 
 /// Who asks.
@@ -274,6 +308,7 @@ mod tests {
             attempt: AttemptNumber::FIRST,
             origin: Origin::Task,
             asked_by: Some(Actor::Task { id: TaskId(1), attempt: None }),
+            also_asked_by: vec![],
             shown: shown(),
             hash: shown().hash("e"),
             created_at: Timestamp(100),
@@ -447,6 +482,24 @@ mod tests {
             let next = request.next_reminder(since, Timestamp(now));
             assert_eq!(next, Some(Timestamp(expected)), "{now}");
         }
+    }
+
+    #[test]
+    fn all_who_asked_the_same_are_named_and_counted() {
+        let one = |by, gone| AlsoAsked { by, at: Timestamp(1), gone };
+        let task = || Actor::Task { id: TaskId(3), attempt: None };
+        let program = |pid| Actor::Peer { uid: 1000, pid };
+        let also = [
+            one(task(), false),
+            one(program(7), false),
+            one(task(), false),
+            one(task(), true),
+            one(program(8), true),
+        ];
+        let words = "task 3, 2 times; the command line (process 7); task 3, who asks no longer; \
+                     the command line (process 8), who asks no longer";
+        assert_eq!(also_asked_words(&also).as_deref(), Some(words));
+        assert_eq!(also_asked_words(&[]), None);
     }
 
     #[test]

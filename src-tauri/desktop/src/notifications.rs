@@ -22,7 +22,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use loosening::Loosenings;
 use notes::Notes;
 use screen::Screen;
-use wording::{Notice, Question, Stalls, word};
+use wording::{Askers, Notice, Question, Stalls, word};
 
 pub(crate) use bus::who_is_it;
 
@@ -65,7 +65,8 @@ async fn tell_all(
     mut events: Subscription,
     engine: nod_engine::Handle,
 ) {
-    let (mut stalls, mut loosenings) = (Stalls::default(), Loosenings::default());
+    let (mut stalls, mut askers) = (Stalls::default(), Askers::default());
+    let mut loosenings = Loosenings::default();
     // Changed while no window was there to tell of it.
     let waits = match engine.call(&Actor::Host, Call::Rules).await {
         Ok(Reply::Rules(list)) => list.loosening,
@@ -87,7 +88,8 @@ async fn tell_all(
         };
         let Some(event) = event else { return };
         looser = loosenings.hear(&event.change, Instant::now());
-        let told = [word(&event.change), stalls.word(&event.change)];
+        let asked = askers.is_news(&event.change).then(|| word(&event.change)).flatten();
+        let told = [asked, stalls.word(&event.change)];
         if told.into_iter().flatten().any(|word| words.send(word).is_err()) {
             return;
         }

@@ -10,11 +10,13 @@ mod calls;
 mod cards;
 mod changes;
 mod condition;
+mod folding;
 mod gates;
 mod groups;
 mod index;
 mod live;
 mod looking;
+mod loosening;
 mod message;
 mod pace;
 mod progress;
@@ -42,7 +44,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use nod_core::access::Actor;
-use nod_core::ids::{AttemptNumber, RequestId, TaskId, Timestamp};
+use nod_core::ids::{AttemptNumber, TaskId, Timestamp};
 use nod_core::progress::Progress;
 use nod_core::protocol::{Event, EventChange, Reply};
 use nod_core::request::{APPROVAL_KEY, Closure};
@@ -51,6 +53,7 @@ use nod_core::task::{Outcome, Task, TaskState};
 use nod_core::transition::{Effect, Input, transition};
 
 pub(crate) use cards::{Cards, HeldBack};
+pub(crate) use folding::Orphans;
 pub(crate) use live::{Judged, Live, LiveTask, Numbers};
 pub(crate) use message::{
     Answering, Change, Incoming, Message, NewEnvironment, NewTask, Program, ReplyTo, Said,
@@ -71,7 +74,7 @@ use crate::guards::Board;
 use crate::logs::{Outputs, Try};
 use crate::process::{Alarm, Cgroups};
 use crate::sight::Arming;
-use crate::store::{Commit, Readers, Store};
+use crate::store::{Commit, KeptGuards, Readers, Store};
 use crate::tokens::Tokens;
 use progress::ProgressBoard;
 pub(crate) use starting::attempt_folder;
@@ -109,12 +112,12 @@ pub(crate) struct Dispatcher {
     pub(crate) steady: Steady,
     /// Queued tasks of which it could not be told yet whether they may go on.
     pub(crate) unplaced: BTreeSet<TaskId>,
-    /// What the config file says of who is asked first is taken in, and not stored yet.
-    pub(crate) unstored_guards: bool,
+    /// What the store knows of the config file, where more is taken in and not stored yet.
+    pub(crate) unstored_guards: Option<KeptGuards>,
     /// Tasks that are being ended though their cancel could not be stored yet, and who wanted it.
     pub(crate) unstored_cancels: HashMap<TaskId, Actor>,
-    /// Questions whose askers are gone, and until when they may come back.
-    pub(crate) orphans: HashMap<RequestId, Timestamp>,
+    /// Askers who are gone, by what they asked under, and until when they may come back.
+    pub(crate) orphans: Orphans,
     pub(crate) rules: Board,
     pub(crate) talking: Talking,
     pub(crate) typing: Typing,
@@ -130,8 +133,12 @@ pub(crate) type Heard = (TaskId, AttemptNumber, Said);
 type Step = fn(&mut Dispatcher, &mut Turn);
 
 /// What a turn begins with: what earlier ones could not do.
-const UNDONE: [Step; 3] =
-    [Dispatcher::settle_guards_again, Dispatcher::cancel_again, Dispatcher::place_again];
+const UNDONE: [Step; 4] = [
+    Dispatcher::settle_guards_again,
+    Dispatcher::note_expired_rules,
+    Dispatcher::cancel_again,
+    Dispatcher::place_again,
+];
 
 /// What follows by itself, from the time and from what was decided.
 const FOLLOWING: [Step; 11] = [
@@ -212,12 +219,12 @@ impl Dispatcher {
     /// Returns when something happens by itself, by the clock on the wall.
     fn next_due(&self) -> Option<Timestamp> {
         let expiry = self.live.first_expiry().map(|(at, _)| at);
-        let orphan = self.orphans.values().min().copied();
+        let orphan = self.orphans.values().map(|(_, at)| *at).min();
         let reminder = self.reminders.first().map(|(at, _)| *at);
         let delay = self.live.first_delay().map(|(at, _)| at);
         let due =
             [expiry, orphan, reminder, delay, self.talking.next(), self.waiters.next_resume()];
-        due.into_iter().chain([self.cards.next()]).flatten().min()
+        due.into_iter().chain([self.cards.next(), self.next_rule_expiry()]).flatten().min()
     }
 
     /// Decides, stores, publishes and acts, once.
@@ -267,6 +274,7 @@ impl Dispatcher {
             self.outputs.begin(id, None);
         }
         self.hand_over(&mut turn);
+        self.keep_askers(&mut turn);
         for (id, attempt, under_way) in turn.typing {
             self.effects.tell(id, attempt, under_way.order.clone());
             self.typing.begin(id, under_way);
@@ -278,15 +286,11 @@ impl Dispatcher {
             self.tokens.revoke(id);
             self.board.forget(id);
         }
-        for (request, asker) in turn.askers {
-            self.orphans.remove(&request);
-            self.waiters.wait(request, asker);
-        }
         for (reply, said) in turn.replies {
             answer(reply, said);
         }
         for (request, closure) in &turn.closed {
-            self.orphans.remove(request);
+            self.orphans.retain(|_, (of, _)| of != request);
             self.pace.closed(*request);
             self.waiters.notify(APPROVAL_KEY, *request, closure);
         }
@@ -431,12 +435,6 @@ impl Dispatcher {
     pub(crate) fn stored_task(&self, id: TaskId) -> Result<Task, EngineError> {
         let row = self.readers.lend()?.task(id)?.ok_or(EngineError::TaskNotFound(id))?;
         Ok(row.task)
-    }
-
-    /// Returns the open questions of running tasks, which somebody must come back for.
-    pub(crate) fn orphans_of(live: &Live, grace_ms: u64) -> HashMap<RequestId, Timestamp> {
-        let until = clock::now().plus(grace_ms);
-        live.asked().map(|request| (request, until)).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The rules and guards that hold in this host, for whoever has to look at them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -7,6 +8,8 @@ use nod_core::guard::{Guards, Loosening, settled};
 use nod_core::ids::Timestamp;
 use nod_core::protocol::{KeptRule, RuleList};
 use nod_core::rule::{Command, Folders, Rule, RuleId, Then, Verdict, verdict};
+
+use crate::store::KeptGuards;
 
 /// Everything that decides whether a command is asked about.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +26,8 @@ pub(crate) struct RuleBook {
     pub(crate) last: RuleId,
     /// Where the config file lies.
     pub(crate) config_file: String,
+    /// Rules of which the audit says that their time is up.
+    pub(crate) expired: BTreeSet<String>,
 }
 
 /// What is to happen to a new task.
@@ -38,8 +43,39 @@ pub(crate) enum Gate {
 impl RuleBook {
     pub(crate) fn new(made: Vec<KeptRule>, last: RuleId, held: &Guards, wanted: Guards) -> Self {
         let (held, loosening) = settled(held, &wanted);
-        let (notification_approvals, config_file) = (false, String::new());
-        Self { made, held, wanted, loosening, notification_approvals, last, config_file }
+        Self {
+            made,
+            held,
+            wanted,
+            loosening,
+            notification_approvals: false,
+            last,
+            config_file: String::new(),
+            expired: BTreeSet::new(),
+        }
+    }
+
+    /// Returns what is kept of this for the next host.
+    pub(crate) fn kept(&self) -> KeptGuards {
+        KeptGuards { held: self.held.clone(), asked: self.loosening.clone() }
+    }
+
+    /// Returns when the time of a rule is up next, or was and the audit does not say so yet.
+    pub(crate) fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        let coming = self.rules().filter_map(|rule| rule.expires_at).filter(|at| *at > now);
+        coming.chain(self.over(now).map(|(at, _, _)| at)).min()
+    }
+
+    /// Returns the rules whose time is up and of which the audit does not say so yet, by their names
+    /// there.
+    pub(crate) fn over(&self, now: Timestamp) -> impl Iterator<Item = (Timestamp, String, &Rule)> {
+        let made = self.made.iter().map(|kept| (kept.id, &kept.rule));
+        let all = made.chain(self.held.rules.iter().map(|rule| (None, rule)));
+        let over = all.filter_map(move |(id, rule)| {
+            let at = rule.expires_at.filter(|at| *at <= now)?;
+            Some((at, serde_json::json!([id, rule]).to_string(), rule))
+        });
+        over.filter(|(_, name, _)| !self.expired.contains(name))
     }
 
     pub(crate) fn rules(&self) -> impl Iterator<Item = &Rule> {

@@ -305,11 +305,12 @@ fn parts(
     let readers = Readers::new(paths.database());
     let rules = {
         let reader = readers.lend()?;
-        let (made, last, held) = (reader.rules()?, reader.last_rule()?, reader.guards()?);
-        let book = RuleBook::new(made, last, &held, config.current().config.guards());
-        let notification_approvals = reader.notification_approvals()?;
+        let (made, last, kept) = (reader.rules()?, reader.last_rule()?, reader.guards()?);
+        let book = RuleBook::new(made, last, &kept.held, config.current().config.guards());
         let config_file = config.path().to_string_lossy().into_owned();
-        Board::new(RuleBook { config_file, notification_approvals, ..book })
+        let expired = reader.expired_rules()?.into_iter().collect();
+        let notification_approvals = reader.notification_approvals()?;
+        Board::new(RuleBook { config_file, expired, notification_approvals, ..book })
     };
     Ok(Parts {
         rules,
@@ -392,7 +393,7 @@ fn dispatcher(
         cards: Cards::new(&live, parts.held_back.clone()),
         reminders: reminders_of(&live, clock::now()),
         stuck: false,
-        unstored_guards: false,
+        unstored_guards: None,
         live,
         store,
         readers: parts.readers.clone(),
@@ -429,7 +430,7 @@ fn begin(
 ) -> Result<JoinHandle<()>, StartError> {
     dispatcher.sweep_again();
     // What became of tasks is decided before anyone can ask about them.
-    dispatcher.settle_guards();
+    dispatcher.settle_guards()?;
     dispatcher.turn(first);
     dispatcher.forget_operations();
     thread::Builder::new()

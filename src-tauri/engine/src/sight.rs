@@ -168,6 +168,7 @@ mod tests {
             attempt: AttemptNumber::FIRST,
             origin: Origin::Program,
             asked_by: None,
+            also_asked_by: vec![],
             hash: shown.hash(""),
             shown,
             created_at: Timestamp(0),

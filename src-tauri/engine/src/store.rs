@@ -32,7 +32,7 @@ pub(crate) use rows::{
     AttemptRow, Bound, ClockChange, ClockRow, GroupRow, LiveRow, OperationResult, RequestRow,
     TaskRow,
 };
-pub(crate) use rules::RuleChange;
+pub(crate) use rules::{KeptGuards, RuleChange};
 pub(crate) use seal::{Seal, SealedEnvironment};
 pub(crate) use talk::{NoticeRow, SignalRow, Talk, TalkChange, WaitRow};
 pub use write::statements_run;
@@ -51,6 +51,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/0010.sql"),
     include_str!("store/0011.sql"),
     include_str!("store/0012.sql"),
+    include_str!("store/0013.sql"),
 ];
 
 /// How long a statement waits for another connection's lock.

@@ -6,6 +6,7 @@ mod bus;
 mod cancel;
 mod details;
 mod elsewhere;
+mod floods;
 mod focus;
 mod forms;
 mod history;

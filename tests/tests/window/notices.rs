@@ -66,7 +66,7 @@ fn a_config_file_that_asks_for_less_holds_only_after_the_person_said_so() {
     assert!(desktop.work().join("free").exists());
     // The one that was asked about before still is.
     assert!(desktop.request(asked, request.id).is_open());
-    let query = AuditQuery { task: None, before: None, limit: None };
+    let query = AuditQuery::default();
     until("the audit", || {
         let Reply::Audit(page) = desktop.call(&Call::Audit(query.clone())) else { panic!() };
         page.rows.iter().any(|row| row.what == AuditWhat::Loosened).then_some(())

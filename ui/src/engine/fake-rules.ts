@@ -1,11 +1,12 @@
 /** The rules of the fake host: kept, listed and refused as a real one does, matched word by word. */
 import { EngineError } from './transport';
-import type { Actor, KeptRule, Reply, Rule, RuleId, Task } from './types';
+import type { Actor, AuditRow, KeptRule, Reply, Rule, RuleId, Task } from './types';
 
 const PERSON: Actor = { type: 'person', surface: 'window' };
 
 export class FakeRules {
   kept: KeptRule[] = [];
+  audit: AuditRow[] = [];
   terminal_approvals = false;
   config_file = '/home/mika/.config/nod/config.toml';
   notes: string[] = [];

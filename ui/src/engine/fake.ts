@@ -413,7 +413,8 @@ export class FakeHost implements Transport {
     return this.rules.list(null);
   }
 
-  #audit({ task, before, limit }: AuditQuery): AuditPage {
+  #audit({ task, before, limit, rules }: AuditQuery): AuditPage {
+    if (rules === true) return { rows: this.rules.audit, next: null };
     const found = [...this.requests.values()]
       .filter((request) => request.closure !== null && (task ?? request.task) === request.task)
       .sort((a, b) => b.id - a.id)
@@ -453,6 +454,7 @@ function auditRow({ closure, ...request }: Request): AuditRow {
     ...{ id: request.id, at: closure?.at ?? 0, what: closure?.type ?? 'withdrawn' },
     ...{ actor: answered ? closure.by : { type: 'host' }, from: null, task: request.task },
     ...{ request: request.id, asked_by: request.asked_by, shown: request.shown },
+    ...(request.also_asked_by ? { also_asked_by: request.also_asked_by } : {}),
     answer: answered || closure?.type === 'defaulted' ? closure.answer : null,
     comment: answered ? closure.comment : null,
     detail: closure?.type === 'withdrawn' ? closure.why : null,

@@ -1,5 +1,6 @@
 /** The contract with the host: types that are generated from the Rust ones, under one name. */
 export type { Actor } from './bindings/Actor';
+export type { AlsoAsked } from './bindings/AlsoAsked';
 export type { Answer } from './bindings/Answer';
 export type { Ask } from './bindings/Ask';
 export type { Attempt } from './bindings/Attempt';

@@ -10,6 +10,7 @@ import type {
   Failure,
   Outcome,
   QueueReason,
+  Request,
   Source,
   StateName,
   StopCause,
@@ -294,6 +295,14 @@ export function auditWords(row: AuditRow): string {
       return `Rule added by ${by}`;
     case 'rule_revoked':
       return `Rule revoked by ${by}`;
+    case 'rule_expired':
+      return 'The time of a rule is up';
+    case 'tightened':
+      return 'The config file asks for more, which holds';
+    case 'loosening_asked':
+      return 'The config file asks for less: the person was asked to confirm it';
+    case 'loosening_taken_back':
+      return 'The config file was changed again before it was confirmed to ask for less';
     case 'loosened':
       return `Looser configuration confirmed by ${by}`;
     case 'removed':
@@ -301,6 +310,45 @@ export function auditWords(row: AuditRow): string {
     case 'setting_changed':
       return `Setting changed by ${by}`;
   }
+}
+
+/** How many of those who asked the same are named on the first line of a card. */
+const NAMED = 3;
+
+/** Returns who else asks the same, on a line; nothing where nobody does. */
+export function alsoAskedWords(
+  request: Pick<Request, 'asked_by' | 'also_asked_by'>,
+): string | null {
+  const also = (request.also_asked_by ?? []).filter((one) => one.gone !== true);
+  if (also.length === 0) return null;
+  const first = request.asked_by === null ? null : shortActor(request.asked_by);
+  const names = [...new Set(also.map((one) => shortActor(one.by)))];
+  if (names.length === 1 && names[0] === first) return `asked ${also.length + 1} times`;
+  const more = names.length > NAMED ? [...names.slice(0, NAMED), '…'] : names;
+  return `and ${also.length} more: ${more.join(', ')}`;
+}
+
+function shortActor(actor: Actor): string {
+  switch (actor.type) {
+    case 'task':
+      return `#${actor.id}`;
+    case 'peer':
+      return `process ${actor.pid}`;
+    case 'person':
+    case 'host':
+      return actorWords(actor);
+  }
+}
+
+/** Returns all who asked, each with how often, and who of them does no longer. */
+export function askerWords(asked: Pick<Request, 'asked_by' | 'also_asked_by'>): string[] {
+  const counts = new Map<string, number>();
+  const count = (words: string): unknown => counts.set(words, (counts.get(words) ?? 0) + 1);
+  if (asked.asked_by !== null) count(actorWords(asked.asked_by));
+  for (const { by, gone } of asked.also_asked_by ?? []) {
+    count(gone === true ? `${actorWords(by)}, who asks no longer` : actorWords(by));
+  }
+  return [...counts].map(([words, times]) => (times > 1 ? `${words}, ${times} times` : words));
 }
 
 /** Returns what was written beside a decision. */

@@ -6,7 +6,7 @@ use clap::Args;
 use nod_core::command::CommandLine;
 use nod_core::ids::TaskId;
 use nod_core::protocol::{AuditQuery, AuditRow, AuditWhat, Call, Reply};
-use nod_core::request::Answer;
+use nod_core::request::{Answer, also_asked_words};
 
 use crate::failure::Failure;
 use crate::host::Host;
@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let host = Host::find()?;
-    let mut query = AuditQuery { task: arguments.id, before: None, limit: None };
+    let mut query = AuditQuery { task: arguments.id, ..AuditQuery::default() };
     let mut left = arguments.limit;
     let mut rows = Vec::new();
     while left > 0 {
@@ -70,6 +70,7 @@ fn words(row: &AuditRow) -> String {
         question,
         command.map(|command| format!("command {}", quoted(&command))),
         row.asked_by.as_ref().map(|asker| format!("asked by {}", asker.words())),
+        also_asked_words(&row.also_asked_by).map(|also| format!("and also by {also}")),
         row.from.as_ref().map(|from| format!("from {}", quoted(from))),
         row.comment.as_ref().map(|comment| format!("comment {}", quoted(comment))),
         row.detail.as_deref().map(quoted),
@@ -112,6 +113,14 @@ fn what(row: &AuditRow) -> String {
         AuditWhat::Passed => "let pass by a rule".to_owned(),
         AuditWhat::RuleAdded => format!("rule made by {by}"),
         AuditWhat::RuleRevoked => format!("rule revoked by {by}"),
+        AuditWhat::RuleExpired => "the time of a rule is up".to_owned(),
+        AuditWhat::Tightened => "the config file asks for more, which holds".to_owned(),
+        AuditWhat::LooseningAsked => {
+            "the config file asks for less, which waits to be confirmed".to_owned()
+        }
+        AuditWhat::LooseningTakenBack => {
+            "the config file was changed again before it was confirmed to ask for less".to_owned()
+        }
         AuditWhat::Loosened => format!("looser config confirmed by {by}"),
         AuditWhat::Removed => format!("removed by {by}"),
         AuditWhat::SettingChanged => format!("setting changed by {by}"),

@@ -6,7 +6,7 @@ use clap::Args;
 use nod_core::environment::{Change, EnvironmentChange};
 use nod_core::ids::{TaskId, Timestamp};
 use nod_core::protocol::{Attempt, Call, Reply, TaskDetail};
-use nod_core::request::Request;
+use nod_core::request::{Request, also_asked_words};
 use nod_core::task::{ExitStatus, PLAIN_KIND, Task, TaskSaid, TaskState, signal_name};
 
 use super::list::now;
@@ -165,7 +165,9 @@ fn request_words(request: &Request) -> String {
         Some(closure) => closure.words(),
         None => "open: answer it in the Nod window".to_owned(),
     };
-    format!("{} ({closure})", request.shown.question)
+    let also = also_asked_words(&request.also_asked_by);
+    let also = also.map(|also| format!(", also asked by {also}")).unwrap_or_default();
+    format!("{} ({closure}{also})", request.shown.question)
 }
 
 /// Rows of a name and its value.
@@ -204,6 +206,7 @@ mod tests {
             attempt: AttemptNumber::FIRST,
             origin: Origin::Task,
             asked_by: Some(Actor::Task { id: TaskId(42), attempt: None }),
+            also_asked_by: vec![],
             shown: Shown {
                 task_name: "deploy".into(),
                 question: "Deploy to prod?\x1b[2J".into(),

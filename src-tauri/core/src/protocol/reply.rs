@@ -11,7 +11,7 @@ use crate::guard::Loosening;
 use crate::ids::{AttemptNumber, EventNumber, RequestId, TaskId, Timestamp};
 use crate::progress::Progress;
 use crate::protocol::{ErrorReply, Group, Settings};
-use crate::request::{Answer, Closure, Request, Shown};
+use crate::request::{AlsoAsked, Answer, Closure, Request, Shown};
 use crate::rule::{Rule, RuleId};
 use crate::task::{ExitStatus, Outcome, StateName, Task};
 
@@ -345,6 +345,10 @@ pub struct AuditRow {
     pub request: Option<RequestId>,
     /// Who asked.
     pub asked_by: Option<Actor>,
+    /// Who asked the same while it was open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[ts(optional, as = "Option<Vec<AlsoAsked>>")]
+    pub also_asked_by: Vec<AlsoAsked>,
     pub shown: Option<Shown>,
     /// The hash of exactly what was shown.
     pub hash: Option<String>,
@@ -368,6 +372,14 @@ pub enum AuditWhat {
     Passed,
     RuleAdded,
     RuleRevoked,
+    /// The time of a rule was up.
+    RuleExpired,
+    /// The config file asks for more than before, which holds at once.
+    Tightened,
+    /// The config file asks for less than before, and the person was asked about that.
+    LooseningAsked,
+    /// The config file was changed again before the person had confirmed that it asks for less.
+    LooseningTakenBack,
     /// A change of the config file that asks for less was confirmed.
     Loosened,
     /// A task was taken out of the history.
@@ -377,7 +389,7 @@ pub enum AuditWhat {
 }
 
 impl AuditWhat {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Answered,
         Self::Expired,
         Self::Defaulted,
@@ -385,6 +397,10 @@ impl AuditWhat {
         Self::Passed,
         Self::RuleAdded,
         Self::RuleRevoked,
+        Self::RuleExpired,
+        Self::Tightened,
+        Self::LooseningAsked,
+        Self::LooseningTakenBack,
         Self::Loosened,
         Self::Removed,
         Self::SettingChanged,
@@ -400,6 +416,10 @@ impl AuditWhat {
             Self::Passed => "passed",
             Self::RuleAdded => "rule_added",
             Self::RuleRevoked => "rule_revoked",
+            Self::RuleExpired => "rule_expired",
+            Self::Tightened => "tightened",
+            Self::LooseningAsked => "loosening_asked",
+            Self::LooseningTakenBack => "loosening_taken_back",
             Self::Loosened => "loosened",
             Self::Removed => "removed",
             Self::SettingChanged => "setting_changed",

@@ -1,8 +1,8 @@
 //! What notifications say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use nod_core::ids::TaskId;
+use nod_core::ids::{RequestId, TaskId};
 use nod_core::notification::whole;
 use nod_core::protocol::EventChange;
 use nod_core::request::{Request, Wants};
@@ -65,6 +65,26 @@ pub(super) fn word(change: &EventChange) -> Option<Word> {
         | EventChange::Config { .. }
         | EventChange::DiskFull { .. }
         | EventChange::Lagged => None,
+    }
+}
+
+/// How many asked each open question, when it was last told of.
+#[derive(Default)]
+pub(super) struct Askers {
+    counted: BTreeMap<RequestId, (usize, usize)>,
+}
+
+impl Askers {
+    /// Returns whether there is more to tell than that others ask the same, or do no longer.
+    pub(super) fn is_news(&mut self, change: &EventChange) -> bool {
+        let EventChange::Request { request } = change else { return true };
+        if !request.is_open() {
+            self.counted.remove(&request.id);
+            return true;
+        }
+        let also = &request.also_asked_by;
+        let counts = (also.len(), also.iter().filter(|asked| asked.gone).count());
+        self.counted.insert(request.id, counts).is_none_or(|before| before == counts)
     }
 }
 

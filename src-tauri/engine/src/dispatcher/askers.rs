@@ -108,7 +108,7 @@ impl Dispatcher {
     }
 
     fn is_unattended(&self, id: RequestId) -> bool {
-        !self.live.is_held(id) && !self.waiters.has_asker(id)
+        !self.live.is_held(id) && !self.waiters.has_any_asker(id)
     }
 
     /// Withdraws questions of programs that nobody waits for, where there are too many of them: the

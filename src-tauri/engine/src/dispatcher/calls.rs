@@ -24,7 +24,7 @@ pub(super) enum Said {
 impl Dispatcher {
     pub(super) fn decide_call(&mut self, incoming: Incoming, turn: &mut Turn) {
         let Incoming { actor, change, reply } = incoming;
-        let mut resume = None;
+        let (mut resume, mut asked) = (None, None);
         let said = match change {
             Change::Submit(new) => self.submit(&actor, *new, turn).map(|(id, known)| {
                 let gated = self.is_gated(id);
@@ -38,6 +38,7 @@ impl Dispatcher {
             Change::Progress(progress) => return answer(reply, self.report(&actor, progress)),
             Change::Ask(ask, program) => {
                 resume = ask.resume;
+                asked = Some(ask.operation.clone());
                 self.ask(&actor, *ask, program, turn)
             }
             Change::MayAsk(operation, source) => self.may_ask(&actor, &operation, source, turn),
@@ -81,7 +82,7 @@ impl Dispatcher {
             }
         };
         let resume = resume.map(|resume| Due::of(resume, turn.now));
-        self.say(said, Asker { reply, resume }, turn);
+        self.say(said, Asker { reply, operation: asked, resume }, turn);
     }
 
     fn say(&mut self, said: Result<Said, EngineError>, asker: Asker, turn: &mut Turn) {

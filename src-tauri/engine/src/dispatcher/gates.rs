@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use nod_core::access::Actor;
 use nod_core::environment::redirecting;
-use nod_core::guard::settled;
 use nod_core::ids::{OperationId, TaskId};
 use nod_core::protocol::{AuditRow, AuditWhat, EventChange, KeptRule, Reply};
 use nod_core::request::{Closure, Origin, Request};
@@ -17,7 +16,6 @@ use super::Dispatcher;
 use super::calls::Said;
 use super::live::{Judged, LiveTask};
 use super::turn::Turn;
-use crate::config::Config;
 use crate::error::EngineError;
 use crate::guards::{Gate, Posted, RuleBook};
 use crate::process::{Files, Place};
@@ -241,34 +239,6 @@ impl Dispatcher {
         Ok(self.rules_after(turn))
     }
 
-    /// Lets what the config file asks for less hold from now on.
-    pub(super) fn confirm_loosening(
-        &mut self,
-        by: Actor,
-        operation: OperationId,
-        (shown, shown_ms): (&str, Option<u64>),
-        turn: &mut Turn,
-    ) -> Result<Said, EngineError> {
-        if self.is_done(&operation)? {
-            return Ok(Said::Now(self.rule_list()));
-        }
-        let mut book = RuleBook::clone(&self.rule_book(turn));
-        let Some(loosening) = book.loosening.take().filter(|loosening| loosening.hash == shown)
-        else {
-            return Err(EngineError::NotTheLoosening);
-        };
-        self.settings.arming.check(shown_ms)?;
-        book.held = book.wanted.clone();
-        turn.rule(RuleChange::Held(book.held.clone()));
-        turn.audit(AuditRow {
-            hash: Some(loosening.hash),
-            detail: Some(loosening.changes.join("\n")),
-            ..said(AuditWhat::Loosened, by, turn)
-        });
-        self.note_rules(book, operation, turn);
-        Ok(self.rules_after(turn))
-    }
-
     /// Has Approve be a button of notifications, or no longer.
     pub(super) fn allow_buttons(
         &mut self,
@@ -302,48 +272,6 @@ impl Dispatcher {
         Reply::Rules(book.list(&folders))
     }
 
-    /// Stores what held at the start, which may be stricter than what was stored.
-    pub(crate) fn settle_guards(&mut self) {
-        let book = self.rules.book();
-        let mut turn = Turn::new(crate::clock::now());
-        turn.rule(RuleChange::Held(book.held.clone()));
-        turn.durable = true;
-        debug_assert_eq!(settled(&book.held, &book.wanted).0, book.held);
-        self.unstored_guards = true;
-        self.settle(turn, super::Taken::default());
-    }
-
-    /// Takes in anew what the config file says, where the turn that did could not be stored.
-    pub(super) fn settle_guards_again(&mut self, turn: &mut Turn) {
-        if !self.unstored_guards {
-            return;
-        }
-        self.settle_guards_of(&self.settings.config.clone(), turn);
-        if turn.rules.is_none() {
-            // What holds is what should; only the store does not know.
-            turn.rule(RuleChange::Held(self.rules.book().held.clone()));
-            turn.durable = true;
-        }
-    }
-
-    /// Takes in what a changed config file says of who must be asked: what asks for more holds at
-    /// once, what asks for less waits for the person.
-    pub(super) fn settle_guards_of(&mut self, config: &Config, turn: &mut Turn) {
-        let wanted = config.guards();
-        let mut book = RuleBook::clone(&self.rule_book(turn));
-        if wanted == book.wanted {
-            return;
-        }
-        let (held, loosening) = settled(&book.held, &wanted);
-        (book.held, book.wanted, book.loosening) = (held, wanted, loosening);
-        turn.rule(RuleChange::Held(book.held.clone()));
-        let change = EventChange::Rules { loosening: book.loosening.clone() };
-        turn.event(&mut self.live, None::<TaskId>, ("rules", None), change);
-        turn.rules = Some(Posted::new(Arc::new(book)));
-        turn.durable = true;
-        self.unstored_guards = true;
-    }
-
     /// Returns the rules as they are within this turn.
     pub(super) fn rule_book(&self, turn: &Turn) -> Arc<RuleBook> {
         self.posted_rules(turn).book
@@ -354,12 +282,12 @@ impl Dispatcher {
         turn.rules.clone().unwrap_or_else(|| self.rules.posted())
     }
 
-    fn rules_after(&self, turn: &Turn) -> Said {
+    pub(super) fn rules_after(&self, turn: &Turn) -> Said {
         let Posted { book, folders } = self.posted_rules(turn);
         Said::Now(Reply::Rules(book.list(&folders)))
     }
 
-    fn note_rules(&mut self, book: RuleBook, operation: OperationId, turn: &mut Turn) {
+    pub(super) fn note_rules(&mut self, book: RuleBook, operation: OperationId, turn: &mut Turn) {
         let change = EventChange::Rules { loosening: book.loosening.clone() };
         turn.event(&mut self.live, None::<TaskId>, ("rules", None), change);
         turn.operation(&mut self.live, operation, OperationResult::Rules);
@@ -367,7 +295,7 @@ impl Dispatcher {
         turn.durable = true;
     }
 
-    fn is_done(&self, operation: &OperationId) -> Result<bool, EngineError> {
+    pub(super) fn is_done(&self, operation: &OperationId) -> Result<bool, EngineError> {
         match self.operation(operation)? {
             Some(OperationResult::Rules) => Ok(true),
             Some(_) => Err(EngineError::OperationReused(operation.0.clone())),
@@ -381,7 +309,7 @@ fn files_of(live: &LiveTask) -> Files {
     Files::of(&task.command.argv(), &task.cwd, &live.row.bound.path)
 }
 
-fn words(rule: &Rule) -> String {
+pub(super) fn words(rule: &Rule) -> String {
     let then = match rule.then {
         Then::AskFirst => "asked first",
         Then::NeedNotAsk => "need not be asked",
@@ -400,6 +328,7 @@ pub(super) fn said(what: AuditWhat, actor: Actor, turn: &Turn) -> AuditRow {
         task: None,
         request: None,
         asked_by: None,
+        also_asked_by: vec![],
         shown: None,
         hash: None,
         answer: None,

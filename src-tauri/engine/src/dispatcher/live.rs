@@ -246,10 +246,16 @@ impl Live {
         self.request(id).is_some_and(|row| row.operation.is_some())
     }
 
-    /// Returns the open questions for whose answers somebody waits.
-    pub(crate) fn asked(&self) -> impl Iterator<Item = RequestId> {
-        let held = |row: &&RequestRow| row.request.is_open() && row.operation.is_some();
-        self.requests.values().filter(held).map(|row| row.request.id)
+    /// Returns whether somebody waits for the answer to an open question under an operation.
+    pub(crate) fn holds(&self, id: RequestId, operation: &OperationId) -> bool {
+        let open = self.request(id).filter(|row| row.request.is_open());
+        open.is_some_and(|row| row.holders().any(|holder| holder == operation))
+    }
+
+    /// Returns the operations under which somebody waits for an answer, with their questions.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (&OperationId, RequestId)> {
+        let open = self.requests.values().filter(|row| row.request.is_open());
+        open.flat_map(|row| row.holders().map(|operation| (operation, row.request.id)))
     }
 
     pub(crate) fn open_requests(&self) -> impl Iterator<Item = &Request> {

@@ -153,6 +153,11 @@ impl Pace {
         self.sources.get(&request).copied().unwrap_or(Source::Gone)
     }
 
+    /// Returns whether a question may come from there; of one that an earlier host took nobody knows.
+    pub(super) fn may_be_of(&self, request: RequestId, source: Source) -> bool {
+        self.sources.get(&request).is_none_or(|known| *known == source)
+    }
+
     pub(super) fn closed(&mut self, request: RequestId) {
         self.sources.remove(&request);
     }

@@ -10,11 +10,12 @@ use nod_core::request::{Answer, Closure, Given, Origin, Request, Shown, Wants};
 use nod_core::task::Denial;
 use nod_core::transition::Input;
 
-use super::askers::is_for;
 use super::calls::Said;
+use super::folding::Same;
 use super::live::{Judged, Live, LiveTask};
 use super::message::{Answering, Program};
 use super::turn::Turn;
+use super::waiters::Asker;
 use super::{Dispatcher, hex};
 use crate::error::EngineError;
 use crate::process::Lineage;
@@ -49,7 +50,7 @@ impl Dispatcher {
             // Asked before a connection was lost: go on waiting for the same answer.
             Some(OperationResult::Asked { request }) => {
                 let lineage = program.as_ref().and_then(|program| program.lineage.as_ref());
-                return self.asked_again((actor, lineage), request);
+                return self.asked_again((actor, lineage), request, &ask.operation, turn);
             }
             Some(_) => return Err(EngineError::OperationReused(ask.operation.0)),
             None => {}
@@ -60,9 +61,9 @@ impl Dispatcher {
         let (shown, digest, attempt) = self.to_be_shown(task, program, &ask)?;
         let hash = shown.hash(&digest);
         turn.durable = true;
-        let same = self.same_question(task, &hash, &ask, turn.now);
-        let is_theirs = |row: &RequestRow| task.is_some() || is_for(row, lineage.as_ref());
-        if let Some(same) = same.filter(|id| self.live.request(*id).is_some_and(is_theirs)) {
+        let new = Same { task, source, lineage: lineage.as_ref(), hash: &hash, ask: &ask };
+        if let Some(same) = self.same_question(&new, turn.now) {
+            self.fold(same, actor, &ask.operation, turn);
             let result = OperationResult::Asked { request: same };
             turn.operation(&mut self.live, ask.operation, result);
             return Ok(Said::OnClosing(same));
@@ -81,6 +82,7 @@ impl Dispatcher {
             attempt,
             origin,
             asked_by: Some(actor.clone()),
+            also_asked_by: vec![],
             hash,
             shown,
             created_at: turn.now,
@@ -95,7 +97,7 @@ impl Dispatcher {
         }
         let operation = Some(ask.operation.clone());
         let asked_for = lineage.map(|lineage| lineage.own);
-        self.open_request(RequestRow { request, operation, asked_for }, turn);
+        self.open_request(RequestRow::new(request, operation, asked_for), turn);
         turn.operation(&mut self.live, ask.operation, OperationResult::Asked { request: number });
         Ok(Said::OnClosing(number))
     }
@@ -147,31 +149,19 @@ impl Dispatcher {
         Ok((shown, digest, attempt))
     }
 
-    /// Returns the open question of the same asker that shows exactly the same, and ends when this
-    /// one would: one card is enough.
-    fn same_question(
-        &self,
-        task: Option<TaskId>,
-        hash: &str,
-        ask: &Ask,
-        now: Timestamp,
-    ) -> Option<RequestId> {
-        let same = |request: &&Request| {
-            request.hash == hash
-                && request.on_timeout == ask.on_timeout
-                && ends_alike(request.expires_at, ask.timeout_ms, now)
-        };
-        self.live.open_requests_of(task).find(same).map(|request| request.id)
-    }
-
     fn asked_again(
-        &self,
+        &mut self,
         (actor, lineage): (&Actor, Option<&Lineage>),
         id: RequestId,
+        operation: &OperationId,
+        turn: &mut Turn,
     ) -> Result<Said, EngineError> {
         let row = self.any_request_row(id)?;
         self.check_asker(&row, actor, lineage)?;
-        let Some(closure) = row.request.closure else { return Ok(Said::OnClosing(id)) };
+        let Some(closure) = row.request.closure else {
+            self.ask_anew(id, operation, turn);
+            return Ok(Said::OnClosing(id));
+        };
         Ok(Said::Now(Reply::Closed { request: id, closure }))
     }
 
@@ -184,7 +174,7 @@ impl Dispatcher {
         self.asking_task(actor)?;
         if let Some(OperationResult::Asked { request }) = self.operation(operation)? {
             self.check_asker(&self.any_request_row(request)?, actor, lineage)?;
-            self.withdraw_request(request, "the asker no longer asks", turn);
+            self.leave(request, operation, "the asker no longer asks", turn);
         }
         Ok(Said::Now(Reply::Done))
     }
@@ -199,8 +189,9 @@ impl Dispatcher {
     pub(super) fn asker_gone(&mut self, operation: &OperationId, turn: &Turn) {
         match self.operation(operation) {
             // Who let go of its question does not take it along, nor does who asked what is closed.
-            Ok(Some(OperationResult::Asked { request })) if self.live.is_held(request) => {
-                self.orphans.entry(request).or_insert(turn.now.plus(ASKER_GRACE_MS));
+            Ok(Some(OperationResult::Asked { request })) if self.live.holds(request, operation) => {
+                let until = turn.now.plus(ASKER_GRACE_MS);
+                self.orphans.entry(operation.clone()).or_insert((request, until));
             }
             Ok(_) => {}
             // The question stays open until it expires or its task ends.
@@ -208,16 +199,21 @@ impl Dispatcher {
         }
     }
 
-    /// Withdraws the questions that nobody has waited for long enough.
+    /// Lets those go who have been gone for long enough, and with the last of them their question.
     pub(super) fn withdraw_orphans(&mut self, turn: &mut Turn) {
-        let waiters = &self.waiters;
-        let held = |request| self.live.is_held(request) && !waiters.has_asker(request);
-        self.orphans.retain(|request, _| held(*request));
-        let due = |(request, at): (&RequestId, &Timestamp)| (*at <= turn.now).then_some(*request);
-        let due: Vec<_> = self.orphans.iter().filter_map(due).collect();
-        for request in due {
-            if turn.askers.iter().all(|(waiting, _)| *waiting != request) {
-                self.withdraw_request(request, "the process that asked is gone", turn);
+        let (live, waiters) = (&self.live, &self.waiters);
+        let is_gone = |operation: &OperationId, request: RequestId| {
+            live.holds(request, operation) && !waiters.has_asker(request, operation)
+        };
+        self.orphans.retain(|operation, (request, _)| is_gone(operation, *request));
+        let due = self.orphans.iter().filter(|(_, (_, at))| *at <= turn.now);
+        let due: Vec<_> = due.map(|(operation, (id, _))| (operation.clone(), *id)).collect();
+        for (operation, request) in due {
+            let is_back = |(id, asker): &(RequestId, Asker)| {
+                *id == request && asker.operation.as_ref().is_none_or(|own| *own == operation)
+            };
+            if !turn.askers.iter().any(is_back) {
+                self.leave(request, &operation, "the process that asked is gone", turn);
             }
         }
     }
@@ -338,19 +334,6 @@ impl Dispatcher {
     }
 }
 
-/// Returns whether a question that ends then ends at the same time as one that is asked now: within
-/// a hundredth of the time that this one has, so that none runs out sooner or later than it says.
-fn ends_alike(expires_at: Option<Timestamp>, timeout_ms: Option<u64>, now: Timestamp) -> bool {
-    match (expires_at, timeout_ms) {
-        (None, None) => true,
-        (Some(at), Some(timeout)) => {
-            let own = now.plus(timeout);
-            own.since(at).max(at.since(own)) <= timeout / 100
-        }
-        (Some(_), None) | (None, Some(_)) => false,
-    }
-}
-
 /// Returns what the audit says of a question that is closed so.
 fn decision(request: &Request, closure: &Closure) -> AuditRow {
     let (what, actor, answer, comment, detail) = match closure.clone() {
@@ -375,6 +358,7 @@ fn decision(request: &Request, closure: &Closure) -> AuditRow {
         task: request.task,
         request: Some(request.id),
         asked_by: request.asked_by.clone(),
+        also_asked_by: request.also_asked_by.clone(),
         shown: Some(request.shown.clone()),
         hash: Some(request.hash.clone()),
         answer,

@@ -247,7 +247,7 @@ impl Dispatcher {
         let request = gate_request(&live, by, number, why, (limit, turn));
         let reason = QueueReason::Gate { request: number };
         self.follow(id, Input::Requeued { reason }, turn);
-        self.open_gate(RequestRow { request, operation: None, asked_for: None }, by, turn);
+        self.open_gate(RequestRow::new(request, None, None), by, turn);
     }
 }
 

@@ -101,6 +101,7 @@ pub(super) fn gate_request(
         attempt: live.next_attempt(),
         origin: Origin::Gate,
         asked_by: Some(asked_by.clone()),
+        also_asked_by: vec![],
         hash: shown.hash(&hex(&live.row.environment)),
         shown,
         created_at: turn.now,

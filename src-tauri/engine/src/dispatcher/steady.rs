@@ -115,7 +115,7 @@ impl Dispatcher {
 
     /// Moves what is kept in memory only: once a jump, whether the turn can be stored or not.
     fn move_unstored(&mut self, jump: i64) {
-        for at in self.orphans.values_mut() {
+        for (_, at) in self.orphans.values_mut() {
             *at = at.moved(jump);
         }
         let reminders = std::mem::take(&mut self.reminders);

@@ -60,7 +60,7 @@ impl Dispatcher {
         }
         self.stuck = false;
         self.unstored_cancels.clear();
-        self.unstored_guards = false;
+        self.unstored_guards = None;
         if commit.clock.is_some() {
             self.steady.settled();
         }

@@ -3,7 +3,7 @@
 use nod_core::access::{Actor, Surface};
 use nod_core::command::CommandLine;
 use nod_core::environment::Environment;
-use nod_core::ids::{EventNumber, OperationId, Timestamp};
+use nod_core::ids::{EventNumber, OperationId, RequestId, Timestamp};
 use nod_core::protocol::{Ask, GiveAnswer};
 use nod_core::request::{Answer, Request};
 use nod_core::shim::{ProcessIdentity, Report, SHIM_PROTOCOL, ToShim};
@@ -19,7 +19,9 @@ mod buttons;
 mod cards;
 mod clock_set;
 mod deadlines;
+mod folding;
 mod lives;
+mod loosening;
 mod model;
 mod refused;
 mod removing;
@@ -87,7 +89,7 @@ impl Table {
                 waiters: Waiters::default(),
                 again: vec![],
                 unstored_cancels: HashMap::new(),
-                unstored_guards: false,
+                unstored_guards: None,
                 unplaced: Default::default(),
                 steady: Steady::since(None, "boot"),
                 stuck: false,

@@ -33,6 +33,8 @@ pub(crate) struct Turn {
     pub(super) looks: Vec<(ReplyTo, Look)>,
     /// Callers that wait for a question to be closed.
     pub(crate) askers: Vec<(RequestId, Asker)>,
+    /// Askers who have gone from a question that others still ask.
+    pub(crate) left: Vec<(RequestId, OperationId, Closure)>,
     /// Questions for whose answer somebody waits no longer.
     pub(crate) resumed: BTreeSet<RequestId>,
     pub(crate) effects: Vec<(TaskId, AttemptNumber, Effect)>,
@@ -92,6 +94,7 @@ impl Turn {
             replies: Vec::new(),
             looks: Vec::new(),
             askers: Vec::new(),
+            left: Vec::new(),
             resumed: BTreeSet::new(),
             effects: Vec::new(),
             starts: Vec::new(),

@@ -105,7 +105,7 @@ impl Dispatcher {
             tracing::error!("what the config file asks for cannot be recorded: {error}");
             // It holds all the same, and the next host finds it in the file.
             turn.rules.into_iter().for_each(|book| self.rules.set(book));
-            self.unstored_guards = false;
+            self.unstored_guards = None;
         }
         let clock = Commit { clock: commit.clock.clone(), ..Commit::default() };
         if let Some(error) = self.refusal(&clock) {
@@ -123,7 +123,7 @@ impl Dispatcher {
     fn forget_question(&mut self, id: RequestId, error: &StoreError) {
         tracing::error!(request = id.0, "what became of a question cannot be recorded: {error}");
         self.live.forget_request(id);
-        self.orphans.remove(&id);
+        self.orphans.retain(|_, (request, _)| *request != id);
         self.pace.closed(id);
         for reply in self.waiters.forget(id) {
             let why = "what became of the question cannot be recorded";

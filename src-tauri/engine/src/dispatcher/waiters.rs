@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use nod_core::access::Actor;
-use nod_core::ids::{RequestId, TaskId, Timestamp};
+use nod_core::ids::{OperationId, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{Reply, Resume};
 use nod_core::request::{APPROVAL_KEY, Closure, Origin};
 
@@ -32,6 +32,8 @@ pub(crate) struct Waiters {
 #[derive(Debug)]
 pub(crate) struct Asker {
     pub(super) reply: ReplyTo,
+    /// What it asked under; nothing where it waits for what was asked before.
+    pub(super) operation: Option<OperationId>,
     pub(super) resume: Option<Due>,
 }
 
@@ -53,10 +55,30 @@ impl Due {
 }
 
 impl Waiters {
-    /// Returns whether somebody still waits for the answer to a question.
-    pub(super) fn has_asker(&self, request: RequestId) -> bool {
+    /// Returns whether anybody still waits for the answer to a question.
+    pub(super) fn has_any_asker(&self, request: RequestId) -> bool {
         let waiting = self.signals.get(&(APPROVAL_KEY, request));
         waiting.is_some_and(|waiting| waiting.iter().any(|asker| !asker.reply.is_closed()))
+    }
+
+    /// Returns whether one who asked, or whoever came to wait in its stead, still waits.
+    pub(super) fn has_asker(&self, request: RequestId, operation: &OperationId) -> bool {
+        let waiting = self.signals.get(&(APPROVAL_KEY, request));
+        let is_it = |asker: &Asker| {
+            !asker.reply.is_closed()
+                && asker.operation.as_ref().is_none_or(|asked| asked == operation)
+        };
+        waiting.is_some_and(|waiting| waiting.iter().any(is_it))
+    }
+
+    /// Tells one asker that it is not waited with any more.
+    pub(super) fn leave(&mut self, request: RequestId, operation: &OperationId, closure: &Closure) {
+        let Some(waiting) = self.signals.get_mut(&(APPROVAL_KEY, request)) else { return };
+        let is_it = |asker: &mut Asker| asker.operation.as_ref() == Some(operation);
+        let left: Vec<_> = waiting.extract_if(.., is_it).collect();
+        for asker in left {
+            answer(asker.reply, Ok(Reply::Closed { request, closure: closure.clone() }));
+        }
     }
 
     pub(super) fn wait(&mut self, request: RequestId, asker: Asker) {

@@ -12,13 +12,17 @@ use super::write::text;
 const PAGE_LIMIT: u32 = 500;
 const PAGE_USUAL: u32 = 100;
 
+/// What concerns the rules, as the index of those rows says it.
+const OF_RULES: &str = "what IN ('rule_added', 'rule_revoked', 'rule_expired', 'tightened',
+    'loosening_asked', 'loosening_taken_back', 'loosened')";
+
 /// Adds a row, which gets its number here.
 pub(super) fn append(transaction: &Transaction<'_>, row: &AuditRow) -> Result<(), StoreError> {
     transaction
         .prepare_cached(
             "INSERT INTO audit (at, what, actor, from_where, task_id, request_id, asked_by, shown,
-                 hash, answer, comment, detail)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                 hash, answer, comment, detail, also_asked)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             row.at.0,
@@ -33,6 +37,7 @@ pub(super) fn append(transaction: &Transaction<'_>, row: &AuditRow) -> Result<()
             row.answer.as_ref().map(text),
             row.comment,
             row.detail,
+            (!row.also_asked_by.is_empty()).then(|| text(&row.also_asked_by)),
         ])?;
     Ok(())
 }
@@ -42,10 +47,11 @@ impl Reader {
     pub(crate) fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
         let limit = query.limit.unwrap_or(PAGE_USUAL).clamp(1, PAGE_LIMIT);
         let of_task = if query.task.is_some() { "task_id = ?1" } else { "?1 IS NULL" };
+        let of_rules = if query.rules { OF_RULES } else { "TRUE" };
         let sql = format!(
             "SELECT id, at, what, actor, from_where, task_id, request_id, asked_by, shown, hash,
-                 answer, comment, detail
-             FROM audit WHERE {of_task} AND id < ?2 ORDER BY id DESC LIMIT ?3"
+                 answer, comment, detail, also_asked
+             FROM audit WHERE {of_task} AND {of_rules} AND id < ?2 ORDER BY id DESC LIMIT ?3"
         );
         let before = query.before.unwrap_or(i64::MAX);
         let task = query.task.map(|task| task.0);
@@ -92,5 +98,6 @@ fn audit_row(row: &Row<'_>) -> Result<AuditRow, StoreError> {
         answer: read(id, column(10)?)?,
         comment: column(11)?,
         detail: column(12)?,
+        also_asked_by: read(id, column(13)?)?.unwrap_or_default(),
     })
 }

@@ -81,7 +81,8 @@ const ATTEMPT: &str = "task_id, number, folder, token_hash, boot_id, process, st
     tail, disk";
 
 const REQUEST: &str = "id, operation, task_id, attempt, origin, shown, hash, created_at,
-    expires_at, closure, asked_by, on_timeout, remind_ms, asked_for";
+    expires_at, closure, asked_by, on_timeout, remind_ms, asked_for,
+    also_asked";
 
 pub(super) const UNFINISHED: &str =
     "state IN ('queued', 'starting', 'running', 'waiting', 'stopping')";
@@ -411,13 +412,16 @@ fn request_row(row: &Row<'_>) -> Result<RequestRow, StoreError> {
         expires_at: row.get::<_, Option<i64>>(8)?.map(Timestamp),
         closure: closure.map(|closure| json("requests", id, &closure)).transpose()?,
         asked_by: asked_by.map(|asker| json("requests", id, &asker)).transpose()?,
+        also_asked_by: vec![],
         on_timeout: json("requests", id, &row.get::<_, String>(11)?)?,
         remind_ms: row.get::<_, Option<i64>>(12)?.map(unsigned),
     };
     let operation = row.get::<_, Option<String>>(1)?.map(OperationId);
     let asked_for: Option<String> = row.get(13)?;
     let asked_for = asked_for.map(|who| json("requests", id, &who)).transpose()?;
-    Ok(RequestRow { request, operation, asked_for })
+    let folded: Option<String> = row.get(14)?;
+    let folded = folded.map(|folded| json("requests", id, &folded)).transpose()?;
+    Ok(RequestRow::new(request, operation, asked_for).with_folded(folded.unwrap_or_default()))
 }
 
 pub(super) fn json<T: DeserializeOwned>(

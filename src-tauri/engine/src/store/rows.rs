@@ -4,7 +4,7 @@ use nod_core::access::Verb;
 use nod_core::environment::EnvironmentChange;
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{Attempt, WaitEnd};
-use nod_core::request::Request;
+use nod_core::request::{AlsoAsked, Request};
 use nod_core::shim::ProcessIdentity;
 use nod_core::task::{ExitStatus, Outcome, Task};
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,51 @@ pub(crate) struct RequestRow {
     pub operation: Option<OperationId>,
     /// The processes that it is for, where no task asked.
     pub asked_for: Option<AskedFor>,
+    /// The operations of those who asked the same, in the order of `also_asked_by`.
+    pub folded: Vec<OperationId>,
+}
+
+/// One who asked the same, as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct FoldedRow {
+    operation: OperationId,
+    #[serde(flatten)]
+    asked: AlsoAsked,
+}
+
+impl RequestRow {
+    /// Returns a question that nobody else asks.
+    pub(crate) fn new(
+        request: Request,
+        operation: Option<OperationId>,
+        asked_for: Option<AskedFor>,
+    ) -> Self {
+        Self { request, operation, asked_for, folded: vec![] }
+    }
+
+    /// Returns those who asked the same, as they are stored.
+    pub(super) fn folded_rows(&self) -> Vec<FoldedRow> {
+        let askers = self.folded.iter().zip(&self.request.also_asked_by);
+        let row = |(operation, asked): (&OperationId, &AlsoAsked)| FoldedRow {
+            operation: operation.clone(),
+            asked: asked.clone(),
+        };
+        askers.map(row).collect()
+    }
+
+    /// Takes in those who asked the same.
+    pub(super) fn with_folded(mut self, rows: Vec<FoldedRow>) -> Self {
+        let askers = rows.into_iter().map(|row| (row.operation, row.asked));
+        (self.folded, self.request.also_asked_by) = askers.unzip();
+        self
+    }
+
+    /// Returns the operations under which somebody waits for the answer.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = &OperationId> {
+        let also = self.folded.iter().zip(&self.request.also_asked_by);
+        let folded = also.filter(|(_, asked)| !asked.gone).map(|(operation, _)| operation);
+        self.operation.iter().chain(folded)
+    }
 }
 
 /// An unfinished task as it is found at the start.

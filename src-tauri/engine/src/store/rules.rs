@@ -1,7 +1,7 @@
 //! The rules that were made in the window, and what of the config file holds.
 
 use nod_core::access::Actor;
-use nod_core::guard::Guards;
+use nod_core::guard::{Guards, Loosening};
 use nod_core::ids::Timestamp;
 use nod_core::protocol::KeptRule;
 use nod_core::rule::{Rule, RuleId};
@@ -27,10 +27,22 @@ pub(crate) enum RuleChange {
         id: RuleId,
         at: Timestamp,
     },
+    /// The time of a rule is up: its name among those of which the audit says so.
+    Expired {
+        rule: String,
+        at: Timestamp,
+    },
     /// This is what holds of the config file from now on.
-    Held(Guards),
+    Held(KeptGuards),
     /// Approve is a button of notifications from now on, or no longer.
     NotificationApprovals(bool),
+}
+
+/// What holds of the config file, and what the person was asked to confirm.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct KeptGuards {
+    pub held: Guards,
+    pub asked: Option<Loosening>,
 }
 
 pub(super) fn write(transaction: &Transaction<'_>, change: &RuleChange) -> Result<(), StoreError> {
@@ -41,10 +53,14 @@ pub(super) fn write(transaction: &Transaction<'_>, change: &RuleChange) -> Resul
         ),
         RuleChange::Revoked { id, at } => transaction
             .execute("UPDATE rules SET revoked_at = ?2 WHERE id = ?1", params![id.0, at.0]),
+        RuleChange::Expired { rule, at } => transaction.execute(
+            "INSERT OR IGNORE INTO expired_rules (rule, at) VALUES (?1, ?2)",
+            params![rule, at.0],
+        ),
         RuleChange::Held(guards) => transaction.execute(
-            "INSERT INTO guards (id, held) VALUES (1, ?1)
-             ON CONFLICT (id) DO UPDATE SET held = excluded.held",
-            [text(guards)],
+            "INSERT INTO guards (id, held, asked) VALUES (1, ?1, ?2)
+             ON CONFLICT (id) DO UPDATE SET held = excluded.held, asked = excluded.asked",
+            params![text(&guards.held), guards.asked.as_ref().map(text)],
         ),
         RuleChange::NotificationApprovals(allowed) => transaction.execute(
             "INSERT INTO settings (name, value) VALUES (?1, ?2)
@@ -78,10 +94,19 @@ impl Reader {
     }
 
     /// Returns what held of the config file last.
-    pub(crate) fn guards(&self) -> Result<Guards, StoreError> {
-        let sql = "SELECT held FROM guards WHERE id = 1";
-        let held = self.one(sql, |row| row.get::<_, String>(0)).optional()?;
-        held.map_or_else(|| Ok(Guards::default()), |held| json("guards", 1, &held))
+    pub(crate) fn guards(&self) -> Result<KeptGuards, StoreError> {
+        let sql = "SELECT held, asked FROM guards WHERE id = 1";
+        let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?));
+        let Some((held, asked)) = self.one(sql, read).optional()? else {
+            return Ok(KeptGuards::default());
+        };
+        let asked = asked.map(|asked| json("guards", 1, &asked)).transpose()?;
+        Ok(KeptGuards { held: json("guards", 1, &held)?, asked })
+    }
+
+    /// Returns the rules of which the audit says that their time is up.
+    pub(crate) fn expired_rules(&self) -> Result<Vec<String>, StoreError> {
+        self.rows("SELECT rule FROM expired_rules", [], |row| Ok(row.get(0)?))
     }
 }
 

@@ -430,10 +430,12 @@ fn put_request(transaction: &Transaction<'_>, row: &RequestRow) -> Result<(), St
     transaction
         .prepare_cached(
             "INSERT INTO requests (id, operation, task_id, attempt, origin, shown, hash,
-                 created_at, expires_at, closure, asked_by, on_timeout, remind_ms, asked_for)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+                 created_at, expires_at, closure, asked_by, on_timeout, remind_ms, asked_for,
+                 also_asked)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
              ON CONFLICT (id) DO UPDATE SET closure = excluded.closure,
-                 operation = excluded.operation, expires_at = excluded.expires_at",
+                 operation = excluded.operation, expires_at = excluded.expires_at,
+                 asked_by = excluded.asked_by, also_asked = excluded.also_asked",
         )?
         .execute(params![
             request.id.0,
@@ -450,6 +452,7 @@ fn put_request(transaction: &Transaction<'_>, row: &RequestRow) -> Result<(), St
             text(&request.on_timeout),
             request.remind_ms.map(signed),
             row.asked_for.as_ref().map(text),
+            (!row.folded.is_empty()).then(|| text(&row.folded_rows())),
         ])?;
     Ok(())
 }

@@ -10,6 +10,10 @@ export type AuditQuery = {
  */
 task: TaskId | null, 
 /**
+ * Only of what is asked first: the rules, and what of the config file holds.
+ */
+rules?: boolean, 
+/**
  * Only rows older than this one: where the last page ended.
  */
 before: number | null, limit: number | null, };

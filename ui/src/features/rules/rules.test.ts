@@ -1,7 +1,7 @@
 import { userEvent } from '@testing-library/user-event';
 import { afterEach, describe, expect, it } from 'vitest';
 import { EngineError } from '../../engine/transport';
-import type { KeptRule, Rule } from '../../engine/types';
+import type { AuditRow, KeptRule, Rule } from '../../engine/types';
 import { openWindow, type OpenWindow } from '../../testing/window';
 
 const user = userEvent.setup({ delay: null });
@@ -37,6 +37,41 @@ async function openRules(kept: KeptRule[], more?: (window: OpenWindow) => void):
 
 afterEach(() => {
   window.close();
+});
+
+describe('the audit of the rules', () => {
+  it('says what was asked, taken back and confirmed, and is asked for again', async () => {
+    const host = { type: 'host' } as const;
+    const row = (id: number, what: AuditRow['what'], detail: string): AuditRow => ({
+      ...{ id, at: Date.now(), what, actor: host, from: '/home/mika/\u202econfig.toml', detail },
+      ...{ task: null, request: null, asked_by: null, shown: null, hash: null },
+      ...{ answer: null, comment: null },
+    });
+    await openRules([ofFile()], ({ host }) => {
+      host.rules.audit = [
+        row(3, 'loosening_taken_back', 'no longer asked first: rm\nApproved by a person'),
+        row(2, 'loosening_asked', 'no longer asked first: rm'),
+        row(1, 'tightened', 'asked first: rm'),
+      ];
+    });
+    const audit = await window.find('rules-audit');
+    expect(window.host.callsOf('audit')).toEqual([]);
+    await user.click(audit.querySelector('summary') as HTMLElement);
+    await window.find('audit-row');
+    const what = window.all('audit-row').map((row) => row.querySelector('.what')?.textContent);
+    expect(what).toEqual([
+      'The config file was changed again before it was confirmed to ask for less',
+      'The config file asks for less: the person was asked to confirm it',
+      'The config file asks for more, which holds',
+    ]);
+    expect(window.get('audit-row').querySelector('.remark')?.textContent).toContain(
+      'asked first: rm',
+    );
+    expect(window.get('audit-row').textContent).not.toContain('\u202e');
+    const before = window.host.callsOf('audit').length;
+    window.host.loosen(null);
+    await expect.poll(() => window.host.callsOf('audit').length).toBeGreaterThan(before);
+  });
 });
 
 describe('the rules', () => {

@@ -57,6 +57,53 @@ describe('a request card', () => {
     expect(window.all('held-back')).toEqual([]);
   });
 
+  it('is one of a hundred at the most, however many wait', async () => {
+    const requests = Array.from({ length: 10_000 }, (_, n) => aRequest(n + 1, 5));
+    window = await openView('inbox', { ...asking(), requests });
+    await window.find('request-card');
+    expect(window.all('request-card')).toHaveLength(100);
+    expect(window.get('held-back').textContent).toBe('9900 more after these');
+    // Each that is answered makes room for the next, and none moves up by itself.
+    const last = (): string | undefined => window.all('request-card').at(-1)?.dataset.requestId;
+    expect(last()).toBe('100');
+    const first = window.host.requests.get(1) ?? aRequest(1, 5);
+    window.host.open({ ...first, closure: { type: 'expired', at: Date.now() } });
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(window.all('request-card').length).toBeLessThanOrEqual(101);
+    expect(document.querySelectorAll('*').length).toBeLessThan(10_000);
+  });
+
+  it('names all who ask the same, a few on its first line and the rest with its facts', async () => {
+    const peer = (pid: number) => ({ type: 'peer', uid: 1000, pid }) as const;
+    const also = [8, 9, 10, 11].map((pid) => ({ by: peer(pid), at: Date.now() }));
+    const gone = { by: peer(12), at: Date.now(), gone: true };
+    window = await openView('inbox', asking({ asked_by: peer(7), also_asked_by: [...also, gone] }));
+    await window.find('request-card');
+    expect(window.get('also-asked').textContent).toBe(
+      'and 4 more: process 8, process 9, process 10, …',
+    );
+    const names = [...window.get('askers').querySelectorAll('li')].map((li) => li.textContent);
+    const line = (pid: number): string => `the command line (process ${pid})`;
+    expect(names).toEqual([...[7, 8, 9, 10, 11].map(line), `${line(12)}, who asks no longer`]);
+    // One more changes neither what is asked nor how long it is in sight.
+    await arm();
+    const more = [...also, { by: peer(13), at: Date.now() }];
+    const request = window.host.requests.get(3);
+    if (request) window.host.open({ ...request, also_asked_by: more });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(window.get('also-asked').textContent).toContain('and 5 more');
+    expect(isDisabled('approve')).toBe(false);
+  });
+
+  it('says how often one task asks the same', async () => {
+    const by = { type: 'task', id: 5 } as const;
+    const also = [1, 2].map((at) => ({ by, at }));
+    window = await openView('inbox', asking({ also_asked_by: also }));
+    await window.find('request-card');
+    expect(window.get('also-asked').textContent).toBe('asked 3 times');
+    expect(window.get('askers').textContent.trim()).toBe('task 5, 3 times');
+  });
+
   it('is disarmed anew when the window comes back into sight', async () => {
     window = await openView('inbox', asking());
     await window.find('request-card');

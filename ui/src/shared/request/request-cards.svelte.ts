@@ -12,6 +12,10 @@ export interface Card {
   readonly gone: boolean;
 }
 
+/** How many cards stand at full size, and how many are a line: more than that nobody reads at once. */
+const CARD_LIMIT = 100;
+const LINE_LIMIT = 50;
+
 export class RequestCards {
   readonly #tasks: TaskStore;
   readonly #task: TaskId | null;
@@ -30,18 +34,25 @@ export class RequestCards {
     });
   });
 
-  /** Those that stand at full size. */
-  readonly current = $derived(
-    this.all.filter((card) => !this.#settledIds.includes(card.request.id)),
-  );
+  readonly #unsettled = $derived.by(() => {
+    // eslint-disable-next-line svelte/prefer-svelte-reactivity -- made anew each time
+    const settled = new Set(this.#settledIds);
+    return this.all.filter((card) => !settled.has(card.request.id));
+  });
+
+  /** Those that stand at full size: the first ones, and the next when one of them settles. */
+  readonly current = $derived(this.#unsettled.slice(0, CARD_LIMIT));
+
+  /** How many come after those. */
+  readonly more = $derived(this.#unsettled.length - this.current.length);
 
   /** Those that are a line by now, the latest first. */
-  readonly settled = $derived(
-    this.#settledIds
-      .map((id) => this.all.find((card) => card.request.id === id))
-      .filter((card) => card !== undefined)
-      .sort((a, b) => closedAt(b) - closedAt(a)),
-  );
+  readonly settled = $derived.by(() => {
+    // eslint-disable-next-line svelte/prefer-svelte-reactivity -- made anew each time
+    const settled = new Set(this.#settledIds);
+    const cards = this.all.filter((card) => settled.has(card.request.id));
+    return cards.sort((a, b) => closedAt(b) - closedAt(a)).slice(0, LINE_LIMIT);
+  });
 
   readonly #closing = $derived(
     this.current.filter(({ request, gone }) => gone || request.closure !== null),

@@ -5,7 +5,7 @@ use std::io;
 
 use nod_core::command::CommandLine;
 use nod_core::environment::{Change, EnvironmentChange};
-use nod_core::request::Request;
+use nod_core::request::{Request, also_asked_words};
 use unicode_width::UnicodeWidthChar as _;
 
 use crate::output;
@@ -50,6 +50,9 @@ pub(super) fn lines(request: &Request, columns: u16) -> Vec<String> {
     row("for", &shown.task_name);
     if let Some(asker) = &request.asked_by {
         row("asked by", &asker.words());
+    }
+    if let Some(also) = also_asked_words(&request.also_asked_by) {
+        row("and by", &also);
     }
     for (name, text) in [("diff", &shown.diff), ("detail", &shown.detail)] {
         for line in text.iter().flat_map(|text| text.lines()) {
@@ -101,7 +104,7 @@ fn change_words(change: &EnvironmentChange) -> String {
 mod tests {
     use nod_core::access::Actor;
     use nod_core::ids::{AttemptNumber, RequestId, TaskId, Timestamp};
-    use nod_core::request::{OnTimeout, Origin, Shown, Wants};
+    use nod_core::request::{AlsoAsked, OnTimeout, Origin, Shown, Wants};
 
     use super::*;
     use crate::text::width;
@@ -119,6 +122,11 @@ mod tests {
             attempt: AttemptNumber::FIRST,
             origin: Origin::Task,
             asked_by: Some(Actor::Task { id: TaskId(42), attempt: None }),
+            also_asked_by: vec![AlsoAsked {
+                by: Actor::Peer { uid: 1000, pid: 7 },
+                at: Timestamp(1),
+                gone: false,
+            }],
             shown: Shown {
                 task_name: "deploy".into(),
                 question: "Deploy?\x1b[2J\nfolder    /safe".into(),

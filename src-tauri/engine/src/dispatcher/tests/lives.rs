@@ -175,7 +175,7 @@ fn a_stricter_rule_holds_though_its_turn_could_not_be_stored() {
     let held = |table: &Table| table.dispatcher.rules.book().held.rules.clone();
     assert!(held(&table).iter().any(|rule| rule.then == Then::AskFirst));
     let stored = table.dispatcher.readers.lend().unwrap().guards().unwrap();
-    assert_eq!(stored.rules, held(&table));
+    assert_eq!(stored.held.rules, held(&table));
 }
 
 #[test]

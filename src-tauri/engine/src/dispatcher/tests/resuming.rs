@@ -22,7 +22,8 @@ fn a_question_that_was_let_go_is_withdrawn_for_nobody() {
     );
     // Neither by this host, nor by the next one.
     assert!(Dispatcher::orphans_of(&table.dispatcher.live, 0).is_empty());
-    table.dispatcher.orphans.insert(request.id, Timestamp(0));
+    let first = OperationId("operation 2".into());
+    table.dispatcher.orphans.insert(first, (request.id, Timestamp(0)));
     table.dispatcher.turn(vec![]);
     assert_eq!(table.open_request().id, request.id);
     let row = table.dispatcher.readers.lend().unwrap().open_requests().unwrap().remove(0);

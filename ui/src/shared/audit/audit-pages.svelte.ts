@@ -1,13 +1,16 @@
-/** Who decided what about one task, newest first: asked of the engine, page by page. */
+/** Who decided what, newest first: asked of the engine, page by page. */
 import type { Engine } from '../../engine/engine.svelte';
 import { EngineError } from '../../engine/transport';
-import type { AuditRow, TaskId } from '../../engine/types';
+import type { AuditQuery, AuditRow } from '../../engine/types';
+
+/** Of what: one task, or the rules. */
+export type AuditOf = Pick<AuditQuery, 'task' | 'rules'>;
 
 const PAGE = 50;
 
-export class TaskAudit {
+export class AuditPages {
   readonly #engine: Engine;
-  readonly #id: TaskId;
+  readonly #of: AuditOf;
   #rows = $state.raw<readonly AuditRow[] | null>(null);
   #next = $state<number | null>(null);
   #error = $state<string | null>(null);
@@ -15,9 +18,9 @@ export class TaskAudit {
   // Only the reply to the latest question is shown.
   #latest = 0;
 
-  constructor(engine: Engine, id: TaskId) {
+  constructor(engine: Engine, of: AuditOf) {
     this.#engine = engine;
-    this.#id = id;
+    this.#of = of;
   }
 
   /** Nothing before the first reply. */
@@ -50,7 +53,7 @@ export class TaskAudit {
     const question = ++this.#latest;
     this.#loading = true;
     try {
-      const page = await this.#engine.audit({ task: this.#id, before, limit: PAGE });
+      const page = await this.#engine.audit({ ...this.#of, before, limit: PAGE });
       if (question !== this.#latest) return;
       this.#rows = before === null ? page.rows : [...(this.#rows ?? []), ...page.rows];
       this.#next = page.next;
