@@ -30,7 +30,7 @@ use crate::process;
 use crate::sight::Sight;
 use crate::terminals::{Distrust, Terminal};
 use crate::tokens::Token;
-use intake::{Guest, Intake, LineRoom};
+use intake::{Guest, Intake, LineRoom, refuse_at_once};
 use lines::{Line, Lines};
 use outbox::{Outbox, Rooms};
 
@@ -125,16 +125,6 @@ async fn accept_all(listener: &UnixListener, handle: &Handle, rooms: &(Rooms, In
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
-    }
-}
-
-/// Tells a client that there are too many, as far as that can be said without waiting for it.
-fn refuse_at_once(stream: &UnixStream) {
-    tracing::warn!("refused a connection: there are too many");
-    let error = ErrorReply::new(ErrorCode::Busy, "this host has as many connections as it takes");
-    let line = outbox::line_of(&HostMessage::error(None, error));
-    if let Err(error) = stream.try_write(&line) {
-        tracing::debug!("failed to say so: {error}");
     }
 }
 

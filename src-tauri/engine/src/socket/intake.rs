@@ -10,8 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use nod_core::protocol::MESSAGE_LIMIT;
+use nod_core::protocol::{ErrorCode, ErrorReply, HostMessage, MESSAGE_LIMIT};
+use tokio::net::UnixStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use super::outbox::line_of;
 
 /// Up to so many bytes a line needs no room, and its buffer is kept for the next.
 pub(super) const SHORT_LINE: usize = 8 << 10;
@@ -132,6 +135,16 @@ impl Guest {
 
     fn keeps_others_waiting(&self) -> bool {
         locked(&self.reads_since).is_some_and(|since| since.elapsed() >= PATIENCE)
+    }
+}
+
+/// Tells a client that there are too many, as far as that can be said without waiting for it.
+pub(super) fn refuse_at_once(stream: &UnixStream) {
+    tracing::warn!("refused a connection: there are too many");
+    let error = ErrorReply::new(ErrorCode::Busy, "this host has as many connections as it takes");
+    let line = line_of(&HostMessage::error(None, error));
+    if let Err(error) = stream.try_write(&line) {
+        tracing::debug!("failed to say so: {error}");
     }
 }
 
