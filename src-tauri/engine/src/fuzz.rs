@@ -149,6 +149,7 @@ fn request(wants: Wants, on_timeout: OnTimeout) -> Request {
         attempt: AttemptNumber::FIRST,
         origin: Origin::Task,
         asked_by: None,
+        also_asked_by: vec![],
         hash: shown.hash(""),
         shown,
         created_at: Timestamp(0),

@@ -358,6 +358,41 @@ fn take_from_shim(table: &mut Table, model: &mut Model, id: TaskId, step: Step) 
     }
 }
 
+/// Changes what a task that waits was submitted with.
+fn change(table: &mut Table, model: &mut Model, step: Step) {
+    match step {
+        Step::Prioritise(n, priority) => {
+            if let Some(id) = edit(table, model, n, |edit| edit.priority = Some(priority)) {
+                model.task(id).priority = priority;
+            }
+        }
+        Step::Release(n) => {
+            if let Some(id) = edit(table, model, n, |edit| edit.delay_ms = Some(0)) {
+                model.task(id).held = false;
+            }
+        }
+        Step::Move(n, group) => {
+            // Who uses the resource stays: in two groups it could wait for either.
+            if model.nth(n).is_some_and(|id| model.tasks[&id].uses > 0) {
+                return;
+            }
+            let name = Some(GROUPS[group].to_owned());
+            if let Some(id) = edit(table, model, n, |edit| edit.group = name) {
+                model.task(id).group = group;
+            }
+        }
+        Step::Submit(_)
+        | Step::End(..)
+        | Step::TimeOut(_)
+        | Step::Leave(..)
+        | Step::Lose(_)
+        | Step::Cancel(_)
+        | Step::CancelAll
+        | Step::Retry(_)
+        | Step::Pause(..) => {}
+    }
+}
+
 /// Does a step to the dispatcher and to the model.
 fn take(table: &mut Table, model: &mut Model, step: Step) {
     let operation = table.operation();
@@ -386,26 +421,7 @@ fn take(table: &mut Table, model: &mut Model, step: Step) {
             let ids: Vec<_> = model.tasks.keys().copied().collect();
             ids.into_iter().for_each(|id| model.cancel(id));
         }
-        Step::Prioritise(n, priority) => {
-            if let Some(id) = edit(table, model, n, |edit| edit.priority = Some(priority)) {
-                model.task(id).priority = priority;
-            }
-        }
-        Step::Release(n) => {
-            if let Some(id) = edit(table, model, n, |edit| edit.delay_ms = Some(0)) {
-                model.task(id).held = false;
-            }
-        }
-        Step::Move(n, group) => {
-            // Who uses the resource stays: in two groups it could wait for either.
-            if model.nth(n).is_some_and(|id| model.tasks[&id].uses > 0) {
-                return;
-            }
-            let name = Some(GROUPS[group].to_owned());
-            if let Some(id) = edit(table, model, n, |edit| edit.group = name) {
-                model.task(id).group = group;
-            }
-        }
+        Step::Prioritise(..) | Step::Release(_) | Step::Move(..) => change(table, model, step),
         Step::Retry(n) => {
             let Some(id) = model.nth(n) else { return };
             let had_ended = matches!(model.tasks[&id].stand, Stand::Ended(_));
