@@ -201,6 +201,7 @@ impl Drop for Desktop {
             let name = std::thread::current().name().unwrap_or("test").replace("::", "-");
             self.picture(&format!("{name}-failed"));
         }
+        processes::end_logins(self.home.path());
         let server = self.server.id().cast_signed();
         let others = || {
             let mut found = self.processes();

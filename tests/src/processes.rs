@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
+
+/// What a host has a login shell run begins so.
+const LOGIN: &[u8] = b"-l\0-c\0printf %s nod-";
 
 /// Returns the living processes whose environment or command line holds `mark`.
 #[must_use]
@@ -108,8 +113,32 @@ pub fn voluntary_switches(pid: i32) -> BTreeMap<String, u64> {
         .collect()
 }
 
+/// How often a login shell is given time to end.
+const LOOKS: usize = 400;
+
+/// Ends the login shells that hosts of a test's folder have begun, as gently as a logout does: the
+/// person's own profile runs in them, and may hold a lock that it gives back only so.
+pub fn end_logins(folder: &Path) {
+    let mark = folder.to_string_lossy().into_owned();
+    let is_login = |pid: &i32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.windows(LOGIN.len()).any(|window| window == LOGIN)
+    };
+    for shell in with_mark(&mark).into_iter().filter(is_login) {
+        let Some(group) = Pid::from_raw(shell) else { continue };
+        kill_process_group(group, Signal::TERM).ok();
+        for _ in 0..LOOKS {
+            if test_kill_process_group(group).is_err() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
 /// Ends every process that belongs to a folder of a test, shims last: they would end the rest slowly.
 pub fn end_all_of(folder: &Path) {
+    end_logins(folder);
     let mark = folder.to_string_lossy().into_owned();
     // Killed processes may have forked meanwhile; nothing forks without end in a test.
     while let pids @ [_, ..] = with_mark(&mark).as_slice() {

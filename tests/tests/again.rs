@@ -21,7 +21,7 @@ use nod_tests::{Home, TestHost, until};
 use serde_json::{Value, json};
 
 /// What only looks, waits, or is about a connection or the host itself.
-const CHANGES_NOTHING: [Verb; 20] = [
+const CHANGES_NOTHING: [Verb; 21] = [
     Verb::Hello,
     Verb::List,
     Verb::Show,
@@ -39,6 +39,7 @@ const CHANGES_NOTHING: [Verb; 20] = [
     Verb::IsCancelled,
     Verb::Rules,
     Verb::PreviewRule,
+    Verb::Settings,
     Verb::Diagnose,
     Verb::ShowWindow,
     // Never sent again by anyone, and what it means is the host that hears it.
@@ -123,6 +124,7 @@ fn stored(host: &TestHost) -> Vec<String> {
         "audit",
         "rules",
         "guards",
+        "settings",
         "groups",
         "signals",
         "waits",
@@ -252,6 +254,8 @@ fn about_rules(stage: &mut Stage) {
         other => panic!("{other:?}"),
     });
     stage.first(By::Person, Call::ConfirmLoosening { operation: operation(), shown });
+    let allow = Call::AllowNotificationApprovals { operation: operation(), allowed: true };
+    stage.first(By::Person, allow);
 }
 
 #[test]
