@@ -11,8 +11,9 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nod_core::environment::Environment;
@@ -21,10 +22,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, getrlimit, getuid, kill_process_group, setrlimit,
+    test_kill_process_group,
 };
 
 use super::StartedShim;
 use super::stopped::{identity, is_stopped};
+
+/// How often a login shell that was told to end is looked at, and how soon again.
+const LOOKS_AT_LOGIN: u32 = 200;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// How long a login shell may take to say its environment.
 const LOGIN_SHELL: Duration = Duration::from_secs(10);
@@ -215,12 +221,28 @@ fn login_environment_within(
         .spawn()?;
     let output = child.stdout.take().expect("the output was asked for as a pipe");
     let said = read_between(output, marker.as_bytes(), deadline);
-    // Whatever the profile left behind; the shell may be gone already, but is ours until the wait.
-    if let Err(error) = kill_process_group(Pid::from_child(&child), Signal::KILL) {
-        tracing::debug!("failed to end the login shell: {error}");
+    end_login(&mut child)?;
+    Ok(parse_environment(&said?))
+}
+
+/// Ends a login shell and whatever the profile left behind: gently first, since a profile that is
+/// killed in the middle may leave a lock of its own that the next login waits for.
+fn end_login(child: &mut Child) -> io::Result<()> {
+    let group = Pid::from_child(child);
+    for signal in [Signal::TERM, Signal::KILL] {
+        if let Err(error) = kill_process_group(group, signal) {
+            tracing::debug!("failed to end the login shell: {error}");
+        }
+        for _ in 0..LOOKS_AT_LOGIN {
+            // Its number is not given again while anything is in its group.
+            if child.try_wait()?.is_some() && test_kill_process_group(group).is_err() {
+                return Ok(());
+            }
+            thread::sleep(BETWEEN_LOOKS);
+        }
     }
     child.wait()?;
-    Ok(parse_environment(&said?))
+    Ok(())
 }
 
 /// Returns what lies between two `marker`s, as soon as the second is there: the end of the output
@@ -322,6 +344,17 @@ mod tests {
             assert!(Instant::now() < deadline, "the process stays");
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_profile_that_is_given_up_can_give_back_what_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = folder.path().join("lock");
+        let hold = "trap 'rm $LOCK; exit' TERM; : > $LOCK; while :; do sleep 0.01; done";
+        let profile = format!("LOCK={}; {hold}", lock.display());
+        let error = with_profile(&profile, Duration::from_millis(500)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(!lock.exists());
     }
 
     #[test]
