@@ -122,7 +122,7 @@ fn a_question_that_is_closed_is_not_shown_but_how_it_was_closed() {
     // Closed while a person reads it: by its time, by who asked, by somebody else.
     let gated = seat.host.submit_with(&["--ask-first"], &["true", "x"]);
     let gate = seat.host.wait_for_request(gated);
-    let short = seat.host.submit("nod ask 'Go?' --timeout 4s");
+    let short = seat.host.submit("nod ask 'Go?' --timeout 15s");
     let short_request = seat.host.wait_for_request(short);
     for (id, request, words) in
         [(short, short_request, "is closed: it expired"), (gated, gate, "is closed: denied")]
