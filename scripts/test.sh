@@ -21,5 +21,5 @@ check_rust
 check_python
 step "doc tests" cargo test --workspace --doc --quiet
 # The last one, so that its count stands at the end.
-step "tests" cargo nextest run --workspace --no-tests fail
+step "tests" scripts/plain-account.sh cargo nextest run --workspace --no-tests fail
 exit "$failed"

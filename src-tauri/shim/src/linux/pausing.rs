@@ -12,13 +12,13 @@ const MOST_LOOKS: usize = 20;
 #[derive(Debug)]
 pub(crate) struct Pause {
     before: Vec<ProcessIdentity>,
+    halted: Vec<ProcessIdentity>,
 }
 
 impl Pause {
     /// Halts the task whose main process is `main`.
     pub(crate) fn begin(main: i32) -> Self {
-        let mut pause = Self { before: Vec::new() };
-        let mut halted: Vec<ProcessIdentity> = Vec::new();
+        let mut pause = Self { before: Vec::new(), halted: Vec::new() };
         for look in 0..MOST_LOOKS {
             let found = processes::descendants(main);
             if look == 0 {
@@ -27,8 +27,11 @@ impl Pause {
             }
             let mut is_new = false;
             for process in found.iter().filter(|process| !process.stopped) {
-                is_new |= !halted.contains(&process.identity());
-                halted.push(process.identity());
+                let identity = process.identity();
+                if !pause.halted.contains(&identity) {
+                    is_new = true;
+                    pause.halted.push(identity);
+                }
                 // One of another user goes on, and the task's own wait for it.
                 processes::signal(process, Signal::STOP).ok();
             }
@@ -43,7 +46,10 @@ impl Pause {
     /// Lets go on what [`Self::begin`] halted.
     pub(crate) fn end(self, main: i32) {
         for process in processes::descendants(main) {
-            if process.stopped && !self.before.contains(&process.identity()) {
+            let identity = process.identity();
+            // One that is still in the kernel stops later, unless it is told now not to.
+            let is_ours = process.stopped || self.halted.contains(&identity);
+            if is_ours && !self.before.contains(&identity) {
                 processes::signal(&process, Signal::CONT).ok();
             }
         }

@@ -109,3 +109,31 @@ time.sleep(60)";
     host.send(&ToShim::Stop);
     running.finish(host);
 }
+
+/// Says so, and is in the kernel until somebody opens the other end of the pipe: its child, which
+/// shares its memory, waits there before it becomes `true`.
+const IN_THE_KERNEL: &str = r"
+import os
+os.mkfifo('pipe')
+os.write(1, b'r')
+wait = (os.POSIX_SPAWN_OPEN, 5, 'pipe', os.O_RDONLY, 0)
+child = os.posix_spawn('/bin/true', ['true'], {}, file_actions=[wait])
+os.waitpid(child, 0)
+os.write(1, b'on')
+";
+
+#[test]
+fn what_could_not_halt_before_it_was_told_to_go_on_goes_on() {
+    let (running, mut host) = Attempt::python(IN_THE_KERNEL).start();
+    host.output(1);
+    wait_until("one in the kernel", || states(&running).contains(&"D".to_owned()));
+    for order in [ToShim::Pause, ToShim::Resume] {
+        host.send(&order);
+        hear_paused(&mut host, order == ToShim::Pause);
+    }
+    assert!(states(&running).contains(&"D".to_owned()), "{:?}", states(&running));
+    std::fs::File::options().write(true).open(running.path("pipe")).unwrap();
+    let finished = running.finish(host);
+    assert_eq!(finished.report.exit, Some(ExitStatus::Code { code: 0 }));
+    assert_eq!(finished.text(), "ron");
+}
