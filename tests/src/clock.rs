@@ -4,9 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nod_client::new_operation;
+use nod_client::{ClientError, new_operation};
 use nod_core::ids::TaskId;
-use nod_core::protocol::Call;
+use nod_core::protocol::{Call, ErrorCode};
 
 use crate::home::{Home, program};
 
@@ -66,9 +66,12 @@ impl Clock {
     #[track_caller]
     pub fn pass_a_second(&mut self, home: &Home) {
         self.jump(1);
-        // Whatever it is asked for, a host looks at the clock.
+        // Whatever it is asked for, a host looks at the clock: no task has this number.
         let operation = new_operation().unwrap();
-        home.connect().call(&Call::Cancel { operation, id: TaskId(0) }).unwrap_err();
+        let refused = home.connect().call(&Call::Cancel { operation, id: TaskId(0) }).unwrap_err();
+        let is_looked =
+            matches!(&refused, ClientError::Refused(why) if why.code == ErrorCode::NotFound);
+        assert!(is_looked, "{refused}");
     }
 
     /// Returns the time as everything in the home sees it, in milliseconds.

@@ -4,8 +4,9 @@ use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
+
+use crate::wait::within;
 
 /// Names what this machine may lack, in words, where its tests are run without it.
 pub const WITHOUT: &str = "NOD_TEST_WITHOUT";
@@ -46,20 +47,15 @@ pub fn cgroup_folder() -> Option<PathBuf> {
     Some(folder)
 }
 
-/// How often what was killed is given time to leave its cgroup.
-const LOOKS: usize = 200;
+/// How long what was killed may take to leave its cgroup.
+const EMPTYING: Duration = Duration::from_secs(1);
 
 /// Removes the cgroups whose names begin so.
 pub fn remove_cgroups(prefix: &str) {
     let all = cgroup_folder().and_then(|all| fs::read_dir(all).ok());
     for entry in all.into_iter().flatten().flatten() {
         if entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()) {
-            for _ in 0..LOOKS {
-                if remove_cgroup(&entry.path()).is_ok() {
-                    break;
-                }
-                thread::sleep(Duration::from_millis(5));
-            }
+            within(EMPTYING, || remove_cgroup(&entry.path()).is_ok());
         }
     }
 }

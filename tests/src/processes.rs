@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
+
+use crate::wait::within;
 
 /// What a host has a login shell run begins so.
 const LOGIN: &[u8] = b"-l\0-c\0printf %s nod-";
@@ -113,8 +114,8 @@ pub fn voluntary_switches(pid: i32) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// How often a login shell is given time to end.
-const LOOKS: usize = 400;
+/// How long a login shell may take to end.
+const OF_LOGIN: Duration = Duration::from_secs(2);
 
 /// Ends the login shells that hosts of a test's folder have begun, as gently as a logout does: the
 /// person's own profile runs in them, and may hold a lock that it gives back only so.
@@ -127,12 +128,8 @@ pub fn end_logins(folder: &Path) {
     for shell in with_mark(&mark).into_iter().filter(is_login) {
         let Some(group) = Pid::from_raw(shell) else { continue };
         kill_process_group(group, Signal::TERM).ok();
-        for _ in 0..LOOKS {
-            if test_kill_process_group(group).is_err() {
-                break;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
+        // What is left is killed with the rest.
+        within(OF_LOGIN, || test_kill_process_group(group).is_err());
     }
 }
 

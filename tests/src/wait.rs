@@ -35,3 +35,17 @@ pub fn until_equal<T: PartialEq + Debug>(what: &str, expected: &T, mut look: imp
         thread::sleep(BETWEEN_LOOKS);
     }
 }
+
+/// Gives a condition some time, and returns whether it came: for tidying up, which fails nothing.
+pub fn within(patience: Duration, mut look: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + patience;
+    loop {
+        if look() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        thread::sleep(BETWEEN_LOOKS);
+    }
+}

@@ -8,7 +8,7 @@ use nod_core::ids::{TaskId, Timestamp};
 use nod_core::protocol::{Call, Reply};
 use nod_core::request::Answer;
 use nod_core::task::{Outcome, StateName};
-use nod_tests::{Clock, Home, TestHost, until};
+use nod_tests::{Clock, Home, TestHost, processes, until};
 
 const HALF_AN_HOUR: i64 = 1_800_000;
 
@@ -135,4 +135,22 @@ fn what_is_due_is_not_missed_by_a_host_whose_own_waiting_stood_still() {
         (read(&host.work(), "waited"), read(&host.work(), "asked")),
         ("124\n".into(), "124\n".into())
     );
+}
+
+#[test]
+fn an_asker_that_slept_as_long_as_its_machine_is_waited_for() {
+    let (home, mut clock) = Clock::of(Home::new());
+    let mut host = TestHost::start_in(home);
+    let id = host.submit("echo $$ > pid; exec nod ask 'Go?'");
+    let request = host.wait_for_request(id);
+    let asker = read(&host.work(), "pid").trim().parse().unwrap();
+    processes::stop(asker);
+    host.kill();
+    host.restart();
+    (0..90).for_each(|_| clock.pass_a_second(&host));
+    processes::go_on(asker);
+    let open = host.request(id, request.id);
+    assert!(open.is_open(), "{open:?}");
+    host.answer(&open, Answer::Approve);
+    assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
 }

@@ -211,7 +211,9 @@ impl Dispatcher {
             return Some(RETRY);
         }
         let due = self.next_due().map(|at| Duration::from_millis(at.since(clock::now())));
-        let soon = [self.board.next(), self.room.next()].into_iter().flatten().min();
+        let orphan = self.orphans.values().map(|(_, until)| *until).min();
+        let lost = self.talking.next_lost();
+        let soon = [self.board.next(), self.room.next(), orphan, lost].into_iter().flatten().min();
         let soon = soon.map(|at| at.saturating_duration_since(Instant::now()));
         [due, soon].into_iter().flatten().min()
     }
@@ -219,11 +221,9 @@ impl Dispatcher {
     /// Returns when something happens by itself, by the clock on the wall.
     fn next_due(&self) -> Option<Timestamp> {
         let expiry = self.live.first_expiry().map(|(at, _)| at);
-        let orphan = self.orphans.values().map(|(_, at)| *at).min();
         let reminder = self.reminders.first().map(|(at, _)| *at);
         let delay = self.live.first_delay().map(|(at, _)| at);
-        let due =
-            [expiry, orphan, reminder, delay, self.talking.next(), self.waiters.next_resume()];
+        let due = [expiry, reminder, delay, self.talking.next(), self.waiters.next_resume()];
         due.into_iter().chain([self.cards.next(), self.next_rule_expiry()]).flatten().min()
     }
 
@@ -245,8 +245,8 @@ impl Dispatcher {
                     self.hear((id, attempt, said), &mut taken.heard, &mut turn);
                 }
                 Message::AskerGone(operation) => {
-                    self.asker_gone(&operation, &turn);
-                    self.waiter_gone(&operation, &turn);
+                    self.asker_gone(&operation);
+                    self.waiter_gone(&operation);
                 }
                 Message::Rung => self.alarm.has_rung(),
                 Message::Config(config, error) => self.configure(config, error, &mut turn),

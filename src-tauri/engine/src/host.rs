@@ -46,8 +46,8 @@ use crate::tokens::Tokens;
 pub(crate) use names::Data;
 use place::{choose_socket, prepare};
 
-/// How long the askers of an earlier host have to find this one, in milliseconds.
-const COMING_BACK_MS: u64 = 10_000;
+/// How long the askers of an earlier host have to find this one.
+const COMING_BACK: Duration = Duration::from_secs(10);
 
 /// What a host is started with.
 pub struct HostOptions {
@@ -384,11 +384,11 @@ fn dispatcher(
     let steady = Steady::since(clock_row, &settings.boot_id);
     let (effects, workers) = Effects::begin(&worker).map_err(StartError::Threads)?;
     let mut dispatcher = Dispatcher {
-        orphans: Dispatcher::orphans_of(&live, COMING_BACK_MS),
+        orphans: Dispatcher::orphans_of(&live, COMING_BACK),
         unplaced: Dispatcher::dependent(&live),
         rules: parts.rules.clone(),
         typing: Typing::default(),
-        talking: Talking::new(talk, clock::now().plus(COMING_BACK_MS)),
+        talking: Talking::new(talk, COMING_BACK),
         pace: Pace::of(&live),
         cards: Cards::new(&live, parts.held_back.clone()),
         reminders: reminders_of(&live, clock::now()),

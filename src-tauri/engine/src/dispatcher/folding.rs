@@ -6,6 +6,7 @@
 //! one that goes leaves the others theirs.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use nod_core::access::Actor;
 use nod_core::ids::{OperationId, RequestId, TaskId, Timestamp};
@@ -16,15 +17,15 @@ use super::askers::is_for;
 use super::pace::Source;
 use super::turn::Turn;
 use super::{Dispatcher, Live};
-use crate::clock;
 use crate::process::Lineage;
 
 /// How many may ask the same as one that is open. Who comes then gets a card of its own, as far as
 /// its pace allows.
 const FOLD_LIMIT: usize = 100;
 
-/// Askers who are gone, by what they asked under, and until when they may come back.
-pub(crate) type Orphans = HashMap<OperationId, (RequestId, Timestamp)>;
+/// Askers who are gone, by what they asked under, and until when they may come back: by the clock
+/// that stands still while the machine sleeps, as they do.
+pub(crate) type Orphans = HashMap<OperationId, (RequestId, Instant)>;
 
 /// What keeps a question apart from every other that is open.
 pub(super) struct Same<'a> {
@@ -129,8 +130,8 @@ impl Dispatcher {
 
 impl Dispatcher {
     /// Returns who asked what is open, and must come back for it.
-    pub(crate) fn orphans_of(live: &Live, grace_ms: u64) -> Orphans {
-        let until = clock::now().plus(grace_ms);
+    pub(crate) fn orphans_of(live: &Live, grace: Duration) -> Orphans {
+        let until = Instant::now() + grace;
         let asked = live.asked();
         asked.map(|(operation, request)| (operation.clone(), (request, until))).collect()
     }

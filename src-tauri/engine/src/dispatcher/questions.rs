@@ -1,6 +1,7 @@
 //! Questions: how they are put, folded, answered, reminded of, and closed.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use nod_core::access::{Actor, Surface};
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
@@ -21,8 +22,8 @@ use crate::error::EngineError;
 use crate::process::Lineage;
 use crate::store::{OperationResult, RequestRow};
 
-/// How long a question waits for the one who asked it to come back, in milliseconds.
-pub(super) const ASKER_GRACE_MS: u64 = 2_000;
+/// How long a question waits for the one who asked it to come back.
+pub(super) const ASKER_GRACE: Duration = Duration::from_secs(2);
 
 /// How often a person is reminded of a question at the most, in milliseconds.
 const LEAST_REMINDER_MS: u64 = 60_000;
@@ -186,11 +187,11 @@ impl Dispatcher {
     }
 
     /// Notes that one who asked is gone. It may be back in a moment, on another connection.
-    pub(super) fn asker_gone(&mut self, operation: &OperationId, turn: &Turn) {
+    pub(super) fn asker_gone(&mut self, operation: &OperationId) {
         match self.operation(operation) {
             // Who let go of its question does not take it along, nor does who asked what is closed.
             Ok(Some(OperationResult::Asked { request })) if self.live.holds(request, operation) => {
-                let until = turn.now.plus(ASKER_GRACE_MS);
+                let until = Instant::now() + ASKER_GRACE;
                 self.orphans.entry(operation.clone()).or_insert((request, until));
             }
             Ok(_) => {}
@@ -206,7 +207,8 @@ impl Dispatcher {
             live.holds(request, operation) && !waiters.has_asker(request, operation)
         };
         self.orphans.retain(|operation, (request, _)| is_gone(operation, *request));
-        let due = self.orphans.iter().filter(|(_, (_, at))| *at <= turn.now);
+        let now = Instant::now();
+        let due = self.orphans.iter().filter(|(_, (_, until))| *until <= now);
         let due: Vec<_> = due.map(|(operation, (id, _))| (operation.clone(), *id)).collect();
         for (operation, request) in due {
             let is_back = |(id, asker): &(RequestId, Asker)| {

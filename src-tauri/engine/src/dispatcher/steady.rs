@@ -115,13 +115,9 @@ impl Dispatcher {
 
     /// Moves what is kept in memory only: once a jump, whether the turn can be stored or not.
     fn move_unstored(&mut self, jump: i64) {
-        for (_, at) in self.orphans.values_mut() {
-            *at = at.moved(jump);
-        }
         let reminders = std::mem::take(&mut self.reminders);
         self.reminders = reminders.into_iter().map(|(at, id)| (at.moved(jump), id)).collect();
         self.pace.follow_clock(jump);
-        self.talking.follow_clock(jump);
         self.waiters.follow_clock(jump);
     }
 

@@ -7,6 +7,7 @@
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use nod_core::access::Actor;
 use nod_core::ids::{OperationId, TaskId, Timestamp};
@@ -51,11 +52,12 @@ pub(crate) struct Talking {
     waiting: HashMap<OperationId, Vec<ReplyTo>>,
     reading: HashMap<TaskId, Vec<ReplyTo>>,
     /// Waits whose connections are gone, and until when they may come back.
-    orphans: HashMap<OperationId, (TaskId, Timestamp)>,
+    orphans: HashMap<OperationId, (TaskId, Instant)>,
 }
 
 impl Talking {
-    pub(crate) fn new(talk: Talk, until: Timestamp) -> Self {
+    pub(crate) fn new(talk: Talk, grace: Duration) -> Self {
+        let until = Instant::now() + grace;
         let mut talking = Self::default();
         talking.load(talk);
         talking.orphans = talking
@@ -86,9 +88,12 @@ impl Talking {
 
     /// Returns when something ends by itself.
     pub(super) fn next(&self) -> Option<Timestamp> {
-        let end = self.ends.first().map(|(at, ..)| *at);
-        let orphan = self.orphans.values().map(|(_, at)| *at).min();
-        [end, orphan].into_iter().flatten().min()
+        self.ends.first().map(|(at, ..)| *at)
+    }
+
+    /// Returns when a wait is given up whose connection is gone.
+    pub(super) fn next_lost(&self) -> Option<Instant> {
+        self.orphans.values().map(|(_, until)| *until).min()
     }
 
     fn put_wait(&mut self, row: WaitRow) {
@@ -111,13 +116,6 @@ impl Talking {
     pub(super) fn forget_wait(&mut self, task: TaskId, operation: &OperationId) -> Vec<ReplyTo> {
         self.take_wait(task, &operation.0);
         self.waiting.remove(operation).unwrap_or_default()
-    }
-
-    /// Moves the time that lost waiters have to come back along with a clock that was set.
-    pub(super) fn follow_clock(&mut self, jump: i64) {
-        for (_, at) in self.orphans.values_mut() {
-            *at = at.moved(jump);
-        }
     }
 
     #[cfg(test)]

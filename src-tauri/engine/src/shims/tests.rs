@@ -32,31 +32,51 @@ fn report() -> Report {
     }
 }
 
+/// A host's side of one shim.
+struct Linked {
+    shims: Shims,
+    messages: crossbeam_channel::Receiver<Message>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+const TASK: (TaskId, AttemptNumber) = (TaskId(1), AttemptNumber::FIRST);
+
+impl Linked {
+    /// Links a host to the first try of task 1, whose files lie in `folder`; returns the shim's side
+    /// of the connection as well.
+    fn new(folder: &Path, prompt: Option<&str>) -> (Self, StdUnixStream) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let (inbox, messages) = crossbeam_channel::unbounded();
+        let silence = Duration::from_secs(45);
+        let shims = Shims::new(runtime.handle().clone(), inbox, Outputs::default(), silence);
+        let (socket, shim) = StdUnixStream::pair().unwrap();
+        let (id, attempt) = TASK;
+        let (orders, prompt) = (shims.expect(id, attempt), prompt.map(str::to_owned));
+        let folder = folder.to_owned();
+        let (limit, is_ending) = (None, false);
+        let link = Link { id, attempt, folder, prompt, limit, is_ending, orders, child: None };
+        shims.link(link, socket);
+        (Self { shims, messages, _runtime: runtime }, shim)
+    }
+
+    fn next(&self) -> Said {
+        let message = self.messages.recv().unwrap();
+        let Message::Shim(_, _, said) = message else { panic!("{message:?}") };
+        said
+    }
+}
+
 /// Returns what a host that adopts a task hears, whose shim says `words` and then the end.
 fn heard(prompt: Option<&str>, printed: &str, words: &[FromShim]) -> Vec<Said> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(LOG_FILE), printed).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let (inbox, messages) = crossbeam_channel::unbounded();
-    let silence = Duration::from_secs(45);
-    let shims = Shims::new(runtime.handle().clone(), inbox, Outputs::default(), silence);
-    let (socket, mut shim) = StdUnixStream::pair().unwrap();
-    let (id, attempt) = (TaskId(1), AttemptNumber::FIRST);
-    let (orders, prompt) = (shims.expect(id, attempt), prompt.map(str::to_owned));
-    let folder = folder.path().to_owned();
-    let (limit, is_ending) = (None, false);
-    let link = Link { id, attempt, folder, prompt, limit, is_ending, orders, child: None };
-    shims.link(link, socket);
+    let (linked, mut shim) = Linked::new(folder.path(), prompt);
     let end = FromShim::Ended { report: report() };
     for word in words.iter().chain([&end]) {
         writeln!(shim, "{}", serde_json::to_string(word).unwrap()).unwrap();
     }
-    let said = std::iter::from_fn(|| {
-        let message = messages.recv().unwrap();
-        let Message::Shim(_, _, said) = message else { panic!("{message:?}") };
-        (!matches!(said, Said::Ended { .. })).then_some(said)
-    });
-    said.collect()
+    let said = std::iter::repeat_with(|| linked.next());
+    said.take_while(|said| !matches!(said, Said::Ended { .. })).collect()
 }
 
 #[test]
@@ -98,36 +118,14 @@ fn a_question_that_an_earlier_host_told_stands_until_the_task_goes_on() {
 fn a_shim_is_not_lost_with_one_connection_nor_with_a_word_that_is_not_known() {
     let folder = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(folder.path().join(SHIM_SOCKET)).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let (inbox, messages) = crossbeam_channel::unbounded();
-    let shims =
-        Shims::new(runtime.handle().clone(), inbox, Outputs::default(), Duration::from_secs(45));
-    let (socket, mut first) = StdUnixStream::pair().unwrap();
-    let (id, attempt) = (TaskId(1), AttemptNumber::FIRST);
-    let orders = shims.expect(id, attempt);
-    let link = Link {
-        id,
-        attempt,
-        folder: folder.path().to_owned(),
-        prompt: None,
-        limit: None,
-        is_ending: false,
-        orders,
-        child: None,
-    };
-    shims.link(link, socket);
+    let (linked, mut first) = Linked::new(folder.path(), None);
     first.write_all(b"{\"type\":\"memory\",\"bytes\":1}\n").unwrap();
     drop(first);
     // The shim lives, so the host comes back to it.
     let (mut second, _) = listener.accept().unwrap();
     let ended = serde_json::to_string(&FromShim::Ended { report: report() }).unwrap();
     writeln!(second, "{ended}").unwrap();
-    let said = || {
-        let message = messages.recv().unwrap();
-        let Message::Shim(_, _, said) = message else { panic!("{message:?}") };
-        said
-    };
-    let (files, end) = (said(), said());
+    let (files, end) = (linked.next(), linked.next());
     assert!(matches!(files, Said::Files { .. }), "{files:?}");
     assert!(matches!(end, Said::Ended { .. }), "{end:?}");
 }
@@ -139,24 +137,7 @@ fn what_a_shim_says_of_its_build_decides_how_it_is_typed_to() {
         [(1, "", false), (2, "", false), (2, ",\"typed\":[]", true)]
     {
         let folder = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let (inbox, messages) = crossbeam_channel::unbounded();
-        let outputs = Outputs::default();
-        let shims = Shims::new(runtime.handle().clone(), inbox, outputs, Duration::from_secs(45));
-        let (socket, mut shim) = StdUnixStream::pair().unwrap();
-        let (id, attempt) = (TaskId(1), AttemptNumber::FIRST);
-        let orders = shims.expect(id, attempt);
-        let link = Link {
-            id,
-            attempt,
-            folder: folder.path().to_owned(),
-            prompt: None,
-            limit: None,
-            is_ending: false,
-            orders,
-            child: None,
-        };
-        shims.link(link, socket);
+        let (linked, mut shim) = Linked::new(folder.path(), None);
         let status = format!(
             "{{\"type\":\"status\",\"protocol\":{protocol},\"task\":1,\"attempt\":1,\
              \"shim_pid\":1,\"process\":{{\"pid\":1,\"start_time\":1}},\"started_at\":1,\
@@ -164,15 +145,11 @@ fn what_a_shim_says_of_its_build_decides_how_it_is_typed_to() {
         );
         writeln!(shim, "{status}").unwrap();
         writeln!(shim, "{{\"type\":\"typed\",\"operation\":\"one\"}}").unwrap();
-        let said = || {
-            let message = messages.recv().unwrap();
-            let Message::Shim(_, _, said) = message else { panic!("{message:?}") };
-            said
-        };
-        assert!(matches!(said(), Said::Status(_)));
-        let taken = said();
+        assert!(matches!(linked.next(), Said::Status(_)));
+        let taken = linked.next();
         assert!(matches!(&taken, Said::Typed(typed) if typed.lost == 0), "{taken:?}");
-        assert_eq!(shims.protocol(id, attempt), protocol);
-        assert_eq!(shims.types_once(id, attempt), types_once, "{protocol}{typed}");
+        let (id, attempt) = TASK;
+        assert_eq!(linked.shims.protocol(id, attempt), protocol);
+        assert_eq!(linked.shims.types_once(id, attempt), types_once, "{protocol}{typed}");
     }
 }

@@ -1,12 +1,14 @@
 //! Waiting for a signal: how a wait begins, and each way in which it ends.
 
+use std::time::Instant;
+
 use nod_core::access::Actor;
 use nod_core::ids::{OperationId, TaskId, Timestamp};
 use nod_core::protocol::{Await, Reply, WaitEnd, check_key};
 
 use super::super::Dispatcher;
 use super::super::message::ReplyTo;
-use super::super::questions::ASKER_GRACE_MS;
+use super::super::questions::ASKER_GRACE;
 use super::super::turn::Turn;
 use super::WAITS_LIMIT;
 use crate::error::EngineError;
@@ -143,8 +145,9 @@ impl Dispatcher {
             back.is_some_and(|back| back.iter().any(|reply| !reply.is_closed()))
         };
         self.talking.orphans.retain(|operation, _| !is_back(operation));
-        let due = |(operation, (task, at)): (&OperationId, &(TaskId, Timestamp))| {
-            (*at <= turn.now).then(|| (operation.clone(), *task))
+        let now = Instant::now();
+        let due = |(operation, (task, until)): (&OperationId, &(TaskId, Instant))| {
+            (*until <= now).then(|| (operation.clone(), *task))
         };
         let due: Vec<_> = self.talking.orphans.iter().filter_map(due).collect();
         for (operation, task) in due {
@@ -159,10 +162,10 @@ impl Dispatcher {
     }
 
     /// Notes that one who waits is gone. It may be back in a moment.
-    pub(in crate::dispatcher) fn waiter_gone(&mut self, operation: &OperationId, turn: &Turn) {
+    pub(in crate::dispatcher) fn waiter_gone(&mut self, operation: &OperationId) {
         let task = self.talking.tasks.iter().find(|(_, of)| of.waits.contains_key(&operation.0));
         if let Some(task) = task.map(|(id, _)| *id) {
-            let until = turn.now.plus(ASKER_GRACE_MS);
+            let until = Instant::now() + ASKER_GRACE;
             self.talking.orphans.entry(operation.clone()).or_insert((task, until));
         }
     }

@@ -49,8 +49,8 @@ impl Table {
     }
 
     fn pass_grace(&mut self) {
-        for (_, at) in self.dispatcher.orphans.values_mut() {
-            *at = Timestamp(0);
+        for (_, until) in self.dispatcher.orphans.values_mut() {
+            *until = Instant::now();
         }
         self.dispatcher.turn(vec![]);
     }
@@ -200,7 +200,7 @@ fn a_host_that_starts_waits_for_each_of_them() {
     let [row] = <[_; 1]>::try_from(std::mem::take(&mut rows)).unwrap();
     let operations: Vec<_> = asked.iter().map(|(operation, _)| operation).collect();
     assert_eq!(row.holders().collect::<Vec<_>>(), operations);
-    let orphans = Dispatcher::orphans_of(&table.dispatcher.live, 0);
+    let orphans = Dispatcher::orphans_of(&table.dispatcher.live, Duration::ZERO);
     assert_eq!(orphans.len(), 3);
     // Only the last one comes back.
     drop(asked);

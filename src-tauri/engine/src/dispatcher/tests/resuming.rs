@@ -21,9 +21,9 @@ fn a_question_that_was_let_go_is_withdrawn_for_nobody() {
         matches!(said.try_recv(), Ok(Ok(Reply::StillOpen { request: id })) if id == request.id)
     );
     // Neither by this host, nor by the next one.
-    assert!(Dispatcher::orphans_of(&table.dispatcher.live, 0).is_empty());
+    assert!(Dispatcher::orphans_of(&table.dispatcher.live, Duration::ZERO).is_empty());
     let first = OperationId("operation 2".into());
-    table.dispatcher.orphans.insert(first, (request.id, Timestamp(0)));
+    table.dispatcher.orphans.insert(first, (request.id, Instant::now()));
     table.dispatcher.turn(vec![]);
     assert_eq!(table.open_request().id, request.id);
     let row = table.dispatcher.readers.lend().unwrap().open_requests().unwrap().remove(0);
@@ -43,7 +43,7 @@ fn a_question_that_is_still_waited_for_goes_with_its_asker() {
     table.run(id);
     let mut said = ask(&mut table, id, Resume::After { milliseconds: 3_600_000 });
     assert!(said.try_recv().is_err());
-    assert_eq!(Dispatcher::orphans_of(&table.dispatcher.live, 0).len(), 1);
+    assert_eq!(Dispatcher::orphans_of(&table.dispatcher.live, Duration::ZERO).len(), 1);
     assert!(table.dispatcher.waiters.next_resume().is_some());
 }
 

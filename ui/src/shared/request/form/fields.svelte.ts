@@ -229,9 +229,8 @@ export class ListField extends Base {
   }
 }
 
-/** A list of which each place is of its own kind. */
-export class TupleField extends Base {
-  readonly kind = 'tuple';
+/** Fields that belong together, and are always the same ones. */
+abstract class Members extends Base {
   readonly #members: readonly Field[];
 
   constructor(about: About, members: readonly Field[]) {
@@ -244,42 +243,33 @@ export class TupleField extends Base {
   }
 
   get isEmpty(): boolean {
-    return this.#members.every((member) => member.isEmpty);
+    return this.members.every((member) => member.isEmpty);
   }
+}
+
+/** A list of which each place is of its own kind. */
+export class TupleField extends Members {
+  readonly kind = 'tuple';
 
   member(segment: string): Field | undefined {
-    return this.#members[Number(segment)];
+    return this.members[Number(segment)];
   }
 
   value(): Json | undefined {
     if (this.isEmpty && !this.about.required && !this.mustHaveValue) return undefined;
-    return this.#members.map((member) => member.value() ?? null);
+    return this.members.map((member) => member.value() ?? null);
   }
 }
 
-export class GroupField extends Base {
+export class GroupField extends Members {
   readonly kind = 'group';
-  readonly #members: readonly Field[];
-
-  constructor(about: About, members: readonly Field[]) {
-    super(about);
-    this.#members = members;
-  }
-
-  override get members(): readonly Field[] {
-    return this.#members;
-  }
 
   member(segment: string): Field | undefined {
-    return this.#members.find((member) => member.about.name === segment);
-  }
-
-  get isEmpty(): boolean {
-    return this.#members.every((member) => member.isEmpty);
+    return this.members.find((member) => member.about.name === segment);
   }
 
   value(): Json | undefined {
-    const values = this.#members.map((member) => [member.about.name, member.value()] as const);
+    const values = this.members.map((member) => [member.about.name, member.value()] as const);
     const known = values.filter((entry): entry is [string, Json] => entry[1] !== undefined);
     if (known.length === 0 && !this.about.required && !this.mustHaveValue) return undefined;
     return Object.fromEntries(known);
