@@ -42,7 +42,9 @@ fn a_healthy_host_and_none_at_all_have_nothing_wrong() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let named = check(&ran, "host")["said"].as_str().unwrap().to_owned();
     assert!(named.contains(&format!("process {}", host.pid())), "{named}");
-    for name in ["lock", "permissions", "disk", "history", "shims", "tasks", "configuration"] {
+    let names =
+        ["lock", "permissions", "disk", "history", "shims", "tasks", "configuration", "log"];
+    for name in names {
         assert_eq!(check(&ran, name)["health"], "good", "{name}: {ran:?}");
     }
     assert_eq!(check(&ran, "notifications")["health"], "note");

@@ -1,5 +1,10 @@
 //! The host's own log: one file a day, the last week kept, `host.log` the newest of them.
 
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
 use crate::process;
 use nod_core::paths::Paths;
 use tracing_appender::rolling::{Builder, Rotation};
@@ -8,8 +13,12 @@ use tracing_subscriber::EnvFilter;
 /// The link to the newest file.
 const LATEST: &str = "host.log";
 
+/// What is before the day in a file's name, and after it.
+const PREFIX: &str = "host";
+const SUFFIX: &str = "log";
+
 /// How many days are kept.
-const DAYS: usize = 7;
+pub(crate) const DAYS: usize = 7;
 
 /// Sends what the host has to say to its log from now on; once in a process.
 ///
@@ -18,8 +27,8 @@ pub fn write_to(paths: &Paths) -> bool {
     process::strict_umask();
     let appender = Builder::new()
         .rotation(Rotation::DAILY)
-        .filename_prefix("host")
-        .filename_suffix("log")
+        .filename_prefix(PREFIX)
+        .filename_suffix(SUFFIX)
         .latest_symlink(LATEST)
         .max_log_files(DAYS)
         .build(&paths.data);
@@ -31,4 +40,22 @@ pub fn write_to(paths: &Paths) -> bool {
         .with_ansi(false)
         .try_init()
         .is_ok()
+}
+
+/// Returns the files of the log in a data directory, the one that was written last first.
+pub(crate) fn files(data: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(data)? {
+        let entry = entry?;
+        // The link to the newest is no file of its own.
+        let Some(metadata) = entry.metadata().ok().filter(fs::Metadata::is_file) else { continue };
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(&format!("{PREFIX}.")) && name.ends_with(&format!(".{SUFFIX}")) {
+            // Not by their names: the clock may have been set back.
+            files.push((metadata.modified().unwrap_or(UNIX_EPOCH), entry.path()));
+        }
+    }
+    files.sort();
+    Ok(files.into_iter().rev().map(|(_, path)| path).collect())
 }

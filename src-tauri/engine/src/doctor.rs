@@ -1,5 +1,7 @@
 //! Looking a data directory over, with or without a host, and mending what can be mended.
 
+mod log;
+
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -42,6 +44,7 @@ pub fn examine(paths: &Paths, repair: bool) -> Vec<Check> {
         doctor.attempts();
     }
     doctor.set_aside();
+    doctor.log();
     doctor.checks
 }
 
@@ -318,6 +321,12 @@ impl Doctor<'_> {
                 said: format!("{}: {}", aside.display(), report.trim().replace('\n', "; ")),
             });
         }
+    }
+
+    /// What the host said itself: an error in it may be long over, so it is no fault by itself.
+    fn log(&mut self) {
+        let (health, said) = log::look(self.paths, !self.is_free);
+        self.checks.push(Check { name: "log".to_owned(), health, said });
     }
 
     /// Notes what is wrong; mends it where that is asked for and can be done.

@@ -87,5 +87,8 @@ fn line(check: &Check) -> String {
         Health::Bad => "WRONG   ",
         Health::Repaired => "mended  ",
     };
-    format!("{health}{}  {}\n", padded(&check.name, NAMES), neutralised(&check.said))
+    // A line that follows begins where none of another check does.
+    let indent = " ".repeat(health.len() + NAMES + 2);
+    let said: Vec<String> = check.said.lines().map(neutralised).collect();
+    format!("{health}{}  {}\n", padded(&check.name, NAMES), said.join(&format!("\n{indent}")))
 }
