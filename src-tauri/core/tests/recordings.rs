@@ -14,35 +14,70 @@ fn bar(recording: &[u8], size: usize) -> Vec<Progress> {
     bar
 }
 
-/// The recordings, and how many steps the bar takes at least when the output comes bit by bit.
-const RECORDINGS: [(&str, &[u8], usize); 15] = [
-    ("curl.tty", include_bytes!("recordings/curl.tty"), 2),
-    ("curl-bar.tty", include_bytes!("recordings/curl-bar.tty"), 8),
-    ("docker.tty", include_bytes!("recordings/docker.tty"), 20),
-    ("ninja.tty", include_bytes!("recordings/ninja.tty"), 30),
-    ("ninja.pipe", include_bytes!("recordings/ninja.pipe"), 30),
-    ("pip.tty", include_bytes!("recordings/pip.tty"), 5),
-    ("pytest.tty", include_bytes!("recordings/pytest.tty"), 4),
-    ("pytest.pipe", include_bytes!("recordings/pytest.pipe"), 4),
-    ("rsync.tty", include_bytes!("recordings/rsync.tty"), 6),
-    ("rsync-whole.tty", include_bytes!("recordings/rsync-whole.tty"), 6),
-    ("tqdm.tty", include_bytes!("recordings/tqdm.tty"), 8),
-    ("tqdm.pipe", include_bytes!("recordings/tqdm.pipe"), 8),
-    ("tqdm-nested.tty", include_bytes!("recordings/tqdm-nested.tty"), 3),
-    ("wget.tty", include_bytes!("recordings/wget.tty"), 8),
-    ("wget.pipe", include_bytes!("recordings/wget.pipe"), 50),
-];
+/// What a program printed, and where in it the bar is.
+struct Recording {
+    name: &'static str,
+    bytes: &'static [u8],
+    /// How many steps the bar takes at least when the output comes bit by bit.
+    steps: usize,
+    /// How far it is just before the program says that it is done, in percent.
+    before: f64,
+    /// With what it says so, for the first time: its own 100 %, or its own count of all.
+    done: &'static str,
+}
+
+/// What a bar shows at the most while its task runs: here it says that the program was done.
+const DONE: f64 = 99.0;
+
+macro_rules! recordings {
+    ($($name:literal: $steps:literal steps, $before:literal then $done:literal;)*) => {
+        [$(Recording {
+            name: $name,
+            bytes: include_bytes!(concat!("recordings/", $name)),
+            steps: $steps,
+            before: $before,
+            done: $done,
+        }),*]
+    };
+}
+
+/// None of these programs stops short of its own end.
+const RECORDINGS: [Recording; 15] = recordings! {
+    "curl.tty": 3 steps, 55.0 then "\r100 6144k  100 6144k";
+    "curl-bar.tty": 15 steps, 95.0 then "100.0%";
+    // The last of three layers is on the disk; just before, all three are at more than 99 %.
+    "docker.tty": 50 steps, 99.0 then
+        "Extracting [==================================================>]  201.4MB/201.4MB";
+    "ninja.tty": 40 steps, 97.5 then "[40/40] CXX 39.o";
+    "ninja.pipe": 38 steps, 97.5 then "[40/40] CXX 39.o";
+    "pip.tty": 30 steps, 96.83 then "6.3/6.3 MB";
+    "pytest.tty": 5 steps, 83.0 then "[100%]";
+    "pytest.pipe": 5 steps, 83.0 then "[100%]";
+    // Its percentages are those of single files: what counts is how many are left.
+    "rsync.tty": 9 steps, 88.89 then "to-chk=0/9";
+    "rsync-whole.tty": 9 steps, 87.0 then "6,291,456 100%";
+    "tqdm.tty": 11 steps, 90.0 then "rows: 100%";
+    "tqdm.pipe": 11 steps, 97.0 then "rows: 100%";
+    "tqdm-nested.tty": 5 steps, 75.0 then "outer: 100%";
+    "wget.tty": 10 steps, 92.0 then "100%[";
+    // It has a line of its own for 99 %.
+    "wget.pipe": 99 steps, 99.0 then "100%  894K";
+};
+
+fn percents(bar: &[Progress]) -> Vec<f64> {
+    bar.iter().filter_map(|it| it.percent).collect()
+}
 
 #[test]
 fn the_bar_of_every_program_rises_to_its_end_and_is_never_full() {
     let mut faults = Vec::new();
-    for (name, recording, steps) in RECORDINGS {
+    for Recording { name, bytes, steps, .. } in RECORDINGS {
         for size in [1, 7, 64, 512, 64 * 1024] {
-            let bar = bar(recording, size);
-            let percents: Vec<f64> = bar.iter().filter_map(|it| it.percent).collect();
-            let reaches_end = percents.last().is_some_and(|last| *last >= 75.0);
-            let is_never_full = percents.iter().all(|it| (0.0..100.0).contains(it));
-            let never_falls = bar.iter().all(|it| it.phase == 0);
+            let bar = bar(bytes, size);
+            let percents = percents(&bar);
+            let reaches_end = percents.last() == Some(&DONE);
+            let is_never_full = percents.iter().all(|it| (0.0..=DONE).contains(it));
+            let never_falls = percents.is_sorted() && bar.iter().all(|it| it.phase == 0);
             let is_fine_enough = size > 7 || percents.len() >= steps;
             if !(reaches_end && is_never_full && never_falls && is_fine_enough) {
                 faults.push(format!("{name} in pieces of {size}: {percents:?}"));
@@ -50,4 +85,16 @@ fn the_bar_of_every_program_rises_to_its_end_and_is_never_full() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn the_bar_of_every_program_is_at_its_end_when_the_program_says_so_and_not_before() {
+    for Recording { name, bytes, before, done, .. } in RECORDINGS {
+        let at = bytes.windows(done.len()).position(|part| part == done.as_bytes());
+        let at = at.unwrap_or_else(|| panic!("{name} never says {done}"));
+        for size in [1, 64] {
+            let before_it = percents(&bar(&bytes[..at], size));
+            assert_eq!(before_it.last(), Some(&before), "{name} in pieces of {size}");
+        }
+    }
 }
