@@ -1,24 +1,18 @@
-//! A history that is old, too new, or damaged.
+//! A history that is damaged.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nod_core::ids::{TaskId, Timestamp};
-use nod_core::protocol::{Call, Reply, RuleList, Snapshot, Submit};
-use nod_core::request::Answer;
+use nod_core::protocol::{Call, Reply, RuleList, Snapshot};
 use nod_core::rule::{Rule, Then};
-use nod_core::schedule::Retry;
-use nod_core::task::{Outcome, StateName};
+use nod_core::task::StateName;
 use nod_tests::{Home, TestHost, processes, until};
 use rusqlite::Connection;
 
 /// What every history is, after all.
 const PAGE: usize = 4096;
-
-fn released(version: u32) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("released").join(version.to_string())
-}
 
 fn snapshot(host: &mut TestHost) -> Snapshot {
     let reply = host.person(&Call::Snapshot).unwrap();
@@ -55,157 +49,6 @@ fn running(host: &TestHost) -> TaskId {
 
 fn end(host: &TestHost) {
     fs::write(host.work().join("end"), "").unwrap();
-}
-
-/// Returns the versions of the tables that a history is checked in of, and that of this Nod.
-fn versions() -> (Vec<i64>, i64) {
-    let folders = fs::read_dir(released(1).parent().unwrap()).unwrap();
-    let number = |name: std::ffi::OsString| name.to_str().unwrap().parse().unwrap();
-    let checked_in = folders.map(|folder| number(folder.unwrap().file_name())).collect();
-    (checked_in, version(&database(&TestHost::start())))
-}
-
-fn version(path: &Path) -> i64 {
-    let connection = Connection::open(path).unwrap();
-    connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
-}
-
-/// Makes what the checked-in histories hold: run by hand with `--ignored`, for tables that are new.
-#[test]
-#[ignore = "writes a folder of the repository"]
-fn a_history_of_this_version_is_written_to_be_checked_in() {
-    let mut host = TestHost::start();
-    let submit = |host: &TestHost, line: &str, change: &dyn Fn(&mut Submit)| {
-        let mut submit = host.shell_submit(line);
-        // Nothing of the machine that it is made on.
-        submit.cwd = "/".to_owned();
-        submit.environment = Some([("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into());
-        change(&mut submit);
-        let reply = host.call(&Call::Submit(Box::new(submit)));
-        let Reply::Submitted { id, .. } = reply else { panic!("{reply:?}") };
-        id
-    };
-    let coloured = |submit: &mut Submit, colour: &str| {
-        submit.extra_environment = [("COLOUR".to_owned(), colour.to_owned())].into();
-    };
-    host.wait_for_end(submit(&host, "echo 完了", &|new| new.label = Some("Unit tests".into())));
-    let again = |new: &mut Submit| new.scheduling.retry = Some(Retry::new(1, 0));
-    host.wait_for_end(submit(&host, "exit 2", &again));
-    let cancelled = submit(&host, "sleep 6174", &|_| {});
-    assert_eq!(host.run(&["cancel", &cancelled.to_string()]).code, Some(0));
-    host.wait_for_end(cancelled);
-    host.wait_for_end(submit(&host, "sleep 6175", &|new| new.timeout_ms = Some(100)));
-    submit(&host, "echo $COLOUR", &|new| {
-        new.ask_first = true;
-        coloured(new, "blue");
-    });
-    let asks = submit(&host, "nod ask 'Go on?'", &|_| {});
-    let request = host.wait_for_request(asks);
-    host.answer(&request, Answer::Approve);
-    host.wait_for_end(asks);
-    let last = submit(&host, "echo $COLOUR", &|new| {
-        new.scheduling.priority = Some(3);
-        coloured(new, "green");
-    });
-    host.wait_for_end(last);
-    assert_eq!(host.run(&["group", "add", "build", "--slots", "2"]).code, Some(0));
-    assert_eq!(host.run(&["group", "pause", "build"]).code, Some(0));
-    host.stop();
-    drop(checkpoint(&host));
-    let folder = released(u32::try_from(version(&database(&host))).unwrap());
-    fs::create_dir_all(&folder).unwrap();
-    for name in ["nod.db", "seal.key"] {
-        fs::copy(host.data().join(name), folder.join(name)).unwrap();
-    }
-}
-
-#[test]
-fn there_is_a_history_of_the_tables_as_they_are_now() {
-    let (checked_in, newest) = versions();
-    assert!(
-        checked_in.contains(&newest),
-        "write one with `cargo nextest run -p nod-tests --run-ignored only a_history_of_this`"
-    );
-}
-
-#[test]
-fn a_history_of_every_released_version_opens_with_all_that_it_holds() {
-    let (checked_in, newest) = versions();
-    for before in checked_in {
-        let home = Home::new();
-        for file in fs::read_dir(released(u32::try_from(before).unwrap())).unwrap() {
-            let file = file.unwrap();
-            fs::copy(file.path(), home.data().join(file.file_name())).unwrap();
-        }
-        assert_eq!(version(&database(&home)), before, "its folder is its version");
-        let mut host = TestHost::start_in(home);
-        assert_eq!(snapshot(&mut host).findings, [] as [String; 0]);
-        assert_eq!(version(&database(&host)), newest);
-        // What it was before its tables changed is kept beside it.
-        let copy = host.data().join(format!("nod.schema-{before}.db"));
-        assert_eq!(copy.exists(), before < newest);
-        if copy.exists() {
-            assert_eq!(version(&copy), before);
-            let copy = Connection::open(&copy).unwrap();
-            let tasks =
-                copy.query_row("SELECT count(*) FROM tasks", [], |row| row.get::<_, i64>(0));
-            assert_eq!(tasks.unwrap(), 7);
-        }
-        holds_what_was_kept(&mut host, before);
-    }
-}
-
-/// Checks the seven tasks of a checked-in history, and does something with them.
-fn holds_what_was_kept(host: &mut TestHost, before: i64) {
-    let words: Vec<_> = host.tasks().iter().rev().map(|task| task.state.words()).collect();
-    let expected = [
-        "Succeeded",
-        "Failed (exit 2)",
-        "Cancelled",
-        "Timed out",
-        "Needs approval",
-        "Succeeded",
-        "Succeeded",
-    ];
-    assert_eq!(words, expected);
-    let found = host.run(&["list", "--search", "完了"]);
-    assert!(found.out.contains("Unit tests"), "{found:?}");
-    assert_eq!(host.detail(TaskId(6)).requests.len(), 1);
-    let gate = host.wait_for_request(TaskId(5));
-    if before == 1 {
-        // The gate is answered and its environment opened, as if nothing had happened.
-        host.answer(&gate, Answer::Approve);
-        let ended = host.wait_for_end(TaskId(5));
-        assert_eq!(ended.state.outcome(), Some(&Outcome::Succeeded));
-        assert_eq!(host.plain_log(TaskId(5)), "blue\n");
-        assert_eq!(host.submit("true"), TaskId(8));
-        return;
-    }
-    // Its folder is bound to what it was on the machine where it was submitted.
-    host.answer(&gate, Answer::Deny { reason: None });
-    assert_eq!(host.wait_for_end(TaskId(5)).state.name(), StateName::Denied);
-    assert_eq!(host.run(&["retry", "7"]).code, Some(0));
-    assert_eq!(host.wait_for_end(TaskId(7)).state.outcome(), Some(&Outcome::Succeeded));
-    assert_eq!(host.plain_log(TaskId(7)), "green\n");
-    assert_eq!(host.detail(TaskId(2)).attempts.len(), 2);
-    assert_eq!(host.task(TaskId(7)).schedule.priority, 3);
-    let groups = host.run(&["group", "list"]);
-    assert!(groups.out.contains("build: 0 of 2 slots taken, 0 queued, paused"), "{groups:?}");
-    assert_eq!(host.submit("true"), TaskId(8));
-}
-
-#[test]
-fn a_history_of_a_newer_version_is_refused_and_left_alone() {
-    let home = Home::new();
-    let connection = Connection::open(database(&home)).unwrap();
-    connection.pragma_update(None, "user_version", 4_000).unwrap();
-    drop(connection);
-    let before = fs::read(database(&home)).unwrap();
-    let ran = home.run(&["list"]);
-    assert_eq!(ran.code, Some(69), "{ran:?}");
-    assert!(ran.err.contains("newer version of Nod"), "{ran:?}");
-    assert!(fs::read(database(&home)).unwrap() == before, "the file was changed");
-    assert!(!home.data().join("damaged").exists());
 }
 
 #[test]

@@ -138,3 +138,76 @@ fn a_watch_whose_reader_stands_still_misses_nothing() {
     watch.kill().unwrap();
     watch.wait().unwrap();
 }
+
+/// Returns the events after `since`, up to that of a number.
+fn watched(host: &TestHost, since: i64, last: i64) -> Vec<Value> {
+    let mut watching =
+        host.nod(&["watch", "--since", &since.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut events: Vec<Value> = vec![];
+    for line in BufReader::new(watching.stdout.take().unwrap()).lines() {
+        events.push(serde_json::from_str(&line.unwrap()).unwrap());
+        if events.last().unwrap()["seq"] == last {
+            break;
+        }
+    }
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+    events
+}
+
+#[test]
+fn so_many_removals_are_kept_and_who_was_away_for_longer_is_told_to_look_anew() {
+    /// How many are kept, how many there were, and how many are forgotten at once.
+    const KEPT: i64 = 10_000;
+    const WERE: i64 = 10_700;
+    let mut host = TestHost::start();
+    let stays = host.submit("true");
+    let goes = host.submit("true");
+    [stays, goes].iter().for_each(|id| drop(host.wait_for_end(*id)));
+    host.stop();
+    let history = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
+    let number = |sql: &str| -> i64 { history.query_row(sql, [], |row| row.get(0)).unwrap() };
+    let first = number("SELECT max(seq) FROM events");
+    // What a host that forgot nothing has left of tasks that were removed.
+    let removed = "INSERT INTO events (seq, at, task_id, what)
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)
+        SELECT ?1 + i, 0, 1000000 + i, 'removed' FROM n";
+    history.execute(removed, [first, WERE]).unwrap();
+    host.restart();
+    let last = first + WERE;
+    let removals = "SELECT count(*) FROM events WHERE what = 'removed'";
+    assert_eq!(number(removals), KEPT);
+
+    let (seen, gap) = (watched(&host, 0, last), last - KEPT);
+    assert_eq!((&seen[0]["event"], &seen[0]["seq"]), (&"lagged".into(), &0.into()));
+    assert_eq!(seen[0]["task_id"], Value::Null);
+    let why = seen[0]["detail"].as_str().unwrap();
+    assert_eq!(
+        why,
+        format!("some events up to {gap} are no longer kept: look anew at what there is")
+    );
+    // All of what is there is told, and of the rest what is kept.
+    let numbers: Vec<_> = seen[1..].iter().map(|event| event["seq"].as_i64().unwrap()).collect();
+    let expected: Vec<_> = (1..=first).chain(gap + 1..=last).collect();
+    assert!(numbers == expected, "{:?}", numbers.len());
+    // Who was away for less has missed nothing.
+    let of = |since: i64| watched(&host, since, last)[0].clone();
+    assert_eq!((&of(gap)["event"], &of(gap)["seq"]), (&"removed".into(), &(gap + 1).into()));
+    assert_eq!((&of(gap - 1)["event"], &of(gap - 1)["seq"]), (&"lagged".into(), &(gap - 1).into()));
+
+    // And each that comes makes one more go.
+    let mut watching =
+        host.nod(&["watch", "--since", &gap.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(watching.stdout.take().unwrap()).lines();
+    assert!(told.next().unwrap().unwrap().contains("\"removed\""));
+    assert_eq!(host.run(&["remove", &goes.to_string()]).code, Some(0));
+    assert_eq!(number(removals), KEPT);
+    assert_eq!(number("SELECT min(seq) FROM events WHERE what = 'removed'"), gap + 2);
+    let one_more = told.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let told: Vec<Value> = one_more.take(KEPT as usize).collect();
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+    // It was past all that is forgotten.
+    assert!(told.iter().all(|event| event["event"] == "removed"));
+    assert_eq!(told.last().unwrap()["task_id"], goes.0);
+}

@@ -53,28 +53,40 @@ impl Events {
 /// How many stored events are read at once.
 const WATCHED: u32 = 500;
 
-/// Every stored event from one number on. It reads them from the history, so that none is missed.
+/// Every stored event from one number on. It reads them from the history, so that none is missed
+/// but what the history has forgotten, which is told as an event `lagged`.
 pub struct Watch {
     readers: Readers,
     news: Subscription,
     last: EventNumber,
+    /// Up to which event it was told that some are forgotten.
+    told: EventNumber,
 }
 
 impl Watch {
     pub(crate) fn new(readers: Readers, news: Subscription, since: EventNumber) -> Self {
-        Self { readers, news, last: since }
+        Self { readers, news, last: since, told: EventNumber(0) }
     }
 
     /// Returns the next events; nothing once the host has ended.
     pub async fn next(&mut self) -> Result<Option<Vec<WatchedEvent>>, EngineError> {
         loop {
             let (readers, last) = (self.readers.clone(), self.last);
-            let read =
-                move || -> Result<_, StoreError> { readers.lend()?.events_after(last, WATCHED) };
+            let read = move || -> Result<_, StoreError> {
+                let reader = readers.lend()?;
+                // What is forgotten between the two is told, though it was read.
+                Ok((reader.events_after(last, WATCHED)?, reader.forgotten_events()?))
+            };
             let read = tokio::task::spawn_blocking(read).await;
-            let events = read.map_err(|_ended| EngineError::Stopping)??;
+            let (mut events, forgotten) = read.map_err(|_ended| EngineError::Stopping)??;
             if let Some(newest) = events.last() {
                 self.last = newest.seq;
+            }
+            if forgotten > last.max(self.told) {
+                self.told = forgotten;
+                events.insert(0, lagged_watch(last, forgotten));
+            }
+            if !events.is_empty() {
                 return Ok(Some(events));
             }
             loop {
@@ -84,6 +96,19 @@ impl Watch {
                 }
             }
         }
+    }
+}
+
+/// Tells one who has seen all up to `last` that it has to look anew at what there is.
+fn lagged_watch(last: EventNumber, forgotten: EventNumber) -> WatchedEvent {
+    WatchedEvent {
+        seq: last,
+        at: crate::clock::now(),
+        task_id: None,
+        event: "lagged".to_owned(),
+        detail: Some(format!(
+            "some events up to {forgotten} are no longer kept: look anew at what there is"
+        )),
     }
 }
 

@@ -433,6 +433,7 @@ fn begin(
     dispatcher.settle_guards()?;
     dispatcher.turn(first);
     dispatcher.forget_operations();
+    dispatcher.forget_events();
     thread::Builder::new()
         .name("dispatcher".into())
         .spawn(move || dispatcher.run(&messages))

@@ -42,6 +42,13 @@ impl Dispatcher {
         }
     }
 
+    /// Forgets what happened to tasks that are long removed, where an earlier host kept more of it.
+    pub(crate) fn forget_events(&mut self) {
+        if let Err(error) = self.store.forget_events() {
+            tracing::warn!("failed to forget what happened to removed tasks: {error}");
+        }
+    }
+
     /// Has what is left of lost attempts ended, where an earlier host stored the loss and came no
     /// further.
     pub(crate) fn sweep_again(&self) {

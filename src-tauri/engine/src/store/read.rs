@@ -217,6 +217,12 @@ impl Reader {
         })
     }
 
+    /// Returns up to which event some are forgotten that no task has any more.
+    pub(crate) fn forgotten_events(&self) -> Result<EventNumber, StoreError> {
+        let sql = "SELECT coalesce((SELECT forgotten FROM last_event), 0)";
+        Ok(EventNumber(unsigned(self.one(sql, |row| row.get(0))?)))
+    }
+
     /// Returns how the clock stood when a host looked last.
     pub(crate) fn clock(&self) -> Result<Option<ClockRow>, StoreError> {
         let row = self.one("SELECT boot_id, offset_ms FROM clock WHERE id = 1", |row| {

@@ -2,9 +2,29 @@
 //! audit, which only grows.
 
 use nod_core::ids::TaskId;
-use rusqlite::{OptionalExtension as _, Transaction};
+use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::StoreError;
+use super::write::Store;
+
+/// How many events are kept of removed tasks and of none, for those who were away meanwhile. Those
+/// of a task that is there stay with it.
+const EVENTS_KEPT: i64 = 10_000;
+
+/// How many events are forgotten at once at the most.
+const FORGOTTEN_AT_ONCE: i64 = 1_000;
+
+impl Store {
+    /// Forgets some events that no task has any more, where there are more than are kept.
+    pub(crate) fn forget_events(&mut self) -> Result<(), StoreError> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        keep_last_event(&transaction)?;
+        forget_events(&transaction)?;
+        transaction.commit()?;
+        Ok(())
+    }
+}
 
 /// Removes a task that has ended, and all that belongs to it alone. Its folders are
 /// [`super::Reader::leftovers`] from then on.
@@ -41,5 +61,28 @@ pub(super) fn keep_last_event(connection: &rusqlite::Connection) -> Result<(), S
     let sql = "INSERT INTO last_event (id, seq) SELECT 1, max(seq) FROM events WHERE true HAVING max(seq) > 0
          ON CONFLICT (id) DO UPDATE SET seq = max(seq, excluded.seq)";
     connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+/// Forgets the oldest events that no task has any more, and notes up to where.
+pub(super) fn forget_events(transaction: &Transaction<'_>) -> Result<(), StoreError> {
+    let newest = "SELECT seq FROM events WHERE (what = 'removed' OR task_id = 0)
+        ORDER BY seq DESC LIMIT 1 OFFSET ?1";
+    let newest: Option<i64> = transaction
+        .prepare_cached(newest)?
+        .query_row([EVENTS_KEPT], |row| row.get(0))
+        .optional()?;
+    let Some(newest) = newest else { return Ok(()) };
+    let some = "SELECT max(seq) FROM (SELECT seq FROM events
+        WHERE (what = 'removed' OR task_id = 0) AND seq <= ?1 ORDER BY seq LIMIT ?2)";
+    let last: i64 = transaction
+        .prepare_cached(some)?
+        .query_row([newest, FORGOTTEN_AT_ONCE], |row| row.get(0))?;
+    for sql in [
+        "DELETE FROM events WHERE (what = 'removed' OR task_id = 0) AND seq <= ?1",
+        "UPDATE last_event SET forgotten = ?1",
+    ] {
+        transaction.prepare_cached(sql)?.execute([last])?;
+    }
     Ok(())
 }

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
 use super::audit;
-use super::remove::remove_task;
+use super::remove::{forget_events, remove_task};
 use super::rows::{AttemptRow, Bound, ClockChange, GroupRow, OperationResult, RequestRow, TaskRow};
 use super::rules::{self, RuleChange};
 use super::seal::SealedEnvironment;
@@ -264,6 +264,9 @@ fn write_rare(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), Stor
     }
     for id in &commit.removed {
         remove_task(transaction, *id)?;
+    }
+    if !commit.removed.is_empty() {
+        forget_events(transaction)?;
     }
     Ok(())
 }
