@@ -58,3 +58,31 @@ fn a_program_that_is_found_earlier_by_then_is_asked_about_again() {
     assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
     host.wait_for_end(id);
 }
+
+#[test]
+fn a_script_that_was_not_there_when_it_was_asked_about_is_asked_about_again() {
+    let mut host = TestHost::start();
+    let options = ["-e"; 40];
+    let far_behind: Vec<_> = ["sh"].into_iter().chain(options).chain(["far.sh"]).collect();
+    for (name, words) in [("clean.sh", &["./clean.sh"][..]), ("far.sh", &far_behind)] {
+        let id = host.submit_with(&["--ask-first"], words);
+        let shown = host.wait_for_request(id);
+        script(&host, name, "late");
+        host.answer(&shown, Answer::Approve);
+        let again = until("the question once more", || {
+            let open = host.detail(id).requests.into_iter().find(Request::is_open);
+            open.filter(|request| request.id != shown.id)
+        });
+        assert!(again.shown.detail.as_ref().unwrap().ends_with(name), "{again:?}");
+        // One that goes is another matter, too.
+        std::fs::remove_file(host.work().join(name)).unwrap();
+        host.answer(&again, Answer::Approve);
+        let last = until("the question a third time", || {
+            let open = host.detail(id).requests.into_iter().find(Request::is_open);
+            open.filter(|request| request.id != again.id)
+        });
+        script(&host, name, "known");
+        host.answer(&last, Answer::Deny { reason: None });
+        host.wait_for_end(id);
+    }
+}

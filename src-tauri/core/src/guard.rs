@@ -39,9 +39,16 @@ pub struct Silence {
     pub after_ms: u64,
     /// What the kind runs: of another command nobody has said that it may.
     pub argv: Vec<String>,
+    /// Where it runs that; nowhere, for what was confirmed before a kind had to say it.
+    #[serde(default)]
+    pub folder: String,
 }
 
 impl Silence {
+    fn is_same_but_for_time(&self, other: &Self) -> bool {
+        self.argv == other.argv && self.folder == other.folder
+    }
+
     /// Returns whether the kind's command is what `argv` says: `{name}` is any word, `{*}` any number.
     #[must_use]
     pub fn speaks_of(&self, argv: &[String]) -> bool {
@@ -81,7 +88,8 @@ pub fn settled(held: &Guards, wanted: &Guards) -> (Guards, Option<Loosening>) {
     let terminal_approvals = held.terminal_approvals && wanted.terminal_approvals;
     let gated_kinds = held.gated_kinds.union(&wanted.gated_kinds).cloned().collect();
     let silent_kinds = wanted.silent_kinds.iter().filter_map(|(kind, wanted)| {
-        let known = held.silent_kinds.get(kind).filter(|known| known.argv == wanted.argv)?;
+        let known =
+            held.silent_kinds.get(kind).filter(|known| known.is_same_but_for_time(wanted))?;
         let after_ms = known.after_ms.max(wanted.after_ms);
         Some((kind.clone(), Silence { after_ms, ..wanted.clone() }))
     });
@@ -102,13 +110,16 @@ fn loosened(held: &Guards, wanted: &Guards) -> Vec<String> {
     }
     for (kind, silence) in &wanted.silent_kinds {
         let known = held.silent_kinds.get(kind);
-        let is_held =
-            |known: &Silence| known.argv == silence.argv && known.after_ms <= silence.after_ms;
+        let is_held = |known: &Silence| {
+            known.is_same_but_for_time(silence) && known.after_ms <= silence.after_ms
+        };
         if !known.is_some_and(is_held) {
             let (kind, argv) = (one_line(kind, SHOWN), one_line(&silence.argv.join(" "), SHOWN));
-            let after = duration::words(silence.after_ms);
+            let (folder, after) =
+                (one_line(&silence.folder, SHOWN), duration::words(silence.after_ms));
             changes.push(format!(
-                "approved when nobody answers for {after}: tasks of kind {kind}, which run {argv}"
+                "approved when nobody answers for {after}: tasks of kind {kind}, \
+                 which run {argv} in {folder}"
             ));
         }
     }
@@ -212,15 +223,18 @@ mod tests {
 
     #[test]
     fn silence_approves_a_kind_only_once_the_person_has_confirmed_it() {
-        let silent = |after_ms: u64, word: &str| {
-            let silence = Silence { after_ms, argv: vec![word.to_owned()] };
+        let in_folder = |after_ms: u64, word: &str, folder: &str| {
+            let (argv, folder) = (vec![word.to_owned()], folder.to_owned());
+            let silence = Silence { after_ms, argv, folder };
             Guards {
                 silent_kinds: BTreeMap::from([("a".to_owned(), silence)]),
                 ..Guards::default()
             }
         };
+        let silent = |after_ms: u64, word: &str| in_folder(after_ms, word, "/srv");
         let cases = [
             (Guards::default(), silent(60_000, "x"), Guards::default()),
+            (silent(60_000, "x"), in_folder(60_000, "x", "/tmp"), Guards::default()),
             (silent(60_000, "x"), silent(30_000, "x"), silent(60_000, "x")),
             (silent(60_000, "x"), silent(60_000, "y"), Guards::default()),
         ];
@@ -239,7 +253,7 @@ mod tests {
     fn silence_speaks_of_the_command_of_its_kind_alone() {
         let words = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
         let argv = words(&["deploy", "--to", "{env}", "{{x}}", "{print $1}", "{*}"]);
-        let silence = Silence { after_ms: 1, argv };
+        let silence = Silence { after_ms: 1, argv, folder: "/srv".to_owned() };
         assert!(silence.speaks_of(&words(&["deploy", "--to", "eu", "{x}", "{print $1}"])));
         assert!(silence.speaks_of(&words(&["deploy", "--to", "a", "{x}", "{print $1}", "b", "c"])));
         assert!(!silence.speaks_of(&words(&["deploy", "--to", "eu", "y", "{print $1}"])));

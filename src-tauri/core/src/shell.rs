@@ -22,6 +22,11 @@ const SHELLS: [&str; 11] =
 pub(crate) const ANY_TEXT: char = '\u{f8f0}';
 pub(crate) const ANY_SIGN: char = '\u{f8f1}';
 
+/// How many letters may stand before the value of an option in one word with it, and how many signs
+/// of equality.
+const LETTERS: usize = 8;
+const SIGNS: usize = 4;
+
 /// How much is read of what is nested in lines, as a multiple of them: quotes in quotes take
 /// backslashes, so nobody needs more.
 const DEPTH: usize = 16;
@@ -45,22 +50,59 @@ pub(crate) fn commands(argv: &[String]) -> Commands {
             let is_clear = add_line(word, &mut found.list);
             found.is_clear &= is_clear || !is_line;
             found.list.extend(rough_split(word));
+            for line in joined(word) {
+                add_line(line, &mut found.list);
+                found.list.extend(rough_split(line));
+            }
         }
     }
-    for line in
-        argv.iter().filter(|word| word.contains("\\")).filter_map(|word| split_by_env(argv, word))
-    {
+    let by_env: Vec<_> = found.list.iter().flat_map(|words| split_by_env(words)).collect();
+    for (line, rest) in by_env {
+        let before = found.list.len();
         add_line(&line, &mut found.list);
+        // What follows belongs to what the last of them runs.
+        if let Some(last) = found.list[before..].last_mut() {
+            last.extend(rest);
+        }
     }
     found
 }
 
-/// Returns a word as `env -S` splits it, where that is otherwise than a shell does: env(1).
-fn split_by_env(argv: &[String], word: &str) -> Option<String> {
-    argv.iter().find(|word| word.rsplit('/').next() == Some("env"))?;
-    let word = word.strip_prefix("--split-string=").unwrap_or(word);
-    let is_joined = word.starts_with('-') && !word.starts_with("--");
-    let text = word.split_once('S').filter(|_| is_joined).map_or(word, |(_, text)| text);
+/// Returns what may be the value of an option that is one word with it, such as `-cLINE`, `-xcLINE`,
+/// `--command=LINE` and `--action=exec=LINE`.
+fn joined(word: &str) -> impl Iterator<Item = &str> {
+    let is_option = word.starts_with('-');
+    let letters = word.strip_prefix('-').unwrap_or("").bytes();
+    let letters = letters.take_while(u8::is_ascii_alphabetic).take(LETTERS).count();
+    let behind_letters = (1..=letters).map(|count| &word[1 + count..]);
+    let behind_signs = word.match_indices('=').take(SIGNS).map(|(at, _)| &word[at + 1..]);
+    let values = behind_letters.chain(behind_signs);
+    values.filter(move |value| is_option && !value.is_empty())
+}
+
+/// Returns the words of `env -S` as it splits them, which is otherwise than a shell does, each with the
+/// words that follow: env(1).
+fn split_by_env(words: &[String]) -> Vec<(String, Vec<String>)> {
+    let is_env = |word: &String| word.rsplit('/').next() == Some("env");
+    let Some(env) = words.iter().position(is_env) else { return vec![] };
+    let mut found = Vec::new();
+    for (at, word) in words.iter().enumerate().skip(env + 1) {
+        let rest = words[at + 1..].to_vec();
+        if word.contains('\\') {
+            found.push((unescaped_by_env(word), rest.clone()));
+        }
+        let is_split = |value: &&str| {
+            let option = &word[..word.len() - value.len()];
+            option == "--split-string=" || (option.ends_with('S') && !option.starts_with("--"))
+        };
+        if let Some(value) = joined(word).find(is_split) {
+            found.push((unescaped_by_env(value), rest));
+        }
+    }
+    found
+}
+
+fn unescaped_by_env(text: &str) -> String {
     let mut line = String::new();
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
@@ -77,7 +119,7 @@ fn split_by_env(argv: &[String], word: &str) -> Option<String> {
             (c, _) => line.push(c),
         }
     }
-    Some(line)
+    line
 }
 
 /// Returns the words of every command that `argv` may come to execute; its own are the first.
@@ -129,7 +171,10 @@ fn add_line(line: &str, list: &mut Vec<Vec<String>>) -> bool {
             list.extend(reading.commands);
             // What did not become shorter by being read is what it was.
             let inner = reading.lines.into_iter().filter(|inner| inner.len() < line.len());
-            lines.extend(inner);
+            for inner in inner {
+                lines.extend(joined(&inner).map(str::to_owned));
+                lines.push_back(inner);
+            }
         }
         is_first = false;
     }

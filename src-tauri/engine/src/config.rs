@@ -138,10 +138,15 @@ impl Config {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         for (name, kind) in &config.kinds {
-            if kind.on_silence == OnSilence::Approve && kind.gate_timeout.is_none() {
-                return Err(format!(
-                    "kinds.{name}.on_silence: `approve` needs a time, expected gate_timeout = \"1h\""
-                ));
+            if kind.on_silence == OnSilence::Approve {
+                let missing = match (&kind.gate_timeout, &kind.cwd) {
+                    (None, _) => Some("a time, expected gate_timeout = \"1h\""),
+                    (_, None) => Some("a folder, expected cwd = \"/where/it/runs\""),
+                    (Some(_), Some(_)) => None,
+                };
+                if let Some(missing) = missing {
+                    return Err(format!("kinds.{name}.on_silence: `approve` needs {missing}"));
+                }
             }
             let uses = kind.uses.get_ref().keys();
             if let Some(unknown) = uses.into_iter().find(|r| !config.resources.contains_key(*r)) {
@@ -286,6 +291,11 @@ on_lost = "requeue"
             ("[kinds.x]\nargv = [\"a\"]\non_lost = \"pray\"\n", "line 3", "`requeue`"),
             ("[kinds.x]\nargv = [\"a\"]\non_silence = \"yes\"\n", "line 3", "`approve`"),
             ("[kinds.x]\nargv = [\"a\"]\non_silence = \"approve\"\n", "kinds.x", "gate_timeout"),
+            (
+                "[kinds.x]\nargv = [\"a\"]\non_silence = \"approve\"\ngate_timeout = \"1h\"\n",
+                "kinds.x",
+                "cwd",
+            ),
             ("[kinds.x\n", "line 1", "expected"),
         ];
         for (text, line, expected) in cases {

@@ -73,7 +73,7 @@ use crate::events::Events;
 use crate::guards::Board;
 use crate::logs::{Outputs, Try};
 use crate::process::{Alarm, Cgroups};
-use crate::sight::Arming;
+use crate::sight::{Arming, Sight};
 use crate::store::{Commit, KeptGuards, Readers, Store};
 use crate::tokens::Tokens;
 use progress::ProgressBoard;
@@ -167,6 +167,8 @@ pub(crate) struct Settings {
     /// Where attempts have cgroups of their own; nothing where this host may make none.
     pub(crate) cgroups: Option<Cgroups>,
     pub(crate) arming: Arming,
+    /// What the window shows.
+    pub(crate) window: Arc<Sight>,
     /// The command line that belongs to this host.
     pub(crate) nod: PathBuf,
 }

@@ -133,6 +133,7 @@ struct Parts {
     shims: Shims,
     rules: Board,
     held_back: HeldBack,
+    window: Arc<Sight>,
 }
 
 impl StartError {
@@ -320,6 +321,7 @@ fn parts(
         outputs,
         tokens: Tokens::default(),
         held_back: HeldBack::default(),
+        window: Arc::default(),
         inbox: inbox.clone(),
         shims,
     })
@@ -365,6 +367,7 @@ fn dispatcher(
         shim_protocol,
         cgroups: Cgroups::find(&paths.short_name()),
         arming,
+        window: Arc::clone(&parts.window),
         nod: programs.nod.clone(),
     };
     let tasks = paths.tasks();
@@ -471,7 +474,7 @@ fn handle(
         show_window: options.show_window,
         findings,
         data,
-        window: Arc::new(Sight::default()),
+        window: parts.window,
         notifications: Sight::default(),
         stop,
     })

@@ -50,7 +50,21 @@ pub(crate) enum Seen {
 /// What one place shows, and since when.
 #[derive(Debug, Default)]
 pub(crate) struct Sight {
-    since: Mutex<HashMap<Seen, Instant>>,
+    since: Mutex<HashMap<Seen, Since>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Since {
+    /// When it was shown first.
+    first: Instant,
+    /// Since when it stands where it does.
+    still: Instant,
+}
+
+impl Since {
+    fn from(now: Instant) -> Self {
+        Self { first: now, still: now }
+    }
 }
 
 impl Sight {
@@ -69,7 +83,7 @@ impl Sight {
                 let all = requests(&snapshot.requests);
                 let all: Vec<_> = all.chain(loosening(snapshot.loosening.as_ref())).collect();
                 // Everything that is open is there: what was shown before and is not, is over.
-                since.retain(|seen, at| *at >= began || all.contains(seen));
+                since.retain(|seen, at| at.still >= began || all.contains(seen));
                 add(&mut since, all, now);
             }
             _ => {}
@@ -97,14 +111,14 @@ impl Sight {
     /// Notes that something is shown anew. What is shown beside it may have moved by that.
     pub(crate) fn renew(&self, what: Seen, now: Instant) {
         self.renew_all_but(None, now);
-        self.since().insert(what, now);
+        self.since().entry(what).or_insert(Since::from(now)).still = now;
     }
 
     /// Notes that all that is shown but this may stand elsewhere from now on.
     pub(crate) fn renew_all_but(&self, what: Option<&Seen>, now: Instant) {
         let mut since = self.since();
         let others = since.iter_mut().filter(|(seen, _)| Some(*seen) != what);
-        others.for_each(|(_, since)| *since = now);
+        others.for_each(|(_, since)| since.still = now);
     }
 
     /// Notes that something is shown no more.
@@ -112,20 +126,28 @@ impl Sight {
         self.since().remove(what);
     }
 
-    /// Returns for how many milliseconds something has been in sight; nothing when it never was.
+    /// Returns for how many milliseconds something has been where it is; nothing when it is not shown.
     pub(crate) fn shown_ms(&self, what: &Seen) -> Option<u64> {
-        let since = self.since().get(what).copied()?;
-        Some(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
+        self.since().get(what).map(|since| milliseconds_since(since.still))
     }
 
-    fn since(&self) -> MutexGuard<'_, HashMap<Seen, Instant>> {
+    /// Returns for how many milliseconds a question has been shown, wherever; nothing when it is not.
+    pub(crate) fn seen_ms(&self, request: &Request) -> Option<u64> {
+        self.since().get(&seen(request)).map(|since| milliseconds_since(since.first))
+    }
+
+    fn since(&self) -> MutexGuard<'_, HashMap<Seen, Since>> {
         self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn add(since: &mut HashMap<Seen, Instant>, what: impl IntoIterator<Item = Seen>, now: Instant) {
+fn milliseconds_since(then: Instant) -> u64 {
+    u64::try_from(then.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn add(since: &mut HashMap<Seen, Since>, what: impl IntoIterator<Item = Seen>, now: Instant) {
     for seen in what {
-        since.entry(seen).or_insert(now);
+        since.entry(seen).or_insert(Since::from(now));
     }
 }
 

@@ -97,7 +97,14 @@ fn a_line_with_something_left_open_is_not_clear() {
 
 #[test]
 fn env_splits_otherwise_than_a_shell() {
-    let cases: [&[&str]; 4] = [
+    let cases: [&[&str]; 11] = [
+        &["env", "-Sgit push --force"],
+        &["env", "--split-string=git push --force"],
+        &["/usr/bin/env", "-vS'git' push", "--force"],
+        &["env", "-Sgit", "push", "--force"],
+        &["env", "--split-string=git", "push", "--force"],
+        &["sudo", "env", "-S git push --force"],
+        &["sh", "-c", "env -S'git push --force'"],
         &["env", "-S", "git\\_push\\_--force\\c x"],
         &["/usr/bin/env", "-iS", "git\\tpush --force"],
         &["env", "-Sgit\\_push\\_--force"],
@@ -109,10 +116,43 @@ fn env_splits_otherwise_than_a_shell() {
 }
 
 #[test]
+fn a_line_in_one_word_with_its_option_is_found() {
+    let cases: [&[&str]; 10] = [
+        &["su", "-cgit push --force"],
+        &["su", "--command=git push --force", "me"],
+        &["script", "-qcgit push --force", "/dev/null"],
+        &["script", "--command=git push --force"],
+        &["flock", "f", "-cgit push --force"],
+        &["flock", "--command=git push --force", "f"],
+        &["tar", "-cf", "x", "--checkpoint-action=exec=git push --force"],
+        &["sh", "-c", "su -c'git push --force'"],
+        &["bash", "-c", "x=1; script -qc 'git push --force'"],
+        &["sh", "-c", "sh -c \"su --command='git push --force'\""],
+    ];
+    for argv in cases {
+        assert!(commands(&owned(argv)).list.contains(&owned(&PUSH)), "{argv:?}");
+    }
+}
+
+#[test]
 fn a_megabyte_of_anything_is_read_soon_and_without_a_stack() {
-    for part in
-        ["(", "$(", "\"$(", "${x:-", "`", "\\", "<<a ", "'\"'\" ", "a;", "{", "{a,", "[", "*"]
-    {
+    for part in [
+        "(",
+        "-c -c",
+        "-abcdefgh=",
+        "$(",
+        "\"$(",
+        "${x:-",
+        "`",
+        "\\",
+        "<<a ",
+        "'\"'\" ",
+        "a;",
+        "{",
+        "{a,",
+        "[",
+        "*",
+    ] {
         let line = part.repeat((1 << 20) / part.len());
         commands(&owned(&["sh", "-c", &line]));
     }

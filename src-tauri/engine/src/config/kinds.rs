@@ -152,13 +152,14 @@ impl Kind {
     /// Returns when silence approves a task of this kind; nothing where it never does.
     pub(crate) fn silence(&self) -> Option<Silence> {
         let after_ms = self.gate_timeout.filter(|_| self.on_silence == OnSilence::Approve)?;
+        let folder = self.cwd.clone()?;
         let argv = self.argv.words.iter().map(|word| match word {
             Word::Literal(text) if placeholder_in(text) == Some(text) => format!("{{{text}}}"),
             Word::Literal(text) => text.clone(),
             Word::Value(name) => format!("{{{name}}}"),
             Word::Rest => "{*}".to_owned(),
         });
-        Some(Silence { after_ms, argv: argv.collect() })
+        Some(Silence { after_ms, argv: argv.collect(), folder })
     }
 
     /// Returns the command, with each value as one word of it, whatever it holds.

@@ -97,11 +97,6 @@ impl Cards {
         cards
     }
 
-    /// Returns whether the card of a gate has been shown.
-    pub(super) fn is_shown(&self, id: RequestId) -> bool {
-        self.open.get(&id).is_some_and(|card| card.is_shown)
-    }
-
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.next
     }

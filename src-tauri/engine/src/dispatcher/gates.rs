@@ -7,15 +7,16 @@ use nod_core::access::Actor;
 use nod_core::environment::redirecting;
 use nod_core::ids::{OperationId, TaskId};
 use nod_core::protocol::{AuditRow, AuditWhat, EventChange, KeptRule, Reply};
-use nod_core::request::{Closure, Origin, Request};
+use nod_core::request::{Closure, Origin, Request, Shown};
 use nod_core::rule::{Command, Rule, RuleError, RuleId, Then};
 use nod_core::task::{OutputMode, QueueReason, TaskState};
 use nod_core::text::one_line;
 
-use super::Dispatcher;
 use super::calls::Said;
 use super::live::{Judged, LiveTask};
+use super::questions::shown;
 use super::turn::Turn;
+use super::{Dispatcher, hex};
 use crate::error::EngineError;
 use crate::guards::{Gate, Posted, RuleBook};
 use crate::process::{Files, Place};
@@ -57,15 +58,15 @@ impl Dispatcher {
         let Some(mut live) = self.live.task(id).cloned() else { return };
         live.judged = Judged::Unknown;
         live.row.bound.place = Place::of(Path::new(&live.task().cwd)).ok();
-        live.row.bound.files = files_of(&live);
+        live.row.bound.files = Some(files_of(&live));
         self.live.put_task(live);
     }
 
     /// Returns what to tell the person of a task that would run another file than it would have when
     /// they were asked about it.
     fn runs_otherwise(&self, id: TaskId) -> Option<String> {
-        let live = self.live.task(id).filter(|live| !live.row.bound.files.is_empty())?;
-        let file = live.row.bound.files.changed(&files_of(live))?;
+        let live = self.live.task(id)?;
+        let file = live.row.bound.files.as_ref()?.changed(&files_of(live))?;
         let file = one_line(&file.to_string_lossy(), FILE_SHOWN);
         Some(format!(
             "It was approved, and what it runs has changed since it was asked about: {file}"
@@ -85,7 +86,8 @@ impl Dispatcher {
         let next = live.next_attempt();
         let approved = |request: &Request| {
             let is_yes = request.closure.as_ref().is_some_and(Closure::approves);
-            request.origin == Origin::Gate && request.attempt == next && is_yes
+            let is_gate = request.origin == Origin::Gate && request.attempt == next;
+            is_yes && is_gate && is_what_was_shown(live, request)
         };
         let requests = self.readers.lend().map_err(EngineError::from);
         match requests.and_then(|reader| Ok(reader.requests(live.task().id)?)) {
@@ -137,7 +139,7 @@ impl Dispatcher {
         let passed = Judged::Passed(rule.clone());
         // Nobody was shown its folder, nor asked about what it runs.
         live.row.bound.place = None;
-        live.row.bound.files = Files::default();
+        live.row.bound.files = None;
         if live.judged != passed {
             live.judged = passed;
             self.note_pass(live.task().id, by, rule, turn);
@@ -302,6 +304,14 @@ impl Dispatcher {
             None => Ok(false),
         }
     }
+}
+
+/// Returns whether the command, folder and environment are those that a person was shown.
+fn is_what_was_shown(live: &LiveTask, request: &Request) -> bool {
+    let was = &request.shown;
+    let now =
+        Shown { terms: was.terms.clone(), ..shown(live, was.question.clone(), was.detail.clone()) };
+    now.hash(&hex(&live.row.environment)) == request.hash
 }
 
 fn files_of(live: &LiveTask) -> Files {

@@ -15,6 +15,7 @@ use super::calls::Said;
 use super::folding::Same;
 use super::live::{Judged, Live, LiveTask};
 use super::message::{Answering, Program};
+use super::silence::Unanswered;
 use super::turn::Turn;
 use super::waiters::Asker;
 use super::{Dispatcher, hex};
@@ -294,12 +295,21 @@ impl Dispatcher {
     pub(super) fn expire(&mut self, turn: &mut Turn) {
         while let Some((_, id)) = self.live.first_expiry().filter(|(at, _)| *at <= turn.now) {
             let Some(row) = self.live.request(id) else { return };
-            let mut closure = row.request.unanswered();
-            if self.silence_approves(&row.request, turn) {
-                closure = Closure::Defaulted { answer: Answer::Approve, at: closure.at() };
+            match self.unanswered(&row.request, turn) {
+                Unanswered::Closes(closure) => self.close_request(id, closure, turn),
+                Unanswered::Waits { until } => self.postpone(id, until, turn),
             }
-            self.close_request(id, closure, turn);
         }
+    }
+
+    /// Has a question end later than it said.
+    fn postpone(&mut self, id: RequestId, until: Timestamp, turn: &mut Turn) {
+        let Some(mut row) = self.live.request(id).cloned() else { return };
+        row.request.expires_at = Some(until);
+        let (task, request) = (row.request.task, Box::new(row.request.clone()));
+        self.live.put_request(row);
+        let what = ("request_postponed", Some("the window did not show it so long".to_owned()));
+        turn.event(&mut self.live, task, what, EventChange::Request { request });
     }
 
     /// Tells of the questions that a person is to be reminded of, once more.

@@ -3,11 +3,13 @@
 //! Silence denies. It approves only a task of a kind of which the person has
 //! said so, and only where nothing but that kind has it asked about.
 
+use std::path::Path;
+
 use nod_core::access::Actor;
 use nod_core::duration;
 use nod_core::environment::redirecting;
-use nod_core::ids::RequestId;
-use nod_core::request::{OnTimeout, Origin, Request};
+use nod_core::ids::{RequestId, Timestamp};
+use nod_core::request::{Answer, Closure, OnTimeout, Origin, Request};
 use nod_core::rule::{Command, Verdict, verdict};
 use nod_core::task::OutputMode;
 use nod_core::terms::terms;
@@ -17,6 +19,16 @@ use super::questions::shown;
 use super::turn::Turn;
 use super::{Dispatcher, hex};
 use crate::guards::Posted;
+use crate::process::Files;
+
+/// What becomes of a question that nobody has answered in its time.
+pub(super) enum Unanswered {
+    Closes(Closure),
+    /// Nobody could have seen it for so long.
+    Waits {
+        until: Timestamp,
+    },
+}
 
 /// How long a gate waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +41,8 @@ impl Limit {
     fn words(self) -> String {
         let after = duration::words(self.after_ms);
         let what = if self.approves { "it is approved" } else { "it is denied" };
-        format!("{what} if nobody answers for {after}, as the config file says of its kind")
+        let seen = if self.approves { " while the window shows it" } else { "" };
+        format!("{what} if nobody answers for {after}{seen}, as the config file says of its kind")
     }
 }
 
@@ -52,7 +65,11 @@ impl Dispatcher {
             return None;
         }
         let argv = task.command.argv();
-        if !silence.speaks_of(&argv) {
+        // Its task has the real folder, and the config file may name it by a link.
+        let is_there = Path::new(&silence.folder)
+            .canonicalize()
+            .is_ok_and(|folder| folder == Path::new(&task.cwd));
+        if !is_there || !silence.speaks_of(&argv) {
             return None;
         }
         let command = Command {
@@ -68,14 +85,23 @@ impl Dispatcher {
         (!asks).then_some(silence.after_ms)
     }
 
-    /// Returns whether a question whose time is up is approved by that: a gate whose card says so,
-    /// which was shown, and of which that still holds.
-    pub(super) fn silence_approves(&self, request: &Request, turn: &Turn) -> bool {
+    /// Returns what becomes of a question whose time is up. A gate whose card says that silence
+    /// approves it is approved where that still holds, and once somebody could have seen it so long.
+    pub(super) fn unanswered(&self, request: &Request, turn: &Turn) -> Unanswered {
+        let closure = request.unanswered();
         let says_so = request.origin == Origin::Gate && request.on_timeout == OnTimeout::Default;
-        let live = request.task.and_then(|task| self.live.task(task));
-        says_so
-            && self.cards.is_shown(request.id)
-            && live.is_some_and(|live| self.silence_of(live, turn).is_some())
+        let live = request.task.and_then(|task| self.live.task(task)).filter(|_| says_so);
+        let Some(after_ms) = live.and_then(|live| self.silence_of(live, turn)) else {
+            return Unanswered::Closes(closure);
+        };
+        let seen_ms = self.settings.window.seen_ms(request).unwrap_or(0);
+        match after_ms.saturating_sub(seen_ms) {
+            0 => Unanswered::Closes(Closure::Defaulted {
+                answer: Answer::Approve,
+                at: closure.at().max(turn.now),
+            }),
+            left => Unanswered::Waits { until: turn.now.plus(left) },
+        }
     }
 }
 
@@ -94,6 +120,7 @@ pub(super) fn gate_request(
         Some(_) | None => OnTimeout::Deny,
     };
     shown.terms = terms(live.task(), live.row.bound.typist.is_some());
+    shown.terms.extend(live.row.bound.files.as_ref().and_then(Files::gap));
     shown.terms.extend(limit.map(Limit::words));
     Request {
         id,

@@ -244,6 +244,7 @@ fn settings(config: Arc<Config>) -> Settings {
         shim_protocol: SHIM_PROTOCOL,
         cgroups: None,
         arming: Arming::off(),
+        window: Default::default(),
         nod: "/nowhere/nod".into(),
     }
 }

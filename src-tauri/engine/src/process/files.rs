@@ -3,6 +3,7 @@
 //! Only what its words name: the programs, and the scripts that are named for
 //! an interpreter. What those read or run themselves is not looked at.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -10,17 +11,16 @@ use std::path::{Path, PathBuf};
 
 use nod_core::rule::is_runner;
 use nod_core::shell;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::dispatcher::hex;
 
-/// How many files are looked at for one command, and how many words of each command within it.
-const FILES_LIMIT: usize = 32;
-const WORDS_LIMIT: usize = 16;
+/// How many words are looked at, those of all commands within a command together.
+const WORDS_LIMIT: usize = 2_000;
 
-/// How many commands are looked at in a line for a shell.
-const COMMANDS_LIMIT: usize = 64;
+/// How many files are known by all that they hold; the others are so by what the system says of them.
+const READ_FILES: usize = 32;
 
 /// Programs that run what they are told, whose words name mostly what they read and write.
 const FOR_DATA: [&str; 23] = [
@@ -35,9 +35,12 @@ const READ_LIMIT: u64 = 1 << 20;
 const MACHINE_CODE: [u8; 4] = *b"\x7fELF";
 
 /// The files that a command runs.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Files(Vec<Known>);
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub(crate) struct Files {
+    known: Vec<Known>,
+    /// Every word of the command was looked at.
+    is_whole: bool,
+}
 
 /// One of them, as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,31 +63,49 @@ impl Files {
     /// alone.
     pub(crate) fn of(argv: &[String], cwd: &str, path: &str) -> Self {
         let place = Place { cwd: Path::new(cwd), path };
-        let mut found = place.of_command(argv);
-        for words in shell::commands_in(argv).into_iter().skip(1).take(COMMANDS_LIMIT) {
-            found.extend(place.of_command(&words));
+        let mut left = WORDS_LIMIT;
+        let mut found = BTreeSet::new();
+        for words in shell::commands_in(argv) {
+            place.add(&words, &mut left, &mut found);
         }
-        let mut files: Vec<Known> = vec![];
-        for path in found.into_iter().take(FILES_LIMIT) {
-            if files.iter().all(|known| known.path != path)
-                && let Some(content) = content(&path)
-            {
-                files.push(Known { path, content });
-            }
-        }
-        Self(files)
+        let known = found.into_iter().enumerate().filter_map(|(at, path)| {
+            let content = content(&path, at < READ_FILES)?;
+            Some(Known { path, content })
+        });
+        Self { known: known.collect(), is_whole: left > 0 }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Returns what a person is told where not all of the command was looked at.
+    pub(crate) fn gap(&self) -> Option<String> {
+        let words = "it has more words than Nod looks at: files that are named far behind may be \
+                     others by its start";
+        (!self.is_whole).then(|| words.to_owned())
     }
 
     /// Returns the first file that is another one now; of those that are not there any more, too.
     pub(crate) fn changed(&self, now: &Self) -> Option<PathBuf> {
-        let other = |one: &&Known, all: &Self| !all.0.contains(one);
-        let gone = self.0.iter().find(|known| other(known, now));
-        let new = now.0.iter().find(|known| other(known, self));
+        let other = |one: &&Known, all: &Self| !all.known.contains(one);
+        let gone = self.known.iter().find(|known| other(known, now));
+        let new = now.known.iter().find(|known| other(known, self));
         new.or(gone).map(|known| known.path.clone())
+    }
+
+    /// Reads what the history has of a task; an earlier list of none is that of one that nobody
+    /// was asked about.
+    pub(crate) fn stored<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Self>, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Stored {
+            Now { known: Vec<Known>, is_whole: bool },
+            Earlier(Vec<Known>),
+        }
+        Ok(match Option::deserialize(from)? {
+            Some(Stored::Now { known, is_whole }) => Some(Self { known, is_whole }),
+            Some(Stored::Earlier(known)) if !known.is_empty() => {
+                Some(Self { known, is_whole: true })
+            }
+            Some(Stored::Earlier(_)) | None => None,
+        })
     }
 }
 
@@ -94,18 +115,18 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Returns the program of a command; and what its words name, where it runs what it is told, or
-    /// is a word of the shell's.
-    fn of_command(&self, words: &[String]) -> Vec<PathBuf> {
-        let Some((program, rest)) = words.split_first() else { return vec![] };
-        let mut found: Vec<_> = self.program(program).into_iter().collect();
+    /// Adds the program of a command; and what its words name, where it runs what it is told, or is
+    /// a word of the shell's.
+    fn add(&self, words: &[String], left: &mut usize, found: &mut BTreeSet<PathBuf>) {
+        let Some((program, rest)) = words.split_first() else { return };
+        let itself = Some(()).filter(|()| take_one(left)).and_then(|()| self.program(program));
         let name = program.rsplit('/').next().unwrap_or(program);
         let is_runner = is_runner(program) && !FOR_DATA.contains(&name);
-        if is_runner || found.is_empty() {
-            let named = rest.iter().take(WORDS_LIMIT).filter(|word| !word.is_empty());
+        if is_runner || itself.is_none() {
+            let named = rest.iter().filter(|word| !word.is_empty()).take_while(|_| take_one(left));
             found.extend(named.filter_map(|word| self.file(word).or_else(|| self.program(word))));
         }
-        found
+        found.extend(itself);
     }
 
     fn file(&self, word: &str) -> Option<PathBuf> {
@@ -128,9 +149,17 @@ impl Place<'_> {
     }
 }
 
-fn content(path: &Path) -> Option<Content> {
+/// Counts one word more that is looked at; returns whether it may be.
+fn take_one(left: &mut usize) -> bool {
+    let may = *left > 0;
+    *left = left.saturating_sub(1);
+    may
+}
+
+fn content(path: &Path, is_read: bool) -> Option<Content> {
     let state = fs::metadata(path).ok()?;
-    if state.len() <= READ_LIMIT
+    if is_read
+        && state.len() <= READ_LIMIT
         && let Some(digest) = digest(path)
     {
         return Some(Content::Digest(digest));
@@ -218,9 +247,64 @@ mod tests {
         script(&file, "\u{7f}ELF and more");
         let look = || Files::of(&words(&["./tool"]), root.path().to_str().unwrap(), "");
         let before = look();
-        assert!(matches!(before.0[0].content, Content::State { .. }));
+        assert!(matches!(before.known[0].content, Content::State { .. }));
         assert_eq!(before.changed(&look()), None);
         script(&file, "\u{7f}ELF and other things");
         assert!(before.changed(&look()).is_some());
+    }
+
+    #[test]
+    fn what_is_named_last_is_looked_at_and_what_is_not_is_said() {
+        let root = tempfile::tempdir().unwrap();
+        let cwd = root.path().to_str().unwrap();
+        let argv = |options: usize| {
+            let options = std::iter::repeat_n("-B", options);
+            words(&["python3"].into_iter().chain(options).chain(["d.py"]).collect::<Vec<_>>())
+        };
+        let before = Files::of(&argv(100), cwd, "");
+        assert_eq!(before.gap(), None);
+        fs::write(root.path().join("d.py"), "print()").unwrap();
+        let changed = before.changed(&Files::of(&argv(100), cwd, ""));
+        assert_eq!(changed, Some(root.path().join("d.py")), "it was not there");
+        assert!(Files::of(&argv(WORDS_LIMIT), cwd, "").gap().is_some());
+        // Whose words name what it reads has them not looked at.
+        assert_eq!(Files::of(&vec!["/bin/ls".to_owned(); WORDS_LIMIT], cwd, "").gap(), None);
+    }
+
+    #[test]
+    fn of_many_files_each_is_known() {
+        let root = tempfile::tempdir().unwrap();
+        let names: Vec<_> = (0..READ_FILES * 2).map(|n| format!("{n}.sh")).collect();
+        for name in &names {
+            script(&root.path().join(name), "#!/bin/sh\n");
+        }
+        let argv: Vec<_> = ["sh".to_owned()].into_iter().chain(names.clone()).collect();
+        let look = || Files::of(&argv, root.path().to_str().unwrap(), "");
+        for name in [&names[0], &names[READ_FILES * 2 - 1]] {
+            let before = look();
+            assert_eq!(before.changed(&look()), None);
+            script(&root.path().join(name), "#!/bin/sh\necho evil\n");
+            assert_eq!(before.changed(&look()), Some(root.path().join(name)));
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_version_has_stored_is_read() {
+        #[derive(Deserialize)]
+        struct Row {
+            #[serde(default, deserialize_with = "Files::stored")]
+            files: Option<Files>,
+        }
+        let read = |json: &str| serde_json::from_str::<Row>(json).unwrap().files;
+        assert_eq!(read(r#"{"files":[]}"#), None);
+        assert_eq!(read("{}"), None);
+        assert_eq!(read(r#"{"files":null}"#), None);
+        let known = r#"[{"path":"/x","content":{"digest":"ab"}}]"#;
+        let files = read(&format!(r#"{{"files":{known}}}"#)).unwrap();
+        assert_eq!((files.known.len(), files.gap()), (1, None));
+        let stored = format!(r#"{{"files":{}}}"#, serde_json::to_string(&files).unwrap());
+        assert_eq!(read(&stored), Some(files));
+        let none = format!(r#"{{"files":{}}}"#, serde_json::to_string(&Files::default()).unwrap());
+        assert_eq!(read(&none), Some(Files::default()));
     }
 }

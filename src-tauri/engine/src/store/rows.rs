@@ -26,8 +26,9 @@ pub(crate) struct TaskRow {
 pub(crate) struct Bound {
     /// Its folder as it was when a person was asked.
     pub place: Option<Place>,
-    /// What it would have run then.
-    pub files: Files,
+    /// What it would have run then; nothing where nobody was asked.
+    #[serde(deserialize_with = "Files::stored")]
+    pub files: Option<Files>,
     /// Where its programs are looked for: its PATH.
     pub path: String,
     /// The program that may type into it; nothing where a person submitted it, or it has a session.
