@@ -14,7 +14,7 @@ use nod_client::new_operation;
 use nod_core::ids::TaskId;
 use nod_core::protocol::{Call, Reply, TypeIn};
 use nod_core::task::StateName;
-use nod_tests::{TestHost, processes, until};
+use nod_tests::{Ran, TestHost, processes, until};
 
 /// What becomes of the first thing that a client types through a [`Between`].
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -181,4 +181,52 @@ fn every_line_that_was_acknowledged_is_there_though_its_host_dies_at_once() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     host.wait_for_end(id);
     assert_eq!(got(&host), expected);
+}
+
+/// What a shell does beside its own lines: parts of pipelines, `$(…)`, `( … )` and `&`.
+const PARTS: &str = r#"
+    set -e
+    id=$("$NOD" submit -i -- "$TASK" | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+    # What it submitted takes no input before it runs.
+    until "$NOD" show "$id" | grep -q Running; do sleep 0.02; done
+    "$NOD" stdin "$id" --line itself
+    echo piped | "$NOD" stdin "$id"
+    echo x | { read x; "$NOD" stdin "$id" --line "part of a pipeline"; } | cat
+    it=$("$NOD" stdin "$id" --line substituted)
+    ("$NOD" stdin "$id" --line "a subshell"; true)
+    (("$NOD" stdin "$id" --line "one in another"; true); true)
+    "$NOD" stdin "$id" --line "in the background" &
+    wait $!
+    # Another program is another one, though it is of the same file and has the same parent.
+    code=0
+    "$SHELL_OF_IT" -c '"$NOD" stdin "$1" --line "of another" 2> refused; exit $?' sh "$id" || code=$?
+    echo "$code" > code
+    "$NOD" stdin "$id" --line last
+"#;
+
+#[test]
+fn what_a_shell_forks_types_into_what_the_shell_submitted_and_another_shell_does_not() {
+    for shell in ["bash", "sh"] {
+        let host = TestHost::start();
+        let mut script = host.command(shell);
+        script.env("NOD", nod_tests::home::program("nod")).env("SHELL_OF_IT", shell);
+        script.env(
+            "TASK",
+            "while read it; do echo \"$it\" >> got; [ \"$it\" != last ] || exit 0; done",
+        );
+        let ran = Ran::from(script.arg("-c").arg(PARTS).output().unwrap());
+        assert_eq!(ran.code, Some(0), "{shell}: {ran:?}");
+        let task = host.wait_for_end(TaskId(1));
+        assert_eq!(task.state.name(), StateName::Succeeded);
+        let read = |name: &str| fs::read_to_string(host.work().join(name)).unwrap();
+        let expected = "itself\npiped\npart of a pipeline\nsubstituted\na subshell\none in another\n\
+                        in the background\nlast\n";
+        assert_eq!(read("got"), expected, "{shell}");
+        assert_eq!(read("code"), "77\n", "{shell}");
+        assert!(
+            read("refused").contains("only the program that submitted it"),
+            "{}",
+            read("refused")
+        );
+    }
 }

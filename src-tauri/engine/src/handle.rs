@@ -244,7 +244,7 @@ impl Handle {
             }
             Call::Input(typed) => {
                 let by = actor.clone();
-                let by = self.blocking(move |handle| Ok(handle.program_of(&by))).await?;
+                let by = self.blocking(move |handle| Ok(handle.typists_of(&by))).await?;
                 change(Change::Input(typed, by)).await
             }
             Call::Resize { id, columns, rows } => {

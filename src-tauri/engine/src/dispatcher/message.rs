@@ -111,7 +111,7 @@ pub(crate) enum Change {
         paused: bool,
     },
     /// With the program that types, where it is one.
-    Input(TypeIn, Option<ProcessIdentity>),
+    Input(TypeIn, Vec<ProcessIdentity>),
     Resize {
         id: TaskId,
         columns: u16,

@@ -90,7 +90,7 @@ impl Dispatcher {
     /// Has the shim type something; the caller is told once that is done.
     pub(super) fn type_in(
         &mut self,
-        by: (&Actor, Option<ProcessIdentity>),
+        by: (&Actor, Vec<ProcessIdentity>),
         typed: TypeIn,
         reply: ReplyTo,
         turn: &mut Turn,
@@ -129,7 +129,7 @@ impl Dispatcher {
     /// Returns the attempt that is to be typed into, where the caller may.
     fn typed_attempt(
         &self,
-        (actor, by): (&Actor, Option<ProcessIdentity>),
+        (actor, by): (&Actor, Vec<ProcessIdentity>),
         typed: &TypeIn,
     ) -> Result<AttemptNumber, EngineError> {
         if typed.data.len() > INPUT_LIMIT.div_ceil(3) * 4 {
@@ -145,7 +145,7 @@ impl Dispatcher {
         let row = self.live.task(typed.id).map(|live| &live.row);
         let its = row.and_then(|row| row.task.session.as_ref());
         let typist = row.and_then(|row| row.bound.typist);
-        let is_submitter = by.is_some() && by == typist;
+        let is_submitter = typist.is_some_and(|typist| by.contains(&typist));
         let sessions = (typed.session.as_ref(), its);
         may_type(actor, typed.id, sessions, is_submitter).map_err(EngineError::from)?;
         Ok(attempt)

@@ -195,8 +195,18 @@ impl Handle {
         NewTask { typist: if is_typed_into { self.program_of(by) } else { None }, ..new }
     }
 
+    /// Returns the processes that type through a caller: the program behind it, and its own, which
+    /// was that program where a shell ends with the command and so becomes it.
+    pub(super) fn typists_of(&self, actor: &Actor) -> Vec<ProcessIdentity> {
+        let own = match actor {
+            Actor::Peer { pid, .. } => process::identity(pid.cast_signed()),
+            Actor::Person { .. } | Actor::Task { .. } | Actor::Host => None,
+        };
+        self.program_of(actor).into_iter().chain(own).collect()
+    }
+
     /// Returns the program behind a caller, where it is one that is no task.
-    pub(super) fn program_of(&self, actor: &Actor) -> Option<ProcessIdentity> {
+    fn program_of(&self, actor: &Actor) -> Option<ProcessIdentity> {
         match actor {
             Actor::Peer { pid, .. } => process::caller_of(*pid, &self.inner.nod),
             Actor::Person { .. } | Actor::Task { .. } | Actor::Host => None,

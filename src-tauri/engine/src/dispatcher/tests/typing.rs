@@ -21,7 +21,7 @@ impl Table {
     fn type_in(&mut self, id: TaskId, operation: &str) -> oneshot::Receiver<Said> {
         let operation = Some(OperationId(operation.into()));
         let typed = TypeIn { operation, id, data: BASE64.encode("y\n"), session: None };
-        self.begin(&PERSON, Change::Input(typed, None))
+        self.begin(&PERSON, Change::Input(typed, vec![]))
     }
 
     fn acknowledge(&mut self, id: TaskId, operation: &str, lost: u64) {
@@ -92,7 +92,7 @@ fn what_two_callers_send_under_one_name_in_one_turn_is_typed_once() {
         let operation = Some(OperationId("one".into()));
         let typed = TypeIn { operation, id, data: BASE64.encode("y\n"), session: None };
         let (reply, _said) = oneshot::channel();
-        let change = Change::Input(typed, None);
+        let change = Change::Input(typed, vec![]);
         Message::Call(Box::new(Incoming { actor: PERSON, change, reply: reply.into() }))
     });
     table.dispatcher.turn(messages.collect());
@@ -161,6 +161,6 @@ fn what_cannot_be_typed_is_refused() {
     let long = "x".repeat(65);
     table.type_in(id, &long).try_recv().unwrap().unwrap_err();
     let typed = TypeIn { operation: None, id, data: "no base64!".into(), session: None };
-    table.call(&PERSON, Change::Input(typed, None)).unwrap_err();
+    table.call(&PERSON, Change::Input(typed, vec![])).unwrap_err();
     assert!(told(&mut orders).is_empty());
 }
