@@ -154,3 +154,66 @@ fn an_asker_that_slept_as_long_as_its_machine_is_waited_for() {
     host.answer(&open, Answer::Approve);
     assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
 }
+
+/// Whether a task's start lies as far behind as a test takes, by every account of it.
+#[track_caller]
+fn assert_has_just_begun(host: &TestHost, clock: &Clock, id: TaskId) {
+    let detail = host.detail(id);
+    for at in [detail.task.started_at, detail.attempts[0].started_at] {
+        let ago = clock.now() - at.unwrap().0;
+        assert!((-2_000..HALF_AN_HOUR).contains(&ago), "it began {ago} ms ago: {detail:?}");
+    }
+    // As a person sees it, in a list: what took hours ends with minutes.
+    let listed = host.run(&["list"]).out;
+    let line = listed.lines().find(|line| line.contains("sleep 6183")).unwrap().to_owned();
+    assert!(line.trim_end().ends_with('s'), "{line}");
+}
+
+#[test]
+fn how_long_a_task_runs_is_what_passes_and_not_what_the_clock_says() {
+    let (home, mut clock) = Clock::of(Home::new());
+    let mut host = TestHost::start_in(home);
+    let line = ": sleep 6183; while [ ! -e end ]; do sleep 0.02; done; exit 3";
+    let ids = [host.submit(line), host.submit(line)];
+    let processes =
+        ids.map(|id| until("the process", || host.detail(id).attempts.first()?.process));
+    // While a host runs, on and back; and while none does.
+    for ahead in [7_200, -86_400] {
+        clock.set(ahead);
+        poke(&host);
+        ids.iter().for_each(|id| assert_has_just_begun(&host, &clock, *id));
+    }
+    host.kill();
+    clock.set(172_800);
+    host.restart();
+    ids.iter().for_each(|id| assert_has_just_begun(&host, &clock, *id));
+
+    // It ends by a clock that is set again before any host hears of that.
+    host.kill();
+    clock.set(3_600);
+    fs::write(host.work().join("end"), "").unwrap();
+    until("the end", || processes.iter().all(|it| !processes::is_alive(*it)).then_some(()));
+    let report = |id: TaskId| {
+        let days = fs::read_dir(host.data().join("tasks")).unwrap().flatten();
+        let mut folders = days.map(|day| day.path().join(format!("{id}-1/exit.json")));
+        folders.find(|path| path.exists())
+    };
+    until("the reports", || ids.iter().all(|id| report(*id).is_some()).then_some(()));
+    clock.set(-7_200);
+    host.restart();
+    for id in ids {
+        let task = host.wait_for_end(id);
+        assert_eq!(task.state.words(), "Failed (exit 3)");
+        assert_has_just_begun(&host, &clock, id);
+        let tried = &host.detail(id).attempts[0];
+        let of_task = [task.started_at, task.ended_at];
+        let of_try = [tried.started_at, tried.exited_at, tried.ended_at];
+        for moments in [&of_task[..], &of_try] {
+            let moments: Vec<i64> = moments.iter().map(|at| at.unwrap().0).collect();
+            assert!(moments.is_sorted(), "{moments:?}");
+            let took = moments.last().unwrap() - moments[0];
+            assert!(took < HALF_AN_HOUR, "it took {took} ms");
+            assert!(*moments.last().unwrap() <= clock.now() + 2_000);
+        }
+    }
+}

@@ -241,8 +241,12 @@ pub struct Report {
     /// How the main process ended, and when.
     pub exit: Option<ExitStatus>,
     pub exited_at: Option<Timestamp>,
-    /// When the last of the task's processes was gone.
+    /// When the last of the task's processes was gone. By the clock as it stood then, as are the
+    /// moments before it, so that what lies between them is what passed though it was set.
     pub ended_at: Timestamp,
+    /// The same in milliseconds since the machine booted: nobody sets that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_boot_ms: Option<u64>,
     /// Why no process came to be.
     pub spawn_error: Option<SpawnError>,
     /// That was for want of something that comes back, such as room on the disk: the attempt never

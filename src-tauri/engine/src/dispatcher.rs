@@ -132,17 +132,18 @@ pub(crate) type Heard = (TaskId, AttemptNumber, Said);
 
 type Step = fn(&mut Dispatcher, &mut Turn);
 
-/// What a turn begins with: what earlier ones could not do.
-const UNDONE: [Step; 4] = [
+/// What a turn begins with: what earlier ones could not do, and a clock that was set, by which goes
+/// all that comes in this turn.
+const UNDONE: [Step; 5] = [
     Dispatcher::settle_guards_again,
+    Dispatcher::follow_the_clock,
     Dispatcher::note_expired_rules,
     Dispatcher::cancel_again,
     Dispatcher::place_again,
 ];
 
 /// What follows by itself, from the time and from what was decided.
-const FOLLOWING: [Step; 11] = [
-    Dispatcher::follow_the_clock,
+const FOLLOWING: [Step; 10] = [
     Dispatcher::expire,
     Dispatcher::remind,
     Dispatcher::end_due_waits,
@@ -271,6 +272,9 @@ impl Dispatcher {
         }
         for event in events {
             self.events.publish(event);
+        }
+        if turn.look_again {
+            self.tell_to_look_again();
         }
         for id in turn.begun.drain(..) {
             self.outputs.begin(id, None);

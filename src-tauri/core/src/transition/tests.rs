@@ -53,6 +53,7 @@ fn report(exit: Option<ExitStatus>, timed_out: bool) -> Box<Report> {
         exit,
         exited_at: None,
         ended_at: Timestamp(1),
+        ended_boot_ms: None,
         spawn_error: None,
         timed_out,
         stopped: timed_out,

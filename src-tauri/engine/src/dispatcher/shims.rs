@@ -7,9 +7,11 @@ use nod_core::task::{Task, TaskSaid, TaskState};
 use nod_core::transition::{Effect, Input};
 
 use super::message::Said;
+use super::steady::as_of_now;
 use super::turn::Turn;
 use super::{Dispatcher, Heard};
 use crate::store::AttemptRow;
+use crate::{clock, process};
 
 impl Dispatcher {
     /// Decides on what was heard, and keeps it in `heard` as far as it must be decided again where
@@ -155,7 +157,17 @@ impl Dispatcher {
         }
     }
 
-    fn ended(&mut self, id: TaskId, report: Box<Report>, tail: String, turn: &mut Turn) -> Input {
+    fn ended(
+        &mut self,
+        id: TaskId,
+        mut report: Box<Report>,
+        tail: String,
+        turn: &mut Turn,
+    ) -> Input {
+        let attempt = self.live.task(id).and_then(|live| live.attempt.as_ref());
+        if attempt.is_some_and(|attempt| attempt.boot_id == self.settings.boot_id) {
+            as_of_now(&mut report, clock::now(), process::since_boot_ms());
+        }
         self.change_attempt(id, |row| apply_report(row, &report));
         self.keep_typed(id, &report.typed, turn);
         if let Some(at) = report.started_at {
@@ -210,7 +222,8 @@ impl Dispatcher {
     fn started(&mut self, id: TaskId, process: ProcessIdentity, at: Timestamp, turn: &mut Turn) {
         self.change_attempt(id, |row| {
             row.process = Some(process.pid);
-            row.started_at = Some(at);
+            // What is known of it has followed the clock.
+            row.started_at.get_or_insert(at);
         });
         let Some(before) = self.live.task(id).map(|live| live.task().clone()) else { return };
         self.set_started(id, at);
@@ -241,7 +254,11 @@ impl Dispatcher {
 
 fn apply_report(row: &mut AttemptRow, report: &Report) {
     row.process = report.process.map(|process| process.pid).or(row.process);
-    row.started_at = report.started_at.or(row.started_at);
+    // A shim that does not know how long ago its start is tells it by the clock as it stood then.
+    row.started_at = match report.ended_boot_ms {
+        Some(_) => report.started_at.or(row.started_at),
+        None => row.started_at.or(report.started_at),
+    };
     row.exit = report.exit.or(row.exit);
     row.exited_at = report.exited_at.or(row.exited_at);
     row.ended_at = Some(report.ended_at);

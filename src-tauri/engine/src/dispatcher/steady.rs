@@ -2,11 +2,13 @@
 //!
 //! What a person has an hour for, they have an hour for: where the wall clock
 //! jumps, the end of every open question, of every wait and of every delay
-//! moves along; what waits for a time of day does not. Measured against
-//! CLOCK_BOOTTIME, which nobody sets and which goes on in a suspend.
+//! moves along; what waits for a time of day does not. What a task took is what
+//! passed: when it started is told by the clock as it stands now. Measured
+//! against CLOCK_BOOTTIME, which nobody sets and which goes on in a suspend.
 
 use nod_core::ids::{RequestId, TaskId, Timestamp};
 use nod_core::protocol::EventChange;
+use nod_core::shim::Report;
 use nod_core::task::{QueueReason, StateName, TaskState};
 
 use super::turn::Turn;
@@ -111,6 +113,7 @@ impl Dispatcher {
         self.move_questions(unstored, turn);
         self.move_waits(unstored, turn);
         self.move_delays(unstored, turn);
+        self.move_starts(unstored, turn);
     }
 
     /// Moves what is kept in memory only: once a jump, whether the turn can be stored or not.
@@ -152,6 +155,39 @@ impl Dispatcher {
             let task = Box::new(self.live.task(id).map_or(task, |live| live.task().clone()));
             turn.event(&mut self.live, id, set_by(jump), EventChange::Task { task });
         }
+    }
+
+    /// Has whatever runs have started as long ago as before.
+    fn move_starts(&mut self, jump: i64, turn: &mut Turn) {
+        let has_started = |live: &&LiveTask| live.task().started_at.is_some();
+        let started: Vec<TaskId> =
+            self.live.tasks().filter(has_started).map(|live| live.task().id).collect();
+        for id in started {
+            let Some(mut live) = self.live.task(id).cloned() else { continue };
+            let move_along = |at: &mut Option<Timestamp>| *at = at.map(|at| at.moved(jump));
+            move_along(&mut live.row.task.started_at);
+            if let Some(attempt) = &mut live.attempt {
+                move_along(&mut attempt.started_at);
+                move_along(&mut attempt.exited_at);
+            }
+            self.live.put_task(live);
+            turn.look_again = true;
+        }
+    }
+}
+
+/// Has the moments of a report be those of the clock as it stands now, `boot_ms` after the start of
+/// the machine that the report is of.
+pub(super) fn as_of_now(report: &mut Report, now: Timestamp, boot_ms: u64) {
+    let Some(ended) = report.ended_boot_ms else { return };
+    let passed = i64::try_from(boot_ms.saturating_sub(ended)).unwrap_or(i64::MAX);
+    let jump = now.moved(-passed).0.saturating_sub(report.ended_at.0);
+    if jump.unsigned_abs() < JUMP_MS {
+        return;
+    }
+    report.ended_at = report.ended_at.moved(jump);
+    for at in [&mut report.started_at, &mut report.exited_at] {
+        *at = at.map(|at| at.moved(jump));
     }
 }
 

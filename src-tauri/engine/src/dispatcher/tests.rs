@@ -259,6 +259,7 @@ fn ended(id: TaskId, code: i32) -> message::Said {
         exit: Some(ExitStatus::Code { code }),
         exited_at: Some(Timestamp(2)),
         ended_at: Timestamp(2),
+        ended_boot_ms: None,
         spawn_error: None,
         timed_out: false,
         stopped: false,

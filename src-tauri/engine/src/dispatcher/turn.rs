@@ -82,6 +82,8 @@ pub(crate) struct Turn {
     pub(crate) rules: Option<Posted>,
     /// The end of the output of tasks that ended, where they had any.
     pub(crate) tails: HashMap<TaskId, String>,
+    /// More has changed than is told one by one: who shows what there is asks for all of it again.
+    pub(super) look_again: bool,
     /// Something in this turn was promised to somebody, so it must survive a power cut.
     pub(crate) durable: bool,
 }
@@ -125,6 +127,7 @@ impl Turn {
             rule_changes: Vec::new(),
             rules: None,
             tails: HashMap::new(),
+            look_again: false,
             durable: false,
         }
     }

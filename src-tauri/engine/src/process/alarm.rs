@@ -13,6 +13,10 @@ use rustix::time::{
 };
 use tokio::io::unix::AsyncFd;
 
+/// Where nothing is due: so late that it is never, since only an alarm that is set hears of a clock
+/// that is set. In the year 2223.
+const NEVER: Timestamp = Timestamp(8_000_000_000_000);
+
 /// One moment of the wall clock at a time.
 #[derive(Debug)]
 pub(crate) struct Alarm {
@@ -32,19 +36,20 @@ impl Alarm {
         Ok(Self { timer, set_to: None })
     }
 
-    /// Moves the alarm; nothing turns it off.
+    /// Moves the alarm; where nothing is due it rings only when the clock is set.
     pub(crate) fn set(&mut self, to: Option<Timestamp>) -> io::Result<()> {
-        if to == self.set_to {
+        let to = to.unwrap_or(NEVER);
+        if self.set_to == Some(to) {
             return Ok(());
         }
         // A zero would turn it off.
-        let at = to.map_or(0, |at| at.0.max(1));
+        let at = to.0.max(1);
         let value = Timespec { tv_sec: at / 1000, tv_nsec: at % 1000 * 1_000_000 };
         let never = Timespec { tv_sec: 0, tv_nsec: 0 };
         let timer = Itimerspec { it_interval: never, it_value: value };
         let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
         timerfd_settime(&*self.timer, flags, &timer)?;
-        self.set_to = to;
+        self.set_to = Some(to);
         Ok(())
     }
 
@@ -108,15 +113,19 @@ mod tests {
     /// proc_pid_fdinfo(5) has it.
     #[test]
     fn it_goes_by_the_time_of_day_and_hears_of_a_clock_that_is_set() {
-        let mut alarm = Alarm::new().unwrap();
-        alarm.set(Some(clock::now().plus(60_000))).unwrap();
-        let told = format!("/proc/self/fdinfo/{}", alarm.timer.as_raw_fd());
-        let told = fs::read_to_string(told).unwrap();
-        let field = |name: &str| {
-            let value = told.lines().find_map(|line| line.strip_prefix(name));
-            value.map(str::trim).unwrap_or_default().to_owned()
-        };
-        // CLOCK_REALTIME, with TFD_TIMER_ABSTIME and TFD_TIMER_CANCEL_ON_SET, in octal.
-        assert_eq!((field("clockid:"), field("settime flags:")), ("0".into(), "03".into()));
+        for to in [Some(clock::now().plus(60_000)), None] {
+            let mut alarm = Alarm::new().unwrap();
+            alarm.set(to).unwrap();
+            let told = format!("/proc/self/fdinfo/{}", alarm.timer.as_raw_fd());
+            let told = fs::read_to_string(told).unwrap();
+            let field = |name: &str| {
+                let value = told.lines().find_map(|line| line.strip_prefix(name));
+                value.map(str::trim).unwrap_or_default().to_owned()
+            };
+            // CLOCK_REALTIME, with TFD_TIMER_ABSTIME and TFD_TIMER_CANCEL_ON_SET, in octal.
+            assert_eq!((field("clockid:"), field("settime flags:")), ("0".into(), "03".into()));
+            // Only one that is set hears of it.
+            assert_ne!(field("it_value:"), "(0, 0)", "{to:?}");
+        }
     }
 }

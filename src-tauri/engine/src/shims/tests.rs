@@ -19,6 +19,7 @@ fn report() -> Report {
         exit: Some(ExitStatus::Code { code: 0 }),
         exited_at: None,
         ended_at: Timestamp(1),
+        ended_boot_ms: None,
         spawn_error: None,
         timed_out: false,
         stopped: false,

@@ -2,7 +2,7 @@
 
 use nod_core::shim::{FromShim, LeftProcess, ShimStop};
 
-use super::clock::{self, Moment};
+use super::clock::{Moment, Reading};
 use super::ladder::Ladder;
 use super::pausing::Pause;
 use super::processes::{self, Process};
@@ -104,9 +104,9 @@ impl Supervisor {
                 Reaped::NoChildren => return true,
                 Reaped::Child { pid, status, usage } => {
                     if self.process.is_some_and(|main| main.pid == pid) && self.main_end.is_none() {
-                        let at = clock::now();
+                        let at = Reading::now();
                         self.main_end = Some(MainEnd { status, at, usage });
-                        self.connections.send(&FromShim::Exited { status, at });
+                        self.connections.send(&FromShim::Exited { status, at: at.wall });
                     }
                 }
             }
@@ -156,7 +156,7 @@ impl Supervisor {
     }
 
     fn processes_are_gone(&mut self) {
-        self.ended_at = Some(clock::now());
+        self.ended = Some(Reading::now());
         self.phase = Phase::Draining;
     }
 

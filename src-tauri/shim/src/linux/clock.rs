@@ -31,6 +31,30 @@ impl Moment {
     }
 }
 
+/// A clock that is this much off what has passed, in milliseconds, was set.
+const JUMP_MS: u64 = 2_000;
+
+/// One moment by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading {
+    pub(crate) wall: Timestamp,
+    pub(crate) boot: Moment,
+}
+
+impl Reading {
+    pub(crate) fn now() -> Self {
+        Self { wall: now(), boot: Moment::now() }
+    }
+
+    /// Returns when this was by the wall clock as it stood at `later`: another time than it told
+    /// then, where it was set in between.
+    pub(crate) fn as_of(self, later: Self) -> Timestamp {
+        let passed = later.boot.0.saturating_sub(self.boot.0);
+        let then = later.wall.moved(-i64::try_from(passed).unwrap_or(i64::MAX));
+        if then.0.abs_diff(self.wall.0) < JUMP_MS { self.wall } else { then }
+    }
+}
+
 /// Becomes readable at one moment at a time.
 pub(crate) struct Alarm {
     timer: OwnedFd,
@@ -74,5 +98,25 @@ impl Alarm {
 impl AsFd for Alarm {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.timer.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_told_by_the_clock_as_it_stands_now() {
+        let reading = |wall, boot| Reading { wall: Timestamp(wall), boot: Moment(boot) };
+        let start = reading(1_000_000, 500);
+        let cases = [
+            ("a minute later", reading(1_060_000, 60_500), 1_000_000),
+            ("the clock is kept right", reading(1_061_500, 60_500), 1_000_000),
+            ("set on by an hour", reading(4_660_000, 60_500), 4_600_000),
+            ("set back by a day", reading(-85_340_000, 60_500), -85_400_000),
+        ];
+        for (name, later, expected) in cases {
+            assert_eq!(start.as_of(later), Timestamp(expected), "{name}");
+        }
     }
 }

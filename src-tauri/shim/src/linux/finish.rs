@@ -5,7 +5,7 @@ use std::io;
 use nod_core::shim::{FromShim, Report, SHIM_PROTOCOL};
 
 use super::attempt;
-use super::clock::{self, Moment};
+use super::clock::{Moment, Reading};
 use super::exit_file::ExitFile;
 use super::output::Output;
 use super::supervise::Supervisor;
@@ -54,6 +54,7 @@ impl Supervisor {
 
     fn make_report(&self) -> Report {
         let main_end = self.main_end.as_ref();
+        let end = self.ended.unwrap_or_else(Reading::now);
         let mut left = self.left_processes();
         left.sort_by_key(|process| process.ended);
         left.truncate(MOST_LEFT);
@@ -62,10 +63,11 @@ impl Supervisor {
             task: self.spec.task,
             attempt: self.spec.attempt,
             process: self.process,
-            started_at: self.started_at,
+            started_at: self.started.map(|start| start.as_of(end)),
             exit: main_end.map(|end| end.status),
-            exited_at: main_end.map(|end| end.at),
-            ended_at: self.ended_at.unwrap_or_else(clock::now),
+            exited_at: main_end.map(|main| main.at.as_of(end)),
+            ended_at: end.wall,
+            ended_boot_ms: Some(end.boot.0),
             spawn_error: self.spawn_error.clone(),
             no_room: self.no_room,
             timed_out: self.timed_out,

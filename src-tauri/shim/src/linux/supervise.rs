@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use nod_core::ids::{OperationId, Timestamp};
+use nod_core::ids::OperationId;
 use nod_core::shim::{
     FromShim, ProcessIdentity, Report, SHIM_PROTOCOL, ShimStop, Spec, Status, ToShim, Typed,
 };
@@ -18,7 +18,7 @@ use super::ShimError;
 use super::attempt::{self, Attempt};
 use super::cgroup::Cgroup;
 use super::child;
-use super::clock::{self, Alarm, Moment};
+use super::clock::{Alarm, Moment, Reading};
 use super::connections::{Connections, Origin};
 use super::copying::Flow;
 use super::error::is_shortage;
@@ -48,7 +48,7 @@ pub(super) enum Phase {
 /// How the main process ended.
 pub(super) struct MainEnd {
     pub(super) status: ExitStatus,
-    pub(super) at: Timestamp,
+    pub(super) at: Reading,
     pub(super) usage: Usage,
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Supervisor {
     pub(super) cgroup: Option<Cgroup>,
     pub(super) phase: Phase,
     pub(super) process: Option<ProcessIdentity>,
-    pub(super) started_at: Option<Timestamp>,
+    pub(super) started: Option<Reading>,
     pub(super) spawn_error: Option<SpawnError>,
     /// What was missing for a child comes back by itself.
     pub(super) no_room: bool,
@@ -99,7 +99,7 @@ pub(crate) struct Supervisor {
     pub(super) left: Vec<(Process, String)>,
     /// A host or another shim, or what could not be ended, may still hold the output open.
     pub(super) has_survivors: bool,
-    pub(super) ended_at: Option<Timestamp>,
+    pub(super) ended: Option<Reading>,
     pub(super) report: Option<Report>,
     pub(super) acknowledged: bool,
     /// When the wait for an acknowledgement goes on.
@@ -119,7 +119,7 @@ impl Supervisor {
             cgroup: None,
             phase: Phase::Running,
             process: None,
-            started_at: None,
+            started: None,
             spawn_error: None,
             no_room: false,
             deadline: None,
@@ -135,7 +135,7 @@ impl Supervisor {
             asked_to_stop: false,
             left: Vec::new(),
             has_survivors: true,
-            ended_at: None,
+            ended: None,
             report: None,
             acknowledged: false,
             finish_at: None,
@@ -168,13 +168,13 @@ impl Supervisor {
             Err(error) => {
                 self.spawn_error = Some(error);
                 self.no_room = no_room;
-                self.ended_at = Some(clock::now());
+                self.ended = Some(Reading::now());
                 self.phase = Phase::Done;
                 return;
             }
         };
-        let now = Moment::now();
-        let at = clock::now();
+        let start = Reading::now();
+        let (now, at) = (start.boot, start.wall);
         let start_time = processes::read(child.pid).map_or(0, |process| process.start_time);
         let process = ProcessIdentity { pid: child.pid, start_time };
         self.exit_file = Some(exit_file);
@@ -191,7 +191,7 @@ impl Supervisor {
             None => Output::direct(log, now),
         });
         self.process = Some(process);
-        self.started_at = Some(at);
+        self.started = Some(start);
         self.connections.send(&FromShim::Started { process, at });
     }
 
@@ -350,7 +350,7 @@ impl Supervisor {
             attempt: self.spec.attempt,
             shim_pid: rustix::process::getpid().as_raw_nonzero().get(),
             process: self.process,
-            started_at: self.started_at,
+            started_at: self.started.map(|start| start.as_of(Reading::now())),
             size: self.output.as_ref().map_or(0, Output::size),
             stopping: self.stopping.as_ref().and_then(Stopping::stage),
             report: self.report.clone(),

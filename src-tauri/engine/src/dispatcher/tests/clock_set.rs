@@ -11,9 +11,14 @@ const JUMPS: [i64; 2] = [3_600_000, -7_200_000];
 impl Table {
     /// Takes a turn as if the clock had just been set by so much.
     fn set_clock(&mut self, jump: i64) {
+        self.set_clock_unseen(jump);
+        self.dispatcher.turn(vec![]);
+    }
+
+    /// Sets the clock, which is seen in the next turn.
+    fn set_clock_unseen(&mut self, jump: i64) {
         let wall = &mut self.dispatcher.steady.wall;
         *wall = wall.moved(-jump);
-        self.dispatcher.turn(vec![]);
     }
 
     fn waits(&self) -> Vec<crate::store::WaitRow> {
@@ -139,4 +144,81 @@ fn what_a_full_disk_holds_up_moves_once() {
     table.dispatcher.store.refuse_writes(false);
     table.dispatcher.turn(vec![]);
     assert_moved(before, table.open_request().expires_at, JUMPS[0]);
+}
+
+#[test]
+fn what_a_task_takes_is_what_passes_however_the_clock_is_set_meanwhile() {
+    let mut table = Table::with_slots(10);
+    let id = table.submit();
+    table.run(id);
+    let queued = table.submit_with(|new| new.delay_ms = Some(10_800_000));
+    let started = |table: &Table| {
+        let attempts = table.dispatcher.readers.lend().unwrap().attempts(id).unwrap();
+        (table.stored(id).started_at, attempts[0].started_at)
+    };
+    for jump in JUMPS {
+        let before = started(&table);
+        table.published();
+        table.set_clock(jump);
+        let after = started(&table);
+        assert_moved(before.0, after.0, jump);
+        assert_moved(before.1, after.1, jump);
+        // Whoever shows how long it runs takes that in.
+        let told: Vec<_> = table.published().into_iter().map(|event| event.change).collect();
+        assert!(told.contains(&EventChange::Lagged), "{told:?}");
+        assert_eq!(table.stored(queued).started_at, None);
+        table.dispatcher.turn(vec![]);
+        assert_eq!(started(&table), after, "it jumped once");
+    }
+}
+
+#[test]
+fn what_a_task_took_is_what_passed_though_the_clock_was_set_since_its_shim_wrote_that() {
+    const HOUR: i64 = 3_600_000;
+    let now = clock::now();
+    let boot = crate::process::since_boot_ms();
+    // How far off the clock of the report is; it ended a minute ago, and ran for ten seconds.
+    for off in [0, HOUR, -26 * HOUR] {
+        let mut table = Table::with_slots(1);
+        let id = table.submit();
+        table.run(id);
+        let message::Said::Ended { mut report, tail } = ended(id, 4) else { panic!("no end") };
+        let end = now.moved(off - 60_000);
+        report.ended_boot_ms = Some(boot.saturating_sub(60_000));
+        (report.ended_at, report.exited_at) = (end, Some(end.moved(-1_000)));
+        report.started_at = Some(end.moved(-10_000));
+        let mut row = table.dispatcher.live.task(id).unwrap().clone();
+        row.row.task.started_at = Some(now.moved(-70_000));
+        row.attempt.as_mut().unwrap().started_at = Some(now.moved(-70_000));
+        table.dispatcher.live.put_task(row);
+        table.hear(id, message::Said::Ended { report, tail });
+        let (task, attempts) =
+            (table.stored(id), table.dispatcher.readers.lend().unwrap().attempts(id).unwrap());
+        assert_moved(Some(now), task.ended_at, -60_000);
+        assert_moved(task.started_at, task.ended_at, 10_000);
+        assert_moved(attempts[0].started_at, attempts[0].exited_at, 9_000);
+        assert_moved(attempts[0].exited_at, attempts[0].ended_at, 1_000);
+    }
+}
+
+#[test]
+fn what_comes_in_the_turn_that_sees_the_clock_set_goes_by_the_new_time() {
+    for jump in JUMPS {
+        let mut table = Table::with_slots(10);
+        let (asks, ends) = (table.submit(), table.submit());
+        table.run(asks);
+        table.run(ends);
+        table.set_clock_unseen(jump);
+        let _asked = table.ask(asks, Some(3_600_000));
+        assert_moved(Some(clock::now()), table.open_request().expires_at, 3_600_000);
+        table.set_clock_unseen(jump);
+        let message::Said::Ended { mut report, tail } = ended(ends, 0) else { panic!("no end") };
+        let now = clock::now();
+        report.ended_boot_ms = Some(crate::process::since_boot_ms());
+        (report.started_at, report.exited_at, report.ended_at) = (Some(now), Some(now), now);
+        table.hear(ends, message::Said::Ended { report, tail });
+        let attempts = table.dispatcher.readers.lend().unwrap().attempts(ends).unwrap();
+        assert_moved(Some(now), attempts[0].started_at, 0);
+        assert_moved(Some(now), attempts[0].ended_at, 0);
+    }
 }
