@@ -119,13 +119,17 @@ fn asking_ends_in_a_code_of_its_own_each_way() {
         "said empty nod ask ''; said both nod ask Go --text --choice a; \
          said hostless env NOD_SOCKET=/nowhere nod ask Go --timeout 50ms; \
          said late nod ask Go --timeout 50ms; \
+         said now nod ask Go --timeout 0; \
+         said deny nod ask Which --choice a --default a --timeout 50ms --on-timeout deny; \
          said later nod ask Go --resume-after 50ms; \
          said yes nod ask 'Yes?'; said no nod ask 'No?'; said which nod ask 'Which?' --choice a; \
          said text nod ask 'Why?' --text; said form nod ask 'How?' --schema form.json",
     );
     assert_eq!((said(&host, "empty"), said(&host, "both")), (silent(2), silent(2)));
     assert_eq!(said(&host, "hostless"), silent(69));
-    assert_eq!(said_json(&host, "late"), (124, json!({ "answer": "expired" })));
+    for name in ["late", "now", "deny"] {
+        assert_eq!(said_json(&host, name), (124, json!({ "answer": "expired" })), "{name}");
+    }
     let (code, open) = said_json(&host, "later");
     assert_eq!((code, &open["answer"]), (75, &json!("open")));
     let mut answered = |question: &str, answer: Answer, name: &str| {
