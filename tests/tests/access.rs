@@ -9,6 +9,16 @@ use nod_core::request::{Answer, Request};
 use nod_tests::TestHost;
 use serde_json::{Value, json};
 
+fn approval(request: &Request) -> GiveAnswer {
+    GiveAnswer {
+        operation: new_operation().unwrap(),
+        request: request.id,
+        answer: Answer::Approve,
+        comment: None,
+        shown: request.hash.clone(),
+    }
+}
+
 /// Returns what a call of a verb says; nothing for those that everybody may make.
 fn params(verb: Verb, id: TaskId, request: &Request) -> Option<Value> {
     let operation = || new_operation().unwrap();
@@ -46,17 +56,10 @@ fn params(verb: Verb, id: TaskId, request: &Request) -> Option<Value> {
         }
         Verb::Watch => json!({ "since": 0 }),
         Verb::Progress => json!({ "percent": 1 }),
-        Verb::Ask => serde_json::to_value(Ask::approval(operation(), "Go?")).unwrap(),
+        Verb::Ask => json!(Ask::approval(operation(), "Go?")),
         Verb::AwaitAnswer => json!({ "request": request.id }),
         Verb::Withdraw => json!({ "operation": operation() }),
-        Verb::Answer => serde_json::to_value(GiveAnswer {
-            operation: operation(),
-            request: request.id,
-            answer: Answer::Approve,
-            comment: None,
-            shown: request.hash.clone(),
-        })
-        .unwrap(),
+        Verb::Answer => json!(approval(request)),
         Verb::OpenQuestion => json!({ "of": "task", "id": id }),
         Verb::Audit => json!({}),
         Verb::Await => json!({ "operation": operation(), "key": "k" }),
