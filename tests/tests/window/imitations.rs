@@ -31,6 +31,9 @@ const PARTS: &str = "
       detail: part('Details').innerText,
       facts: facts.innerText,
       direction: getComputedStyle(part('Question')).direction,
+      quote: parseFloat(getComputedStyle(part('Question')).borderLeftWidth),
+      frame: ['Top', 'Right', 'Bottom', 'Left'].map(
+        (side) => parseFloat(getComputedStyle(facts)[`border${side}Width`])),
       status: card.querySelectorAll('[role=status]').length,
       boxes: [part('Question'), part('Details'), facts, card.querySelector('footer')].map(box),
       card: box(card),
@@ -101,6 +104,11 @@ fn check(window: &Window, card: &str) {
     let parts = window.script(PARTS, &[card.into()]);
     assert_eq!((&parts["wide"], &parts["status"]), (&json!(0), &json!(0)), "{card}");
     assert_eq!(parts["direction"], "ltr");
+    // Somebody's words have a bar beside all their lines, what Nod knows a frame around it.
+    assert!(parts["quote"].as_f64().unwrap() >= 3.0, "{parts}");
+    for side in parts["frame"].as_array().unwrap() {
+        assert!(side.as_f64().unwrap() >= 1.0, "{parts}");
+    }
     let facts = parts["facts"].as_str().unwrap();
     assert!(facts.contains("nod ask") && !facts.contains("harmless"), "{facts}");
     let side = |of: &Value, side: &str| of[side].as_f64().unwrap();

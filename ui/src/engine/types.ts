@@ -80,6 +80,7 @@ export type { Surface } from './bindings/Surface';
 export type { Task } from './bindings/Task';
 export type { TaskDetail } from './bindings/TaskDetail';
 export type { TaskId } from './bindings/TaskId';
+export type { TaskSaid } from './bindings/TaskSaid';
 export type { TaskState } from './bindings/TaskState';
 export type { Then } from './bindings/Then';
 export type { Timestamp } from './bindings/Timestamp';

@@ -195,6 +195,15 @@ function stopWords(cause: StopCause, cancelledBy?: Actor): string {
   }
 }
 
+/** Returns whether a task failed for nothing but the reason that it gave. */
+export function isOwnFailure(state: TaskState): boolean {
+  return (
+    state.name === 'ended' &&
+    state.outcome.type === 'failed' &&
+    state.outcome.failure.type === 'said'
+  );
+}
+
 function outcomeExplanation(outcome: Outcome): string | null {
   switch (outcome.type) {
     case 'succeeded':

@@ -272,6 +272,7 @@ mod tests {
                 detail: None,
             }],
             log_path: Some("/data/tasks/42-1/out.log".into()),
+            result_text: None,
         };
         insta::assert_snapshot!(render(&detail, Timestamp(130_000)));
     }

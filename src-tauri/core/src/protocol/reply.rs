@@ -164,6 +164,11 @@ pub struct TaskDetail {
     pub events: Vec<StoredEvent>,
     /// The full log of the last attempt.
     pub log_path: Option<String>,
+    /// What the task gave as its result, as JSON in a text: clients whose numbers are floats would
+    /// round those of the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub result_text: Option<String>,
 }
 
 /// One try of a task.

@@ -6,7 +6,7 @@ use nod_core::access::Actor;
 use nod_core::ids::{AttemptNumber, TaskId};
 use nod_core::protocol::{ListQuery, LogPart, LogQuery, Reply, Snapshot, TaskDetail};
 use nod_core::shim::LOG_FILE;
-use nod_core::task::{StateName, Task};
+use nod_core::task::{StateName, Task, TaskSaid};
 use serde::Serialize;
 
 use crate::clock;
@@ -59,6 +59,10 @@ impl Handle {
             let log_path = log(&row).display().to_string();
             row.into_public(log_path)
         };
+        let result_text = match &row.task.condition.said {
+            Some(TaskSaid::Result { data, .. }) => Some(data.to_string()),
+            Some(TaskSaid::Failed { .. }) | None => None,
+        };
         Ok(Reply::Task(Box::new(TaskDetail {
             argv: row.task.command.argv(),
             task: row.task,
@@ -67,6 +71,7 @@ impl Handle {
             requests,
             events,
             log_path,
+            result_text,
         })))
     }
 

@@ -16,4 +16,9 @@ argv: Array<string>, environment: Array<EnvironmentChange>, attempts: Array<Atte
 /**
  * The full log of the last attempt.
  */
-log_path: string | null, };
+log_path: string | null, 
+/**
+ * What the task gave as its result, as JSON in a text: clients whose numbers are floats would
+ * round those of the data.
+ */
+result_text?: string, };

@@ -185,6 +185,28 @@ describe('the detail of a task', () => {
       .toBe('Task 1 has ended');
   });
 
+  it('shows what the task gave as its result, with every digit', async () => {
+    const data = { id: 12_345_678_901_234_567_000, list: ['二\u202e'] };
+    const condition = { ...aTask(1).condition, said: { type: 'result' as const, data } };
+    await openTask(1, { tasks: [aTask(1, { condition })], requests: [] });
+    expect(window.get('task-says').textContent).toContain('⟨U+202E⟩');
+    window.host.details.set(1, { result_text: '{"id":12345678901234567890}' });
+    window.host.setState(1, { name: 'ended', outcome: { type: 'succeeded' } });
+    await expect
+      .poll(() => window.get('task-says').textContent)
+      .toContain('"id": 12345678901234567890');
+  });
+
+  it('shows why a task fails once, in its own words', async () => {
+    const message = 'no disk\u001b[2J';
+    const condition = { ...aTask(1).condition, said: { type: 'failed' as const, message } };
+    const outcome = { type: 'failed' as const, failure: { type: 'said' as const, message } };
+    const state = { name: 'ended' as const, outcome };
+    const detail = await openTask(1, { tasks: [aTask(1, { condition, state })], requests: [] });
+    expect(window.get('task-says').textContent).toContain('no disk⟨ESC⟩[2J');
+    expect(detail.textContent.split('no disk').length).toBe(2);
+  });
+
   it('moves between its tabs with the arrows', async () => {
     const detail = await openTask(17, everyState());
     window.get('tab-output').focus();
