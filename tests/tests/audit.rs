@@ -1,8 +1,19 @@
 //! The audit as text: nothing in it is made up by who asks, and nothing is gone with a task.
 
-use nod_core::protocol::{Call, Reply};
+use nod_core::access::{Actor, Surface};
+use nod_core::ids::TaskId;
+use nod_core::protocol::{AuditQuery, AuditRow, AuditWhat, Call, ErrorCode, Reply};
 use nod_core::request::Answer;
 use nod_tests::TestHost;
+
+const WINDOW: Actor = Actor::Person { surface: Surface::Window };
+
+/// Returns the rows of a task, newest first.
+fn rows(host: &TestHost, id: TaskId) -> Vec<AuditRow> {
+    let query = AuditQuery { task: Some(id), ..AuditQuery::default() };
+    let Reply::Audit(page) = host.call(&Call::Audit(query)) else { panic!("no audit") };
+    page.rows
+}
 
 #[test]
 fn the_audit_names_the_command_and_nobody_writes_a_part_of_it() {
@@ -51,4 +62,57 @@ fn what_a_person_submitted_in_the_window_is_not_removed_by_a_program() {
     let operation = nod_client::new_operation().unwrap();
     let remove = Call::Remove { operation, id, session: None };
     assert!(matches!(host.person(&remove), Ok(Reply::Done)));
+}
+
+#[test]
+fn an_answer_that_came_too_late_is_in_the_audit_with_who_gave_it_and_why_it_was_refused() {
+    let mut host = TestHost::start();
+    let id = host.submit("nod ask 'Deploy?'; nod ask 'Late?' --timeout 50ms; [ $? = 124 ]");
+    let first = host.wait_for_request(id);
+    host.answer(&first, Answer::Deny { reason: Some("not today".into()) });
+    // Another person, who still had the card in front of them, and one who had an older one.
+    let refused = host.try_answer(&first, Answer::Approve).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Conflict);
+    let [row, denied] = rows(&host, id).try_into().unwrap();
+    assert_eq!((row.what, denied.what), (AuditWhat::Refused, AuditWhat::Answered));
+    assert_eq!(
+        (row.actor, row.request, &row.answer),
+        (WINDOW, Some(first.id), &Some(Answer::Approve))
+    );
+    assert_eq!((&row.shown, &row.hash), (&denied.shown, &denied.hash));
+    assert!(row.at >= denied.at);
+    assert_eq!(row.detail.as_ref(), Some(&refused.message));
+    let why = format!("request {} is closed: denied by a person in the window at ", first.id);
+    assert!(refused.message.starts_with(&why), "{refused:?}");
+
+    host.wait_for_end(id);
+    let second = host.detail(id).requests.pop().unwrap();
+    host.try_answer(&second, Answer::Deny { reason: Some("“no”".into()) }).unwrap_err();
+    host.kill();
+    host.restart();
+    let said = host.run(&["audit", &id.to_string()]).out;
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines.len(), 4, "{said}");
+    let words = "refused a denial by a person in the window: “\\“no\\””";
+    assert!(lines[0].contains(words) && lines[0].contains("is closed: it expired"), "{said}");
+    assert!(lines[2].contains("refused an approval by a person in the window, task"), "{said}");
+    assert!(lines[2].contains("“Deploy?”") && lines[2].contains(&why), "{said}");
+    let events = host.detail(id).events;
+    assert_eq!(events.iter().filter(|event| event.what == "answer_refused").count(), 1);
+}
+
+#[test]
+fn an_answer_to_what_was_not_shown_is_in_the_audit_without_what_they_had_not_seen() {
+    let mut host = TestHost::start();
+    let id = host.submit("nod ask 'Deploy?'");
+    let request = host.wait_for_request(id);
+    let mut other = request.clone();
+    other.hash = "0".repeat(64);
+    host.try_answer(&other, Answer::Approve).unwrap_err();
+    // What does not fit is given anew, and was no decision.
+    host.try_answer(&request, Answer::Text { text: "yes".into() }).unwrap_err();
+    let [row] = rows(&host, id).try_into().unwrap();
+    assert_eq!((row.what, row.shown, row.hash), (AuditWhat::Refused, None, None));
+    assert!(row.detail.unwrap().contains("is not what was shown"));
+    assert!(host.request(id, request.id).is_open());
 }

@@ -162,3 +162,20 @@ fn how_the_main_process_ended_is_known_while_what_it_left_is_being_ended() {
     assert_eq!(attempt.exited_at, Some(exited_at));
     assert!(attempt.ended_at.unwrap() >= exited_at && !attempt.left.is_empty(), "{attempt:?}");
 }
+
+#[test]
+fn a_question_of_a_task_that_is_being_cancelled_is_shown_to_nobody_and_says_so() {
+    let host = TestHost::start();
+    let ask = "nod ask Really? > answer 2> said; echo $? > code";
+    let line = format!("trap '{ask}; exit' INT; touch up; while true; do sleep 0.02; done");
+    let id = host.submit(&line);
+    until("the trap", || host.work().join("up").exists().then_some(()));
+    assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
+    host.wait_for_end(id);
+    let read = |name: &str| std::fs::read_to_string(host.work().join(name)).unwrap();
+    assert_eq!(read("code"), "75\n");
+    assert!(read("answer").contains("not_asked"), "{}", read("answer"));
+    let said = read("said");
+    assert!(said.contains("nobody is asked any more, and this question was not shown"), "{said}");
+    assert_eq!(host.detail(id).requests, []);
+}

@@ -1,7 +1,10 @@
 //! The same question of several at once, with real processes: who is named, who hears the answer.
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+use std::time::SystemTime;
+
 use nod_core::access::Actor;
+use nod_core::ids::Timestamp;
 use nod_core::protocol::{AuditQuery, AuditRow, Call, Reply};
 use nod_core::request::{Answer, Request};
 use nod_tests::{TestHost, until};
@@ -21,6 +24,11 @@ fn of_program(host: &TestHost) -> Option<Request> {
     let mut open: Vec<_> = open.collect();
     assert!(open.len() <= 1, "{open:?}");
     open.pop()
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    Timestamp(i64::try_from(since.as_millis()).unwrap())
 }
 
 const APPROVED: &str = "{\"answer\":\"approved\"}\n";
@@ -81,4 +89,37 @@ fn a_program_that_asks_twice_is_named_twice_and_one_of_them_may_go() {
     assert_eq!((read(&host, "one"), read(&host, "two")), (String::new(), APPROVED.to_owned()));
     let words = host.run(&["audit"]).out;
     assert!(words.contains(&format!("(process {pid}), who asks no longer")), "{words}");
+}
+
+#[test]
+fn one_who_asks_the_same_later_has_all_of_its_own_time() {
+    let mut host = TestHost::start();
+    let ask =
+        |n, time| format!("(nod ask 'Go on?' --timeout {time} >> said-{n}; echo $? >> code-{n}) &");
+    let more = "while [ ! -e more ]; do sleep 0.02; done";
+    let id = host.submit(&format!("{} {more}; {} wait", ask(1, "1h"), ask(2, "$(cat more)")));
+    let first = host.wait_for_request(id);
+    // A little later than the first, whenever it comes to ask.
+    let left = first.expires_at.unwrap().since(now()) + 100;
+    std::fs::write(host.work().join("more.new"), format!("{left}ms")).unwrap();
+    std::fs::rename(host.work().join("more.new"), host.work().join("more")).unwrap();
+    let folded = until("the second", || {
+        let request = host.request(id, first.id);
+        (request.also_asked_by.len() == 1).then_some(request)
+    });
+    // Of its time it has used up what it took to begin.
+    let second = &folded.also_asked_by[0];
+    assert!(second.extends_ms > 0, "it ends later");
+    let own = first.expires_at.unwrap().plus(second.extends_ms);
+    assert!(folded.expires_at == Some(own) && own <= second.at.plus(left), "{folded:?}");
+    host.kill();
+    host.restart();
+    let request = host.wait_for_request(id);
+    assert_eq!(request.expires_at, Some(own));
+    host.answer(&request, Answer::Approve);
+    host.wait_for_end(id);
+    for n in 1..=2 {
+        let said = (read(&host, &format!("said-{n}")), read(&host, &format!("code-{n}")));
+        assert_eq!(said, (APPROVED.to_owned(), "0\n".to_owned()));
+    }
 }

@@ -4,6 +4,7 @@
 use std::fs;
 
 use nod_core::access::{Actor, Surface};
+use nod_core::protocol::AuditWhat;
 use nod_core::request::{Answer, Closure};
 use nod_core::task::StateName;
 use nod_tests::seat::{ON, Seat, noted, rules};
@@ -138,6 +139,39 @@ fn a_question_that_is_closed_is_not_shown_but_how_it_was_closed() {
         assert!(code == 1 && said.contains(words), "{code} {said}");
     }
     assert_eq!(seat.host.wait_for_end(gated).state.name(), StateName::Denied);
+    // Who came too late, and from where, is in the audit.
+    for id in [short, gated] {
+        let row = seat.audit(id).remove(0);
+        let terminal = Actor::Person { surface: Surface::Terminal };
+        assert_eq!((row.what, row.actor), (AuditWhat::Refused, terminal));
+        assert!(row.from.unwrap().starts_with("/dev/pts/"));
+    }
+}
+
+/// Gives itself a name that would clear the screen and turn words around, and runs what follows in
+/// a terminal of its own.
+const HOSTILE: &str = r#"
+import ctypes, os, sys, pty
+ctypes.CDLL(None).prctl(15, b"\x1b[2J\xe2\x80\xaeMx", 0, 0, 0)
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))
+"#;
+
+#[test]
+fn a_program_that_calls_itself_what_a_terminal_acts_on_is_named_harmlessly() {
+    let seat = Seat::confirmed();
+    let id = seat.host.submit_with(&["--ask-first"], &["true", "x"]);
+    let request = seat.host.wait_for_request(id);
+    fs::write(seat.file("hostile.py"), HOSTILE).unwrap();
+    let approve = format!("python3 hostile.py {} approve {id}", seat.nod);
+    seat.open("xterm", &format!("{approve} > shown; echo $? > code.new; mv code.new code"), &[]);
+    until("the end of nod", || fs::read_to_string(seat.file("code")).ok());
+    let shown = fs::read_to_string(seat.file("shown")).unwrap();
+    assert!(
+        shown.contains("␛[2J\u{fffd}Mx (process ") && shown.contains("stands between"),
+        "{shown:?}"
+    );
+    assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown:?}");
+    assert!(seat.host.request(id, request.id).is_open());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! act. Never in another order: a crash between two steps is then always
 //! visible and can be repaired.
 
+mod answering;
 mod askers;
 mod calls;
 mod cards;

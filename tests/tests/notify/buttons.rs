@@ -3,7 +3,7 @@
 use nod_client::Connection;
 use nod_core::access::{Actor, Surface};
 use nod_core::ids::TaskId;
-use nod_core::protocol::{AuditQuery, AuditRow, Call, Reply};
+use nod_core::protocol::{AuditQuery, AuditRow, AuditWhat, Call, Reply};
 use nod_core::request::{Answer, Closure, Request};
 use nod_core::task::StateName;
 use nod_tests::desktop::TITLE;
@@ -120,7 +120,10 @@ fn what_is_answered_in_the_window_is_taken_back_and_a_late_press_says_so() {
     assert_eq!((told.actions.len(), told.urgency), (0, 1));
     let closure = desktop.request(id, request.id).closure.unwrap();
     assert!(matches!(closure, Closure::Answered { answer: Answer::Approve, .. }), "{closure:?}");
-    assert_eq!(audit(&desktop, id).len(), 1);
+    let [late, approved] = audit(&desktop, id).try_into().unwrap();
+    assert_eq!((late.what, approved.what), (AuditWhat::Refused, AuditWhat::Answered));
+    assert_eq!(late.actor, Actor::Person { surface: Surface::Notification });
+    assert_eq!(late.from.as_deref(), Some("notes 1"));
 }
 
 #[test]

@@ -171,6 +171,34 @@ fn a_flood_of_questions_is_a_few_notifications_and_one_that_counts_the_others() 
 }
 
 #[test]
+fn those_who_ask_the_same_are_one_notification() {
+    let desktop = Desktop::start();
+    let notes = Notes::start(&desktop, &["body"]);
+    desktop.start_app();
+    let more = "while [ ! -e more ]; do sleep 0.02; done";
+    let ask = "nod ask 'Go?' &";
+    let line = format!("{ask} {more}; {ask} {ask} wait");
+    let id = desktop.submit_with(&["--label", "folds"], &[&line]);
+    let first = notes.wait_for("folds");
+    std::fs::write(desktop.work().join("more"), "").unwrap();
+    let request = desktop.wait_for_request(id);
+    until("three to ask", || {
+        (desktop.request(id, request.id).also_asked_by.len() == 2).then_some(())
+    });
+    // What came before is shown by the time that something later is.
+    let later = desktop.submit_with(&["--label", "afterwards"], &["nod ask 'Go?'"]);
+    notes.wait_for("afterwards");
+    assert_eq!(desktop.state(later), StateName::Waiting);
+    let titles: Vec<_> = notes.record().shown.iter().map(|it| it.title.clone()).collect();
+    assert_eq!(titles, ["Needs approval: folds", "Needs approval: afterwards"]);
+    assert!(notes.record().closed.is_empty());
+    // It goes with the question of all of them.
+    assert_eq!(desktop.run(&["cancel", &id.to_string()]).code, Some(0));
+    desktop.wait_for_end(id);
+    until("the question to go", || notes.record().closed.contains(&first.id).then_some(()));
+}
+
+#[test]
 fn the_doctor_says_where_nobody_shows_notifications() {
     let desktop = Desktop::start();
     desktop.start_app();

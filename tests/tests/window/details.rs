@@ -67,6 +67,42 @@ fn output_scrolls_sideways_only_where_something_is_to_the_right() {
     touch(&desktop, "end");
 }
 
+/// Answers as a window does that still shows a question as open.
+const ANSWER: &str = "
+    const [request, shown] = arguments;
+    const params = { operation: crypto.randomUUID(), request, answer: { type: 'approve' }, shown };
+    return window.__TAURI_INTERNALS__.invoke('rpc', { call: { method: 'answer', params } })
+      .then(() => 'taken', (error) => error.code)";
+
+#[test]
+fn an_answer_that_came_too_late_is_among_what_was_decided() {
+    let desktop = Desktop::start();
+    let window = desktop.open();
+    let id = desktop.submit("nod ask 'Deploy 本番?'; while [ ! -e end ]; do sleep 0.05; done");
+    let request = desktop.wait_for_request(id);
+    window.click(&format!("{} [data-row]", row(id)));
+    window.click(&within(&card(&request), "deny"));
+    window.fill(&within(&card(&request), "deny-reason"), "今日はだめ");
+    window.click(&within(&card(&request), "deny-confirm"));
+    window.wait_for_attribute(&card(&request), "data-open", "false");
+    window.click(&by_name("tab-audit"));
+    window.wait_for(&by_name("audit-row"));
+    let shown = request.hash.as_str();
+    assert_eq!(window.script(ANSWER, &[request.id.0.into(), shown.into()]), "conflict");
+    // At once, in the list that is open.
+    window.wait_until("two rows", || window.count(&by_name("audit-row")) == 2);
+    let said = window.text(&by_name("audit-row")).unwrap();
+    for part in [
+        "Refused: an approval by a person in the window",
+        "is closed: denied by a person in the window at 20",
+        "Deploy 本番?",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in {said}");
+    }
+    desktop.picture("late-answer");
+    touch(&desktop, "end");
+}
+
 const WIDTHS: &str = "
     const box = document.querySelector(\"[aria-label='Environment changes']\");
     const value = [...box.querySelectorAll('.value')].find((it) => it.innerText.startsWith('/long'));

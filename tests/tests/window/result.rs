@@ -61,7 +61,8 @@ fn look_at(desktop: &Desktop, ids: [nod_core::ids::TaskId; 5], theme: &str) {
     open(&window, given);
     window.wait_for_text(&said, "12345678901234567890");
     let text = window.text(&said).unwrap();
-    let parts = ["Result", "全部できた <i>", "https://例え.jp/", "  \"list\": [],\n", "    \"二\"\n"];
+    let parts =
+        ["Result", "全部できた <i>", "https://例え.jp/", "  \"list\": [],\n", "    \"二\"\n"];
     for part in parts {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }

@@ -284,12 +284,20 @@ export function answerText(answer: Answer): string | null {
   }
 }
 
+const ATTEMPTS: Record<Answer['type'], string> = {
+  approve: 'an approval',
+  deny: 'a denial',
+  ...{ choice: 'an answer', text: 'an answer', form: 'an answer' },
+};
+
 /** Returns what a row of the audit says happened, and by whom. */
 export function auditWords(row: AuditRow): string {
   const by = actorWords(row.actor);
   switch (row.what) {
     case 'answered':
       return `${row.answer === null ? 'Answered' : answerWords(row.answer)} by ${by}`;
+    case 'refused':
+      return `Refused: ${ATTEMPTS[row.answer?.type ?? 'text']} by ${by}`;
     case 'expired':
       return 'Expired: nobody answered in time';
     case 'defaulted':
@@ -360,10 +368,10 @@ export function askerWords(asked: Pick<Request, 'asked_by' | 'also_asked_by'>): 
   return [...counts].map(([words, times]) => (times > 1 ? `${words}, ${times} times` : words));
 }
 
-/** Returns what was written beside a decision. */
+/** Returns what a person wrote beside a decision. */
 export function auditRemark(row: AuditRow): string | null {
   const reason = row.answer?.type === 'deny' ? row.answer.reason : null;
-  return reason ?? row.comment ?? row.detail;
+  return reason ?? row.comment;
 }
 
 /** Returns the answer that a closed question got, from a person or by its default. */

@@ -88,22 +88,36 @@ fn quoted(text: &str) -> String {
     format!("“{}”", text.replace('\n', "\\n"))
 }
 
+/// Returns what was answered beside yes and no, or why not.
+fn answer_words(row: &AuditRow) -> String {
+    let words = match &row.answer {
+        None | Some(Answer::Approve | Answer::Deny { reason: None }) => return String::new(),
+        Some(Answer::Deny { reason: Some(text) } | Answer::Text { text }) => quoted(text),
+        Some(Answer::Choice { choice }) => quoted(choice),
+        Some(Answer::Form { data }) => quoted(&data.to_string()),
+    };
+    format!(": {words}")
+}
+
 fn what(row: &AuditRow) -> String {
     let by = row.actor.words();
     match row.what {
-        AuditWhat::Answered => match &row.answer {
-            Some(Answer::Approve) => format!("approved by {by}"),
-            Some(Answer::Deny { reason: Some(reason) }) => {
-                format!("denied by {by}: {}", quoted(reason))
-            }
-            Some(Answer::Deny { reason: None }) => format!("denied by {by}"),
-            Some(Answer::Choice { choice }) => format!("answered by {by}: {}", quoted(choice)),
-            Some(Answer::Text { text }) => format!("answered by {by}: {}", quoted(text)),
-            Some(Answer::Form { data }) => {
-                format!("answered by {by}: {}", quoted(&data.to_string()))
-            }
-            None => format!("answered by {by}"),
-        },
+        AuditWhat::Answered => {
+            let verb = match &row.answer {
+                Some(Answer::Approve) => "approved",
+                Some(Answer::Deny { .. }) => "denied",
+                Some(_) | None => "answered",
+            };
+            format!("{verb} by {by}{}", answer_words(row))
+        }
+        AuditWhat::Refused => {
+            let noun = match &row.answer {
+                Some(Answer::Approve) => "an approval",
+                Some(Answer::Deny { .. }) => "a denial",
+                Some(_) | None => "an answer",
+            };
+            format!("refused {noun} by {by}{}", answer_words(row))
+        }
         AuditWhat::Expired => "expired".to_owned(),
         AuditWhat::Defaulted if row.answer == Some(Answer::Approve) => {
             "approved, since nobody answered in the time that its kind has for that".to_owned()

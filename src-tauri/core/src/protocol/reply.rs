@@ -368,6 +368,8 @@ pub struct AuditRow {
 pub enum AuditWhat {
     /// A person answered.
     Answered,
+    /// A person answered what had been closed, or was not any more what they had seen.
+    Refused,
     /// Nobody answered in time.
     Expired,
     /// Nobody answered in time, and the default was taken.
@@ -394,8 +396,9 @@ pub enum AuditWhat {
 }
 
 impl AuditWhat {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Answered,
+        Self::Refused,
         Self::Expired,
         Self::Defaulted,
         Self::Withdrawn,
@@ -415,6 +418,7 @@ impl AuditWhat {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",
+            Self::Refused => "refused",
             Self::Expired => "expired",
             Self::Defaulted => "defaulted",
             Self::Withdrawn => "withdrawn",

@@ -1,8 +1,9 @@
 //! One card for the same question of one asker: who is behind it, and who of them has gone.
 //!
 //! A task that asks the same in several places at once, or a program that is none, has one card
-//! for all of it. What two of them show is never different, and neither is when they end. Each
-//! that asked is named on the card and in the audit, and hears the answer by its own connection;
+//! for all of it. What two of them show is never different, and when they end hardly is: the card
+//! stays open for the last of them, so that nobody's time is shorter than it said. Each that asked
+//! is named on the card and in the audit, and hears the answer by its own connection;
 //! one that goes leaves the others theirs.
 
 use std::collections::HashMap;
@@ -38,21 +39,22 @@ pub(super) struct Same<'a> {
 }
 
 impl Dispatcher {
-    /// Returns the open question of the same asker that shows exactly the same, and ends when this
-    /// one would: one card is enough. Of a program that has gone nobody can tell that it is the same.
-    pub(super) fn same_question(&self, new: &Same<'_>, now: Timestamp) -> Option<RequestId> {
+    /// Returns the open question of the same asker that shows exactly the same, and ends about when
+    /// this one would: one card is enough, which is to stay open for so much longer. Of a program
+    /// that has gone nobody can tell that it is the same.
+    pub(super) fn same_question(&self, new: &Same<'_>, now: Timestamp) -> Option<(RequestId, u64)> {
         if new.source == Source::Gone {
             return None;
         }
         let same = |request: &&Request| {
             request.hash == new.hash
                 && request.on_timeout == new.ask.on_timeout
-                && ends_alike(request.expires_at, new.ask.timeout_ms, now)
                 && request.also_asked_by.len() < FOLD_LIMIT
                 && self.pace.may_be_of(request.id, new.source)
                 && (new.task.is_some() || self.is_of(request.id, new.lineage))
         };
-        self.live.open_requests_of(new.task).find(same).map(|request| request.id)
+        let mut alike = self.live.open_requests_of(new.task).filter(same);
+        alike.find_map(|it| Some((it.id, it.extension(new.ask.timeout_ms, now)?)))
     }
 
     fn is_of(&self, id: RequestId, lineage: Option<&Lineage>) -> bool {
@@ -62,13 +64,15 @@ impl Dispatcher {
     /// Notes one more who asks what is open already.
     pub(super) fn fold(
         &mut self,
-        id: RequestId,
+        (id, extends_ms): (RequestId, u64),
         by: &Actor,
         operation: &OperationId,
         turn: &mut Turn,
     ) {
         let Some(mut row) = self.live.request(id).cloned() else { return };
-        row.request.also_asked_by.push(AlsoAsked { by: by.clone(), at: turn.now, gone: false });
+        let one = AlsoAsked { by: by.clone(), at: turn.now, gone: false, extends_ms };
+        row.request.also_asked_by.push(one);
+        row.request.expires_at = row.request.expires_at.map(|end| end.plus(extends_ms));
         row.folded.push(operation.clone());
         self.live.put_request(row);
         self.tell_of_askers(id, turn);
@@ -106,7 +110,8 @@ impl Dispatcher {
             row.operation = Some(std::mem::replace(&mut row.folded[next], operation.clone()));
             let by = row.request.asked_by.replace(also[next].by.clone());
             let by = by.unwrap_or_else(|| also[next].by.clone());
-            also[next] = AlsoAsked { by, at: row.request.created_at, gone: true };
+            let AlsoAsked { extends_ms, .. } = also[next];
+            also[next] = AlsoAsked { by, at: row.request.created_at, gone: true, extends_ms };
         } else {
             return;
         }
@@ -150,18 +155,5 @@ impl Dispatcher {
             self.orphans.remove(&operation);
             self.waiters.leave(request, &operation, &closure);
         }
-    }
-}
-
-/// Returns whether a question that ends then ends at the same time as one that is asked now: within
-/// a hundredth of the time that this one has, so that none runs out sooner or later than it says.
-fn ends_alike(expires_at: Option<Timestamp>, timeout_ms: Option<u64>, now: Timestamp) -> bool {
-    match (expires_at, timeout_ms) {
-        (None, None) => true,
-        (Some(at), Some(timeout)) => {
-            let own = now.plus(timeout);
-            own.since(at).max(at.since(own)) <= timeout / 100
-        }
-        (Some(_), None) | (None, Some(_)) => false,
     }
 }

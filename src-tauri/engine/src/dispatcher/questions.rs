@@ -1,20 +1,20 @@
-//! Questions: how they are put, folded, answered, reminded of, and closed.
+//! Questions: how they are put, reminded of, and closed. How they are answered is in `answering`.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use nod_core::access::{Actor, Surface};
+use nod_core::access::Actor;
 use nod_core::ids::{AttemptNumber, OperationId, RequestId, TaskId, Timestamp};
-use nod_core::notification;
-use nod_core::protocol::{Ask, AuditRow, AuditWhat, EventChange, GiveAnswer, Reply};
-use nod_core::request::{Answer, Closure, Given, Origin, Request, Shown, Wants};
-use nod_core::task::Denial;
+use nod_core::protocol::{Ask, EventChange, Reply};
+use nod_core::request::{Answer, Closure, Origin, Request, Shown, Wants};
+use nod_core::task::{Denial, TaskState};
 use nod_core::transition::Input;
 
+use super::answering::decision;
 use super::calls::Said;
 use super::folding::Same;
 use super::live::{Judged, Live, LiveTask};
-use super::message::{Answering, Program};
+use super::message::Program;
 use super::silence::Unanswered;
 use super::turn::Turn;
 use super::waiters::Asker;
@@ -58,6 +58,7 @@ impl Dispatcher {
             None => {}
         }
         ask.check()?;
+        self.check_goes_on(task)?;
         let source = self.source(task, program.as_ref());
         let lineage = program.as_ref().and_then(|program| program.lineage.clone());
         let (shown, digest, attempt) = self.to_be_shown(task, program, &ask)?;
@@ -66,9 +67,10 @@ impl Dispatcher {
         let new = Same { task, source, lineage: lineage.as_ref(), hash: &hash, ask: &ask };
         if let Some(same) = self.same_question(&new, turn.now) {
             self.fold(same, actor, &ask.operation, turn);
-            let result = OperationResult::Asked { request: same };
+            let (request, _) = same;
+            let result = OperationResult::Asked { request };
             turn.operation(&mut self.live, ask.operation, result);
-            return Ok(Said::OnClosing(same));
+            return Ok(Said::OnClosing(request));
         }
         self.check_open(source)?;
         if !matches!(ask.wants, Wants::Form { .. }) {
@@ -126,6 +128,19 @@ impl Dispatcher {
             Actor::Task { .. } | Actor::Person { .. } | Actor::Host => {
                 self.calling_task(actor).map(Some)
             }
+        }
+    }
+
+    /// Refuses the question of a task that is being ended: its end would withdraw it at once.
+    fn check_goes_on(&self, task: Option<TaskId>) -> Result<(), EngineError> {
+        let live = task.and_then(|id| self.live.task(id));
+        match live.map(LiveTask::task) {
+            Some(task) if matches!(task.state, TaskState::Stopping { .. }) => {
+                let hint = "nobody is asked any more, and this question was not shown to anybody; \
+                            the task ends when its time for that is up";
+                Err(EngineError::WrongState { id: task.id, state: task.state.words(), hint })
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -221,37 +236,6 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn answer(
-        &mut self,
-        by: Actor,
-        answering: Answering,
-        turn: &mut Turn,
-    ) -> Result<Said, EngineError> {
-        let Answering { given, from, shown_ms } = answering;
-        let id = given.request;
-        if let Some(OperationResult::Answered { request }) = self.operation(&given.operation)? {
-            if request != id {
-                return Err(EngineError::OperationReused(given.operation.0));
-            }
-            let closure = self.stored_closure(request)?;
-            return Ok(Said::Now(Reply::Closed { request, closure }));
-        }
-        let request = self.any_request(id)?;
-        let GiveAnswer { operation, answer, comment, shown, .. } = given;
-        let denies = matches!(answer, Answer::Deny { .. });
-        let button = (by == Actor::Person { surface: Surface::Notification })
-            .then(|| notification::check(&answer, &request.shown, self.allows_buttons(turn)));
-        let closure = request.answered(Given { answer, comment, shown, by }, turn.now)?;
-        button.transpose()?;
-        if !denies {
-            self.settings.arming.check(shown_ms)?;
-        }
-        turn.audit(AuditRow { from, ..decision(&request, &closure) });
-        self.close_request(id, closure.clone(), turn);
-        turn.operation(&mut self.live, operation, OperationResult::Answered { request: id });
-        Ok(Said::Now(Reply::Closed { request: id, closure }))
-    }
-
     pub(crate) fn open_request(&mut self, row: RequestRow, turn: &mut Turn) {
         let id = row.request.id;
         self.reminders.extend(row.request.next_reminder(turn.now, turn.now).map(|at| (at, id)));
@@ -339,43 +323,6 @@ impl Dispatcher {
             return Ok(row.clone());
         }
         self.readers.lend()?.request_row(id)?.ok_or(EngineError::RequestNotFound(id))
-    }
-
-    fn stored_closure(&self, id: RequestId) -> Result<Closure, EngineError> {
-        self.any_request(id)?.closure.ok_or(EngineError::RequestNotFound(id))
-    }
-}
-
-/// Returns what the audit says of a question that is closed so.
-fn decision(request: &Request, closure: &Closure) -> AuditRow {
-    let (what, actor, answer, comment, detail) = match closure.clone() {
-        Closure::Answered { answer, comment, by, .. } => {
-            (AuditWhat::Answered, by, Some(answer), comment, None)
-        }
-        Closure::Expired { .. } => (AuditWhat::Expired, Actor::Host, None, None, None),
-        Closure::Defaulted { answer, .. } => {
-            (AuditWhat::Defaulted, Actor::Host, Some(answer), None, None)
-        }
-        Closure::Withdrawn { why, .. } => {
-            (AuditWhat::Withdrawn, Actor::Host, None, None, Some(why))
-        }
-    };
-    AuditRow {
-        // The store numbers its rows.
-        id: 0,
-        at: closure.at(),
-        what,
-        actor,
-        from: None,
-        task: request.task,
-        request: Some(request.id),
-        asked_by: request.asked_by.clone(),
-        also_asked_by: request.also_asked_by.clone(),
-        shown: Some(request.shown.clone()),
-        hash: Some(request.hash.clone()),
-        answer,
-        comment,
-        detail,
     }
 }
 

@@ -325,7 +325,7 @@ impl Dispatcher {
     }
 
     /// Adds a line to the task's history.
-    fn tell(&mut self, id: TaskId, what: &str, words: String, turn: &mut Turn) {
+    pub(super) fn tell(&mut self, id: TaskId, what: &str, words: String, turn: &mut Turn) {
         let Some(live) = self.live.task(id) else { return };
         let task = Box::new(live.task().clone());
         let change = nod_core::protocol::EventChange::Task { task };

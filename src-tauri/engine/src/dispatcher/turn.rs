@@ -245,6 +245,7 @@ impl Turn {
     pub(crate) fn stores_nothing(&self, live: &Live) -> bool {
         self.events.is_empty()
             && self.operations.is_empty()
+            && self.audit.is_empty()
             && self.rule_changes.is_empty()
             && live.touched_groups().is_none()
             && self.talk.is_empty()

@@ -9,4 +9,9 @@ export type AlsoAsked = { by: Actor, at: Timestamp,
 /**
  * It went away before there was an answer.
  */
-gone?: boolean, };
+gone?: boolean, 
+/**
+ * By how much the card stays open for longer, so that this one has all of its own time, in
+ * milliseconds.
+ */
+extends_ms?: number, };

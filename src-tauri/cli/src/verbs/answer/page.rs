@@ -123,6 +123,7 @@ mod tests {
             origin: Origin::Task,
             asked_by: Some(Actor::Task { id: TaskId(42), attempt: None }),
             also_asked_by: vec![AlsoAsked {
+                extends_ms: 0,
                 by: Actor::Peer { uid: 1000, pid: 7 },
                 at: Timestamp(1),
                 gone: false,

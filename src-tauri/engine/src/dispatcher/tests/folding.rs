@@ -143,6 +143,30 @@ fn each_has_a_time_of_its_own_but_for_a_hundredth_of_it() {
 }
 
 #[test]
+fn no_asker_of_one_card_has_less_time_than_it_said_and_none_draws_it_out() {
+    let mut table = Table::with_slots(1);
+    let id = table.submit();
+    table.run(id);
+    let began = crate::clock::now();
+    let waiting = [100_000, 100_900, 99_500].map(|timeout| table.ask(id, Some(timeout)));
+    let [request] = table.open().try_into().unwrap();
+    let end = request.expires_at.unwrap();
+    assert!(end >= began.plus(100_900), "the second one has all of its time");
+    assert!(end <= crate::clock::now().plus(100_900));
+    assert_eq!(table.dispatcher.live.first_expiry(), Some((end, request.id)));
+    // As far behind the end as it is now, but not as it was at first.
+    let later = table.ask(id, Some(101_800));
+    assert_eq!(table.open().len(), 2);
+    // Who lengthened it may go.
+    let (operation, _) = &waiting[1];
+    table
+        .call(&Actor::Task { id, attempt: None }, Change::Withdraw(operation.clone(), None))
+        .unwrap();
+    assert_eq!(table.open()[0].expires_at, Some(end));
+    drop((waiting, later));
+}
+
+#[test]
 fn one_that_withdraws_leaves_the_others_their_question_whoever_was_first() {
     let mut table = Table::with_slots(1);
     let (first, mut first_said) = table.ask_of(program(1), 7);

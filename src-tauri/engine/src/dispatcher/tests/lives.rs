@@ -105,6 +105,20 @@ fn a_cancel_is_the_last_word_whatever_the_task_is_ended_for() {
 }
 
 #[test]
+fn a_task_that_is_being_ended_is_told_that_nobody_was_asked() {
+    let mut table = Table::with_slots(10);
+    let id = table.submit();
+    table.run(id);
+    table.cancel(id).unwrap();
+    let (_, mut asking) = table.ask(id, None);
+    let refused = asking.try_recv().unwrap().unwrap_err();
+    assert_eq!(refused.code(), nod_core::protocol::ErrorCode::Conflict);
+    let words = refused.to_string();
+    assert!(words.contains("is Stopping") && words.contains("was not shown to anybody"), "{words}");
+    assert!(table.dispatcher.readers.lend().unwrap().open_requests().unwrap().is_empty());
+}
+
+#[test]
 fn a_cancelled_task_does_not_run_again_because_it_was_lost() {
     let mut table = Table::with_config(REQUEUED);
     let lost = || message::Said::Gone { why: "killed".into() };
