@@ -1,7 +1,7 @@
 //! A person's seat: a host that lets a terminal answer, and a display with a keyboard.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nod_client::new_operation;
@@ -58,6 +58,16 @@ impl Seat {
     #[must_use]
     pub fn with_config(config: &str) -> Self {
         Self::on(TestHost::start_armed(Home::new().with_config(config)))
+    }
+
+    /// Another program counts as the command line of the host, which a test has say what no `nod`
+    /// would.
+    #[must_use]
+    pub fn speaking_through(program: &Path) -> Self {
+        let home = Home::new().with_config(ON);
+        let mut seat = Self::on(TestHost::start_as(home, &serde_json::json!({ "nod": program })));
+        seat.confirm();
+        seat
     }
 
     fn on(host: TestHost) -> Self {

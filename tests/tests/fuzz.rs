@@ -2,8 +2,7 @@
 //! lives, keeps its size and serves the others.
 //!
 //! `corpus/protocol/` is sent first: what once did harm belongs there. What is found is written there,
-//! as a file to be sent whole. That a connection at a person's terminal is not in this is on purpose:
-//! it is the shipped `nod` alone that has one.
+//! as a file to be sent whole.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
 use std::collections::BTreeMap;
@@ -19,6 +18,8 @@ use std::time::Duration;
 use nod_core::ids::TaskId;
 use nod_core::protocol::{Call, CallMessage, Reply};
 use nod_core::task::StateName;
+use nod_tests::home::program;
+use nod_tests::seat::Seat;
 use nod_tests::wait::PATIENCE;
 use nod_tests::{TestHost, processes, until};
 use proptest::prelude::*;
@@ -42,18 +43,28 @@ enum Speaker {
     Program,
     /// A task, with its token.
     Task(String),
+    /// A person at a terminal, through a socket behind which the hello was said.
+    Person(PathBuf),
 }
 
 impl Speaker {
     fn hello(&self) -> String {
         let token = match self {
-            Self::Nobody => return String::new(),
+            Self::Nobody | Self::Person(_) => return String::new(),
             Self::Program => None,
             Self::Task(token) => Some(token),
         };
         let hello = json!({ "jsonrpc": "2.0", "id": 0, "method": "hello",
                             "params": { "protocol": 2, "token": token } });
         format!("{hello}\n")
+    }
+
+    fn connect(&self, host: &TestHost) -> UnixStream {
+        let stream = match self {
+            Self::Person(socket) => UnixStream::connect(socket),
+            Self::Nobody | Self::Program | Self::Task(_) => UnixStream::connect(host.socket()),
+        };
+        stream.expect("the host listens")
     }
 }
 
@@ -107,7 +118,7 @@ impl Due {
         let mut due = Self::default();
         for line in bytes.split(|byte| *byte == b'\n') {
             let (id, lasts) = match serde_json::from_slice::<CallMessage>(line) {
-                Ok(message) => (Some(message.id), lasts(&message.call)),
+                Ok(message) => (Some(message.id), message.call.waits()),
                 Err(_) => (readable_id(line), false),
             };
             let of = if lasts { &mut due.more } else { &mut due.at_least };
@@ -123,21 +134,6 @@ impl Due {
     fn most(&self, id: Option<u64>) -> usize {
         [&self.at_least, &self.more].into_iter().filter_map(|of| of.get(&id)).sum()
     }
-}
-
-/// Returns whether a call lasts until something happens.
-fn lasts(call: &Call) -> bool {
-    matches!(
-        call,
-        Call::Wait { .. }
-            | Call::Ask(_)
-            | Call::AwaitAnswer(_)
-            | Call::Await(_)
-            | Call::Inbox(_)
-            | Call::Subscribe
-            | Call::FollowLog { .. }
-            | Call::Watch { .. }
-    )
 }
 
 /// Returns the number of a call that cannot be read but for that.
@@ -173,7 +169,7 @@ fn next(wire: &mut BufReader<UnixStream>) -> Option<Value> {
 
 /// Sends bytes for somebody; each line must get its one reply, or nobody's connection its end.
 fn send(host: &TestHost, bytes: &[u8], speaker: &Speaker) {
-    let stream = UnixStream::connect(host.socket()).expect("the host listens");
+    let stream = speaker.connect(host);
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut wire = BufReader::new(stream);
@@ -288,19 +284,52 @@ fn token(host: &TestHost) -> String {
 #[test]
 fn no_bytes_hurt_the_host_or_those_whom_it_serves() {
     let host = TestHost::start();
+    hurt_beside_others(&host, || {
+        vec![Speaker::Nobody, Speaker::Program, Speaker::Task(token(&host))]
+    });
+}
+
+/// Sends all sorts of bytes for those who speak; everybody else is served meanwhile and afterwards.
+fn hurt_beside_others(host: &TestHost, speakers: impl FnOnce() -> Vec<Speaker>) {
+    // The first task, which is the one that the kept lines speak of.
     let id = host.submit("sleep 600");
     host.wait_for_state(id, StateName::Running);
-    let speakers = [Speaker::Nobody, Speaker::Program, Speaker::Task(token(&host))];
+    let speakers = speakers();
     let (ends, answered) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
-        let other = scope.spawn(|| call_meanwhile(&host, id, &ends, &answered));
+        let other = scope.spawn(|| call_meanwhile(host, id, &ends, &answered));
         let ending = Ending(&ends);
-        hurt(&host, &speakers, &answered);
+        hurt(host, &speakers, &answered);
         drop(ending);
         other.join().expect("every call of the other client was answered");
     });
     let after = host.submit("true");
     assert_eq!(host.wait_for_end(after).state.name(), StateName::Succeeded);
+}
+
+#[test]
+fn no_bytes_from_a_persons_terminal_hurt_the_host_or_those_whom_it_serves() {
+    let voice = program("nod-test-voice");
+    let seat = Seat::speaking_through(&voice);
+    let socket = seat.file("voice");
+    let line = format!("exec {} {} voice", voice.display(), seat.host.socket().display());
+    seat.open("xterm", &line, &[]);
+    until("the voice", || UnixStream::connect(&socket).ok());
+    let person = Speaker::Person(socket);
+    hurt_beside_others(&seat.host, || {
+        // It is a person indeed: what nobody else may say is taken from it.
+        let id = seat.host.submit_with(&["--ask-first"], &["true", "x"]);
+        let request = seat.host.wait_for_request(id);
+        let params = json!({ "operation": "real", "request": request.id,
+                             "answer": { "type": "deny", "reason": "no" }, "shown": request.hash });
+        let deny = json!({ "jsonrpc": "2.0", "id": 1, "method": "answer", "params": params });
+        send(&seat.host, deny.to_string().as_bytes(), &person);
+        assert_eq!(seat.host.wait_for_end(id).state.name(), StateName::Denied);
+        // What is sent as an answer finds a question.
+        let open = seat.host.submit(&format!("{} ask 'Go?'", seat.nod));
+        seat.host.wait_for_state(open, StateName::Waiting);
+        vec![person]
+    });
 }
 
 /// Sends what a strategy makes up; what does harm is made as small as it can be, and kept.
@@ -329,7 +358,7 @@ fn run(host: &TestHost, what: &str, inputs: &impl Strategy<Value = (Vec<u8>, Spe
 }
 
 /// Sends all sorts of bytes, while another client counts its answered calls.
-fn hurt(host: &TestHost, speakers: &[Speaker; 3], answered: &AtomicU64) {
+fn hurt(host: &TestHost, speakers: &[Speaker], answered: &AtomicU64) {
     let Corpus { valid, broken } = corpus();
     for bytes in valid.iter().chain(&broken) {
         for speaker in speakers {

@@ -359,6 +359,22 @@ pub struct GiveAnswer {
 }
 
 impl Call {
+    /// Returns whether a call lasts until something happens.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        matches!(
+            self,
+            Self::Wait { .. }
+                | Self::Ask(_)
+                | Self::AwaitAnswer(_)
+                | Self::Await(_)
+                | Self::Inbox(_)
+                | Self::Subscribe
+                | Self::FollowLog { .. }
+                | Self::Watch { .. }
+        )
+    }
+
     /// Returns the name under which the call changes something; nothing where it changes nothing,
     /// or where it is the same however often it is said.
     #[must_use]

@@ -214,21 +214,6 @@ struct Connection {
     waiting: JoinSet<()>,
 }
 
-/// Returns whether a call lasts until something happens.
-fn waits(call: &Call) -> bool {
-    matches!(
-        call,
-        Call::Wait { .. }
-            | Call::Ask(_)
-            | Call::AwaitAnswer(_)
-            | Call::Await(_)
-            | Call::Inbox(_)
-            | Call::Subscribe
-            | Call::FollowLog { .. }
-            | Call::Watch { .. }
-    )
-}
-
 /// Returns how long the reply to a call can be, in bytes.
 fn reply_size(call: &Call) -> usize {
     let is_short = matches!(
@@ -356,7 +341,7 @@ impl Connection {
 
     /// Carries a call out beside the others of the connection.
     async fn begin(&mut self, id: u64, call: Call, speaker: Speaker, taken: Option<LineRoom>) {
-        let waits = waits(&call);
+        let waits = call.waits();
         if waits {
             while self.waiting.try_join_next().is_some() {}
             if self.waiting.len() >= CALLS {

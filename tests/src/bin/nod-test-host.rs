@@ -4,8 +4,8 @@
 //! shipped program can do this. With a JSON object as its argument it stands in
 //! for an older host: of that `version`, that `protocol`, with a shim of that
 //! `shim_protocol` in that folder of `programs`. Where that says `armed`, what
-//! has just been shown cannot be agreed to, as in what is shipped. Where it says
-//! `lingers`, a host that is asked to end says `ending`, and does so after one
+//! has just been shown cannot be agreed to, as in what is shipped; `nod` is
+//! another program that counts as its command line. Where it says `lingers`, a host that is asked to end says `ending`, and does so after one
 //! line more.
 #![expect(clippy::print_stdout, reason = "the replies go to the test through the pipe")]
 
@@ -77,6 +77,9 @@ fn who(stand_in: Option<String>) -> anyhow::Result<(Programs, Identity, Arming, 
     identity.shim_protocol = number("shim_protocol").unwrap_or(identity.shim_protocol);
     if let Some(shim) = older["shim"].as_str() {
         programs.shim = shim.into();
+    }
+    if let Some(nod) = older["nod"].as_str() {
+        programs.nod = nod.into();
     }
     let arming = if older["armed"] == true { Arming::default() } else { Arming::off() };
     Ok((programs, identity, arming, older["lingers"] == true))
