@@ -19,7 +19,7 @@ pub(crate) const INTERNAL: u8 = 70;
 /// The disk is full, or something cannot be written (EX_IOERR).
 pub(crate) const STORAGE: u8 = 74;
 /// A question was closed without an answer, never taken, or stays open though its answer is waited
-/// for no longer (EX_TEMPFAIL).
+/// for no longer; whether a task is cancelled is not known (EX_TEMPFAIL).
 pub(crate) const NO_ANSWER: u8 = 75;
 /// Host and command line do not understand each other (EX_PROTOCOL).
 pub(crate) const PROTOCOL: u8 = 76;

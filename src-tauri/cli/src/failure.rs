@@ -74,6 +74,9 @@ pub(crate) enum Failure {
     },
     #[error(transparent)]
     Serve(#[from] nod_engine::StartError),
+    /// What was asked is not known. Its code is not that of a no.
+    #[error("{0}")]
+    Unanswered(Box<Self>),
     #[error("failed to write the output: {0}")]
     Output(#[from] io::Error),
 }
@@ -83,6 +86,12 @@ impl Failure {
     pub(crate) fn unexpected(reply: &Reply) -> Self {
         let what = format!("an unexpected reply: {reply:?}").chars().take(200).collect();
         Self::Client(ClientError::Protocol { what })
+    }
+
+    /// Returns the failure of a verb that says no by the code that usually means "not found" or "in
+    /// the wrong state".
+    pub(crate) fn of_question(self) -> Self {
+        if self.exit_code() == exit::FAILED { Self::Unanswered(Box::new(self)) } else { self }
     }
 
     /// Returns the code with which `nod` exits.
@@ -103,6 +112,7 @@ impl Failure {
             | Self::SeveralQuestions { .. }
             | Self::TooLong { .. } => exit::USAGE,
             Self::NoQuestion(_) => exit::FAILED,
+            Self::Unanswered(_) => exit::NO_ANSWER,
             Self::StartHost { .. }
             | Self::HostUnreachable { .. }
             | Self::OlderApp { .. }
@@ -172,6 +182,20 @@ mod tests {
             let failure = Failure::from(ClientError::Refused(ErrorReply::new(code, "no")));
             assert_eq!(failure.exit_code(), expected, "{code:?}");
         }
+    }
+
+    #[test]
+    fn what_is_not_known_is_no_no() {
+        for code in [ErrorCode::NotFound, ErrorCode::Conflict] {
+            let refused = ClientError::Refused(ErrorReply::new(code, "the task has ended"));
+            let failure = Failure::from(refused).of_question();
+            assert_eq!(
+                (failure.exit_code(), failure.to_string().as_str()),
+                (75, "the task has ended")
+            );
+        }
+        let forbidden = ClientError::Refused(ErrorReply::new(ErrorCode::Forbidden, "no"));
+        assert_eq!(Failure::from(forbidden).of_question().exit_code(), 77);
     }
 
     #[test]

@@ -39,6 +39,25 @@ fn settle(desktop: &Desktop, notes: &Notes) {
 }
 
 #[test]
+fn a_server_that_calls_itself_what_a_terminal_acts_on_is_named_harmlessly() {
+    let desktop = Desktop::start();
+    let name = format!("\u{1b}[2J\u{202e}x\n{}", "y".repeat(10_000));
+    let notes = Notes::named(&desktop, &name, &USUAL);
+    let window = desktop.open();
+    let (id, _) = asking(&desktop, "asks");
+    notes.press(notes.wait_for("asks").id, "deny");
+    desktop.wait_for_end(id);
+    let from = audit(&desktop, id)[0].from.clone().unwrap();
+    assert!(from.starts_with("⟨U+001B⟩[2J⟨U+202E⟩x⟨U+000A⟩yyy") && from.len() < 120, "{from:?}");
+    let said = desktop.run(&["audit", &id.to_string()]).out;
+    assert!(said.contains("from “⟨U+001B⟩[2J") && said.lines().count() == 1, "{said:?}");
+    window.click(&by_name("nav-tasks"));
+    window.click(&format!("{}[data-task-id='{id}'] [data-row]", by_name("task-row")));
+    window.click(&by_name("tab-audit"));
+    window.wait_for_text(&by_name("audit-row"), "from ⟨U+001B⟩[2J⟨U+202E⟩x⟨U+000A⟩y");
+}
+
+#[test]
 fn deny_is_a_denial_for_whoever_waits() {
     let desktop = Desktop::start();
     let notes = Notes::start(&desktop, &USUAL);

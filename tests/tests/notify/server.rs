@@ -45,6 +45,8 @@ pub(crate) struct Record {
 struct Server {
     record: Arc<Mutex<Record>>,
     capabilities: Vec<String>,
+    /// What it calls itself.
+    name: String,
 }
 
 /// A running server, and the runtime that serves its bus.
@@ -107,16 +109,21 @@ impl Server {
     }
 
     fn get_server_information(&self) -> (String, String, String, String) {
-        let [name, vendor, version, specification] = ["notes", "nod", "1", "1.2"];
-        (name.into(), vendor.into(), version.into(), specification.into())
+        let [vendor, version, specification] = ["nod", "1", "1.2"];
+        (self.name.clone(), vendor.into(), version.into(), specification.into())
     }
 }
 
 impl Notes {
     pub(crate) fn start(desktop: &Desktop, capabilities: &[&str]) -> Self {
+        Self::named(desktop, "notes", capabilities)
+    }
+
+    /// Starts a server that calls itself so.
+    pub(crate) fn named(desktop: &Desktop, name: &str, capabilities: &[&str]) -> Self {
         let (runtime, record) = (runtime(), Arc::<Mutex<Record>>::default());
         let capabilities = capabilities.iter().map(|name| (*name).to_owned()).collect();
-        let server = Server { record: Arc::clone(&record), capabilities };
+        let server = Server { record: Arc::clone(&record), capabilities, name: name.to_owned() };
         let connection = runtime.block_on(async {
             let builder = zbus::connection::Builder::address(desktop.bus_address())?;
             builder.serve_at(PATH, server)?.name(NAME)?.build().await

@@ -41,6 +41,8 @@ pub(crate) struct OfFail {
 }
 
 /// Exit with 0 when somebody has cancelled this task, or else with 1 (inside a task only)
+///
+/// Where that cannot be said, since the task has ended, it exits with 75.
 #[derive(Args)]
 pub(crate) struct OfCancelled {}
 
@@ -67,7 +69,8 @@ fn say(verb: &'static str, call: &Call) -> Result<u8, Failure> {
 }
 
 pub(crate) fn cancelled(_: &OfCancelled) -> Result<u8, Failure> {
-    let reply = Host::find()?.call_in_task("cancelled", &Call::IsCancelled)?;
+    let said = Host::find()?.call_in_task("cancelled", &Call::IsCancelled);
+    let reply = said.map_err(Failure::of_question)?;
     let Reply::IsCancelled { cancelled } = reply else { return Err(Failure::unexpected(&reply)) };
     Ok(if cancelled { exit::OK } else { exit::FAILED })
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_lite::StreamExt as _;
 use nod_core::protocol::NotificationServer;
+use nod_core::text::one_line;
 use zbus::fdo::{self, DBusProxy};
 use zbus::names::{OwnedUniqueName, WellKnownName};
 use zbus::zvariant::Value;
@@ -20,6 +21,9 @@ use super::wording::escaped;
 /// The server's name, which is that of what it does.
 const NAME: &str = "org.freedesktop.Notifications";
 const PATH: &str = "/org/freedesktop/Notifications";
+
+/// How much of what the server calls itself is kept, in characters.
+const NAME_LENGTH: usize = 80;
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -190,7 +194,7 @@ impl Server {
 
     /// Returns its name and version.
     pub(super) fn words(&self) -> String {
-        format!("{} {}", self.name, self.version)
+        one_line(&format!("{} {}", self.name, self.version), NAME_LENGTH)
     }
 
     /// Shows a notification, in the place of another one unless that is 0, and returns its number.
