@@ -140,9 +140,10 @@ mod tests {
         assert!(!own.speaks_for(&asked), "above it, and not the asker");
         // What the asker runs, in a session of its own or not.
         assert!(other.lineage().speaks_for(&own.own));
-        // Another command of the same agent.
-        let commands = "setsid -w /bin/sh -c 'echo $$; read it' & exec setsid -w /bin/sh -c \
-                        'sleep 0; read it'";
+        // Another command of the same agent. What runs beside the shell has no input of its own, and
+        // would have ended before anybody looks at it.
+        let commands = "exec 3<&0; setsid -w /bin/sh -c 'echo $$; read it <&3' & \
+                        exec setsid -w /bin/sh -c 'sleep 0; read it'";
         let agent = Session::running(commands);
         let its = agent.lineage().own;
         assert!(its.agent.is_some() && !own.speaks_for(&its));
