@@ -103,9 +103,12 @@ time.sleep(60)";
         host.send(&order);
         hear_paused(&mut host, order == ToShim::Pause);
     }
-    let mut states = states(&running);
-    states.sort();
-    assert_eq!(states, ["S", "T"]);
+    // The one that halts has done so for good; the other may still be on its way to sleep.
+    wait_until("one halts and one sleeps", || {
+        let mut states = states(&running);
+        states.sort();
+        states == ["S", "T"]
+    });
     host.send(&ToShim::Stop);
     running.finish(host);
 }
