@@ -217,3 +217,50 @@ fn how_long_a_task_runs_is_what_passes_and_not_what_the_clock_says() {
         }
     }
 }
+
+const DAY: i64 = 86_400;
+
+#[test]
+fn no_clock_that_is_set_makes_what_is_kept_for_a_time_any_older() {
+    let config = "[retention]\ndays = 30\nevery_ms = 20\n";
+    let (home, mut clock) = Clock::of(Home::new().with_config(config));
+    let mut host = TestHost::start_in(home);
+    let mut kept: Vec<i64> = vec![];
+    let mut times = 0;
+    keeps_all(&host, &mut kept, &mut times);
+    // On, and back again, and far back, under a host that runs.
+    for days in [400, 0, -4_000, 40] {
+        clock.set(days * DAY);
+        keeps_all(&host, &mut kept, &mut times);
+    }
+    // While no host runs; what ends meanwhile is kept as well.
+    let late = host.submit("while [ ! -e go ]; do sleep 0.02; done; touch gone");
+    kept.insert(0, late.0);
+    host.wait_for_state(late, StateName::Running);
+    host.kill();
+    fs::write(host.work().join("go"), "").unwrap();
+    until("its end", || host.work().join("gone").exists().then_some(()));
+    clock.jump(40 * DAY);
+    host.restart();
+    host.wait_for_end(late);
+    keeps_all(&host, &mut kept, &mut times);
+}
+
+/// Checks that what is old is removed by now, and nothing else; then ends a task that is to stay.
+fn keeps_all(host: &TestHost, kept: &mut Vec<i64>, times: &mut i64) {
+    let old = host.submit("true");
+    host.wait_for_end(old);
+    *times += 1;
+    let database = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
+    database.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+    // A day more than it is to be kept.
+    let sql = "UPDATE tasks SET kept_since = kept_since - 31 * 86400000 WHERE id = ?1";
+    assert_eq!(database.execute(sql, [old.0]).unwrap(), 1);
+    let removed = "SELECT count(*) FROM events WHERE what = 'removed'";
+    let removed = || database.query_row::<i64, _, _>(removed, [], |row| row.get(0)).unwrap();
+    until("what is old to go", || (removed() >= *times).then_some(()));
+    assert_eq!(host.tasks().iter().map(|task| task.id.0).collect::<Vec<_>>(), *kept);
+    let young = host.submit("true");
+    host.wait_for_end(young);
+    kept.insert(0, young.0);
+}

@@ -380,11 +380,11 @@ fn dispatcher(
     };
     let (live, first) = recovery.recover(&parts.readers)?;
     let worker = worker(place, parts);
-    let (talk, clock_row) = {
+    let (talk, clock_row, last_use) = {
         let reader = parts.readers.lend()?;
-        (reader.talk()?, reader.clock()?)
+        (reader.talk()?, reader.clock()?, reader.last_use()?)
     };
-    let steady = Steady::since(clock_row, &settings.boot_id);
+    let steady = Steady::since(clock_row, last_use, &settings.boot_id);
     let (effects, workers) = Effects::begin(&worker).map_err(StartError::Threads)?;
     let mut dispatcher = Dispatcher {
         orphans: Dispatcher::orphans_of(&live, COMING_BACK),

@@ -17,6 +17,7 @@ mod forms;
 mod fuzz;
 mod guards;
 mod handle;
+mod history_clock;
 mod host;
 mod logs;
 mod process;

@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use nod_core::ids::{TaskId, Timestamp};
 
-use crate::clock;
 use crate::config::Retention;
 use crate::dispatcher::Message;
+use crate::history_clock;
+use crate::process;
 use crate::store::{Readers, StoreError};
 
 /// How many tasks go at once.
@@ -33,6 +34,7 @@ pub(crate) struct Pruner {
     sum: Option<(Instant, u64)>,
     /// The last folder of a removed task that was tried.
     tried: String,
+    boot_id: String,
 }
 
 impl Pruner {
@@ -42,7 +44,8 @@ impl Pruner {
         inbox: Sender<Message>,
         tasks: PathBuf,
     ) -> Self {
-        Self { wanted, readers, inbox, tasks, sum: None, tried: String::new() }
+        let (tried, boot_id) = (String::new(), process::boot_id());
+        Self { wanted, readers, inbox, tasks, sum: None, tried, boot_id }
     }
 
     /// Begins to prune, until `stop` is closed. Where everything is to be kept that is over once
@@ -52,7 +55,7 @@ impl Pruner {
         let work = move || {
             let mut is_over = false;
             while !is_over && stop.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                is_over = self.prune(clock::now()).unwrap_or_else(|error| {
+                is_over = self.now().and_then(|now| self.prune(now)).unwrap_or_else(|error| {
                     tracing::warn!("failed to prune the history: {error}");
                     false
                 });
@@ -61,8 +64,16 @@ impl Pruner {
         thread::Builder::new().name("retention".into()).spawn(work)
     }
 
+    /// Returns what the history's own clock shows; nothing before it is known in this boot.
+    fn now(&self) -> Result<Option<Timestamp>, StoreError> {
+        let stored = self.readers.lend()?.clock()?;
+        let of_this_boot = stored.filter(|row| row.boot_id == self.boot_id);
+        Ok(of_this_boot.map(|row| history_clock::since(row.history, process::since_boot_ms())))
+    }
+
     /// Removes a little of what is not to be kept, and returns whether nothing can be left to do.
-    pub(crate) fn prune(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+    /// Without a time nothing is old.
+    pub(crate) fn prune(&mut self, now: Option<Timestamp>) -> Result<bool, StoreError> {
         let tried_all = self.remove_folders()?;
         if self.wanted.keeps_everything() {
             return Ok(tried_all);
@@ -76,7 +87,7 @@ impl Pruner {
     }
 
     /// Returns the next tasks that are not to be kept, oldest first.
-    fn surplus(&mut self, now: Timestamp) -> Result<Vec<TaskId>, StoreError> {
+    fn surplus(&mut self, now: Option<Timestamp>) -> Result<Vec<TaskId>, StoreError> {
         let (ended, oldest) = {
             let reader = self.readers.lend()?;
             let counts = reader.counts()?;
@@ -86,7 +97,7 @@ impl Pruner {
         let mut kept = Kept { tasks: ended, bytes: self.bytes()? };
         let mut surplus = Vec::new();
         for (id, ended_at, size) in oldest {
-            if self.wanted.keeps(&kept, now.since(ended_at)) {
+            if self.wanted.keeps(&kept, now.map_or(0, |now| now.since(ended_at))) {
                 continue;
             }
             surplus.push(id);

@@ -53,6 +53,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/0012.sql"),
     include_str!("store/0013.sql"),
     include_str!("store/0014.sql"),
+    include_str!("store/0015.sql"),
 ];
 
 /// How long a statement waits for another connection's lock.

@@ -13,8 +13,9 @@ use nod_core::task::{QueueReason, StateName, TaskState};
 
 use super::turn::Turn;
 use super::{Dispatcher, LiveTask};
+use crate::history_clock::{LastUse, Present};
 use crate::store::{ClockChange, ClockRow};
-use crate::{clock, process};
+use crate::{clock, history_clock, process};
 
 /// Less than this, in milliseconds, is no jump but the clock being kept right.
 const JUMP_MS: u64 = 2_000;
@@ -31,6 +32,8 @@ pub(crate) struct Steady {
     jumped_ms: i64,
     /// Nothing is stored of how the clocks stand to each other since it changed.
     is_unstored: bool,
+    /// What the history's own clock showed when the machine booted.
+    history: Timestamp,
 }
 
 /// How far the wall clock has jumped, in milliseconds.
@@ -44,16 +47,20 @@ struct Jump {
 
 impl Steady {
     /// Goes on from where the last host was in this boot of the machine.
-    pub(crate) fn since(stored: Option<ClockRow>, boot_id: &str) -> Self {
-        Self::at(clock::now(), process::since_boot_ms(), stored, boot_id)
+    pub(crate) fn since(stored: Option<ClockRow>, last: LastUse, boot_id: &str) -> Self {
+        let now = Present { wall: clock::now(), boot_ms: process::since_boot_ms(), boot_id };
+        Self::at(now, stored, last)
     }
 
-    fn at(wall: Timestamp, boot_ms: u64, stored: Option<ClockRow>, boot_id: &str) -> Self {
+    fn at(now: Present<'_>, stored: Option<ClockRow>, last: LastUse) -> Self {
+        let history = history_clock::at_boot(stored.as_ref(), last, now);
+        let Present { wall, boot_ms, boot_id } = now;
         let Some(row) = stored.filter(|row| row.boot_id == boot_id) else {
-            return Self { wall, boot_ms, jumped_ms: 0, is_unstored: true };
+            return Self { wall, boot_ms, jumped_ms: 0, is_unstored: true, history };
         };
         let before = Timestamp(row.offset_ms);
-        let mut steady = Self { wall: before, boot_ms: 0, jumped_ms: 0, is_unstored: false };
+        let mut steady =
+            Self { wall: before, boot_ms: 0, jumped_ms: 0, is_unstored: false, history };
         // What is only in memory begins now, and has nothing to follow.
         steady.look(wall, boot_ms);
         steady
@@ -74,8 +81,14 @@ impl Steady {
     fn unstored(&self, boot_id: &str) -> Option<ClockChange> {
         let since_boot = i64::try_from(self.boot_ms).unwrap_or(i64::MAX);
         let offset_ms = self.wall.0.saturating_sub(since_boot);
-        let now = ClockRow { boot_id: boot_id.to_owned(), offset_ms };
+        let seen = history_clock::since(self.history, self.boot_ms);
+        let now = ClockRow { boot_id: boot_id.to_owned(), offset_ms, history: self.history, seen };
         self.is_unstored.then_some(ClockChange { now, jump_ms: self.jumped_ms })
+    }
+
+    /// Returns what the history's own clock shows.
+    pub(super) fn history(&self) -> Timestamp {
+        history_clock::since(self.history, process::since_boot_ms())
     }
 
     /// Notes that all that had to move has moved, and that it is stored.
@@ -202,7 +215,8 @@ mod tests {
 
     #[test]
     fn only_a_clock_that_was_set_has_jumped() {
-        let mut steady = Steady::at(Timestamp(1_000_000), 500, None, "boot");
+        let now = Present { wall: Timestamp(1_000_000), boot_ms: 500, boot_id: "boot" };
+        let mut steady = Steady::at(now, None, LastUse::default());
         let jump = |fresh, unstored| Jump { fresh, unstored };
         // An hour passes, in a suspend or not, and the clock is kept right by a second.
         assert_eq!(steady.look(Timestamp(4_601_000), 3_600_500), jump(0, 0));
@@ -215,11 +229,15 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_while_no_host_ran_has_jumped_in_the_same_boot() {
-        let first = Steady::at(Timestamp(1_000_000), 500, None, "boot");
+        let now = Present { wall: Timestamp(1_000_000), boot_ms: 500, boot_id: "boot" };
+        let first = Steady::at(now, None, LastUse::default());
         let stored = first.unstored("boot").map(|change| change.now);
-        assert_eq!(stored, Some(ClockRow { boot_id: "boot".into(), offset_ms: 999_500 }));
+        let (history, seen) = (Timestamp(999_500), Timestamp(1_000_000));
+        let row = ClockRow { boot_id: "boot".into(), offset_ms: 999_500, history, seen };
+        assert_eq!(stored, Some(row));
         let jumped = |wall, boot_ms, boot| {
-            let steady = Steady::at(Timestamp(wall), boot_ms, stored.clone(), boot);
+            let now = Present { wall: Timestamp(wall), boot_ms, boot_id: boot };
+            let steady = Steady::at(now, stored.clone(), LastUse::default());
             (steady.jumped_ms, steady.unstored(boot).is_some())
         };
         assert_eq!(jumped(1_060_000, 60_500, "boot"), (0, false));

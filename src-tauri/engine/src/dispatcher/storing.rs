@@ -44,7 +44,8 @@ impl Dispatcher {
             self.act(turn, vec![]);
             return Ok(());
         }
-        let (commit, events) = turn.commit(&self.live);
+        let (mut commit, events) = turn.commit(&self.live);
+        commit.history = Some(self.steady.history());
         self.cards.hide(&turn);
         if let Err(error) = self.store.write(&commit) {
             if !std::mem::replace(&mut self.stuck, true) {

@@ -91,7 +91,7 @@ impl Table {
                 unstored_cancels: HashMap::new(),
                 unstored_guards: None,
                 unplaced: Default::default(),
-                steady: Steady::since(None, "boot"),
+                steady: Steady::since(None, Default::default(), "boot"),
                 stuck: false,
                 orphans: HashMap::new(),
                 rules: Board::default(),

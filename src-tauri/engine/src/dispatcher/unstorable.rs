@@ -173,7 +173,8 @@ impl Dispatcher {
             turn.effects.push((id, attempt, Effect::Sweep));
         }
         self.settle_ends(&mut turn);
-        let (commit, events) = turn.commit(&self.live);
+        let (mut commit, events) = turn.commit(&self.live);
+        commit.history = Some(self.steady.history());
         self.cards.hide(&turn);
         match self.store.write(&commit) {
             Ok(()) => {

@@ -1,11 +1,12 @@
 //! What is old enough to be removed, and what removed and lost tasks have left.
 
 use nod_core::ids::{AttemptNumber, TaskId, Timestamp};
-use rusqlite::{TransactionBehavior, params};
+use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
 
 use super::StoreError;
 use super::read::Reader;
 use super::write::{Store, text};
+use crate::history_clock::LastUse;
 
 const ENDED: &str = "state NOT IN ('queued', 'starting', 'running', 'waiting', 'stopping')";
 
@@ -61,21 +62,36 @@ impl Reader {
         Ok(count > 0)
     }
 
-    /// Returns the tasks that ended first, with when they did and how much of the disk they take.
+    /// Returns the tasks that ended first, with when they did by the history's own clock and how
+    /// much of the disk they take.
     pub(crate) fn oldest_ended(
         &self,
         limit: u32,
     ) -> Result<Vec<(TaskId, Timestamp, u64)>, StoreError> {
         let sql = format!(
-            "SELECT id, coalesce(ended_at, created_at),
+            "SELECT id, coalesce(kept_since, ended_at, created_at),
                  (SELECT coalesce(sum(coalesce(disk, size)), 0)
                   FROM attempts WHERE task_id = tasks.id)
-             FROM tasks WHERE {ENDED} ORDER BY coalesce(ended_at, created_at), id LIMIT ?1"
+             FROM tasks WHERE {ENDED} 
+             ORDER BY coalesce(kept_since, ended_at, created_at), id LIMIT ?1"
         );
         self.rows(&sql, params![limit], |row| {
             let size: i64 = row.get(2)?;
             Ok((TaskId(row.get(0)?), Timestamp(row.get(1)?), u64::try_from(size).unwrap_or(0)))
         })
+    }
+
+    /// Returns when something happened last, and when the task that ended last did.
+    pub(crate) fn last_use(&self) -> Result<LastUse, StoreError> {
+        let at = |sql: &str| -> Result<Option<Timestamp>, StoreError> {
+            let found = self.connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+            Ok(found.optional()?.flatten().map(Timestamp))
+        };
+        let event = at("SELECT at FROM events ORDER BY seq DESC LIMIT 1")?;
+        let end = at(&format!(
+            "SELECT max(coalesce(kept_since, ended_at, created_at)) FROM tasks WHERE {ENDED}"
+        ))?;
+        Ok(LastUse { event, end })
     }
 
     /// Returns how many bytes of the disk all tries take; what each printed, where only that is known.

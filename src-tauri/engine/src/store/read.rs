@@ -225,8 +225,10 @@ impl Reader {
 
     /// Returns how the clock stood when a host looked last.
     pub(crate) fn clock(&self) -> Result<Option<ClockRow>, StoreError> {
-        let row = self.one("SELECT boot_id, offset_ms FROM clock WHERE id = 1", |row| {
-            Ok(ClockRow { boot_id: row.get(0)?, offset_ms: row.get(1)? })
+        let sql = "SELECT boot_id, offset_ms, history_ms, seen_ms FROM clock WHERE id = 1";
+        let row = self.one(sql, |row| {
+            let (history, seen) = (Timestamp(row.get(2)?), Timestamp(row.get(3)?));
+            Ok(ClockRow { boot_id: row.get(0)?, offset_ms: row.get(1)?, history, seen })
         });
         Ok(row.optional()?)
     }

@@ -275,6 +275,9 @@ pub(crate) struct ClockRow {
     pub boot_id: String,
     /// When that boot was, as the wall clock would have it.
     pub offset_ms: i64,
+    /// What the history's own clock showed at that boot, and when this was stored.
+    pub history: Timestamp,
+    pub seen: Timestamp,
 }
 
 /// A clock that was set, or is seen for the first time.

@@ -42,6 +42,8 @@ pub(crate) struct Commit {
     pub rules: Vec<RuleChange>,
     pub talk: Vec<TalkChange>,
     pub clock: Option<ClockChange>,
+    /// When this is, by the history's own clock: from then on what ends is kept.
+    pub history: Option<Timestamp>,
     /// Lost attempts whose processes are to be ended.
     pub sweeps: Vec<(TaskId, AttemptNumber)>,
     /// The end of the output of tasks that ended.
@@ -172,10 +174,10 @@ fn write_all(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), Store
     }
     // Those that end first: a new one may have the key of one of them.
     for row in &commit.tasks {
-        update_task(transaction, row)?;
+        update_task(transaction, row, commit.history)?;
     }
     for row in &commit.new_tasks {
-        insert_task(transaction, row)?;
+        insert_task(transaction, row, commit.history)?;
     }
     for (id, progress) in &commit.progress {
         transaction
@@ -271,16 +273,20 @@ fn write_rare(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), Stor
     Ok(())
 }
 
-fn insert_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), StoreError> {
+fn insert_task(
+    transaction: &Transaction<'_>,
+    row: &TaskRow,
+    history: Option<Timestamp>,
+) -> Result<(), StoreError> {
     let task = &row.task;
     transaction
         .prepare_cached(
             "INSERT INTO tasks (id, kind, label, command, command_text, cwd, output, session,
                  parent, timeout_ms, ask_first, attempt, state, state_json, progress, environment,
                  environment_changes, created_at, started_at, ended_at, options, condition,
-                 schedule, key, bound)
+                 schedule, key, bound, kept_since)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                 ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)",
+                 ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
         )?
         .execute(params![
             task.id.0,
@@ -308,6 +314,7 @@ fn insert_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), Store
             schedule(task),
             task.schedule.key,
             bound(row),
+            task.ended_at.and(history).map(|at| at.0),
         ])?;
     Ok(())
 }
@@ -348,8 +355,9 @@ fn edit_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), StoreEr
 fn set_clock(transaction: &Transaction<'_>, clock: &ClockChange) -> Result<(), StoreError> {
     let ClockChange { now, jump_ms } = clock;
     transaction.execute(
-        "INSERT OR REPLACE INTO clock (id, boot_id, offset_ms) VALUES (1, ?1, ?2)",
-        params![now.boot_id, now.offset_ms],
+        "INSERT OR REPLACE INTO clock (id, boot_id, offset_ms, history_ms, seen_ms)
+         VALUES (1, ?1, ?2, ?3, ?4)",
+        params![now.boot_id, now.offset_ms, now.history.0, now.seen.0],
     )?;
     if *jump_ms != 0 {
         // Each is as old as it was, or it would be forgotten too soon or never.
@@ -367,12 +375,18 @@ fn put_groups(transaction: &Transaction<'_>, groups: &[GroupRow]) -> Result<(), 
     Ok(())
 }
 
-fn update_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), StoreError> {
+fn update_task(
+    transaction: &Transaction<'_>,
+    row: &TaskRow,
+    history: Option<Timestamp>,
+) -> Result<(), StoreError> {
     let task = &row.task;
     transaction
         .prepare_cached(
             "UPDATE tasks SET attempt = ?2, state = ?3, state_json = ?4, progress = ?5,
-                 started_at = ?6, ended_at = ?7, condition = ?8
+                 started_at = ?6, ended_at = ?7, condition = ?8,
+                 kept_since = CASE WHEN ?7 IS NULL THEN NULL
+                     ELSE coalesce(kept_since, ended_at, ?9) END
              WHERE id = ?1",
         )?
         .execute(params![
@@ -384,6 +398,7 @@ fn update_task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), Store
             task.started_at.map(|at| at.0),
             task.ended_at.map(|at| at.0),
             text(&task.condition),
+            history.map(|at| at.0),
         ])?;
     Ok(())
 }

@@ -46,7 +46,7 @@ fn only_a_few_tasks_are_removed_at_once_and_those_that_ended_first() {
     let (mut pruner, messages) = table.pruner(wanted);
     let mut gone = 0;
     for expected in [AT_ONCE, AT_ONCE, 4] {
-        pruner.prune(clock::now()).unwrap();
+        pruner.prune(None).unwrap();
         let some = pruned(&messages);
         assert_eq!(some, ids[gone..gone + expected as usize]);
         gone += some.len();
@@ -62,7 +62,7 @@ fn only_a_few_tasks_are_removed_at_once_and_those_that_ended_first() {
         table.dispatcher.turn(vec![Message::Prune(some)]);
         assert_eq!(table.published(), []);
     }
-    pruner.prune(clock::now()).unwrap();
+    pruner.prune(None).unwrap();
     assert!(prunes_nothing(&messages));
     assert_eq!(table.stored(ids[gone]).state.outcome(), Some(&Outcome::Succeeded));
 }
@@ -100,10 +100,10 @@ fn the_size_that_counts_is_that_on_the_disk() {
     });
     let wanted = |mib| Retention { mib: Some(mib), ..Retention::default() };
     let (mut pruner, messages) = table.pruner(wanted(2));
-    pruner.prune(clock::now()).unwrap();
+    pruner.prune(None).unwrap();
     assert_eq!(pruned(&messages), ids[..1]);
     let (mut pruner, messages) = table.pruner(wanted(3));
-    pruner.prune(clock::now()).unwrap();
+    pruner.prune(None).unwrap();
     assert!(messages.try_recv().is_err());
 }
 
