@@ -65,7 +65,10 @@ impl Seat {
     #[must_use]
     pub fn speaking_through(program: &Path) -> Self {
         let home = Home::new().with_config(ON);
-        let mut seat = Self::on(TestHost::start_as(home, &serde_json::json!({ "nod": program })));
+        let mut seat = Self::on(TestHost::start_as(
+            home,
+            &serde_json::json!({ "nod": program, "armed": true }),
+        ));
         seat.confirm();
         seat
     }

@@ -156,7 +156,7 @@ fn a_task_does_not_speak_for_the_one_that_submitted_it() {
     let host = TestHost::start();
     let id = host.submit_with(
         &["--session", "s1"],
-        &["nod submit -- 'echo child $NOD_TASK_ID; nod progress 10' > child.json"],
+        &["nod submit --session another -- 'echo child $NOD_TASK_ID; nod progress 10' > child.json"],
     );
     assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
     let said = std::fs::read_to_string(host.work().join("child.json")).unwrap();
