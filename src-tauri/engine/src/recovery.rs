@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use nod_core::ids::Timestamp;
 use nod_core::shim::{CLAIM_FILE, EXIT_FILE};
 use nod_core::task::{StopCause, Task, TaskState};
 
@@ -11,7 +12,7 @@ use crate::dispatcher::{Judged, Live, LiveTask, Message, Numbers, Said, attempt_
 use crate::logs::{Outputs, Try};
 use crate::process;
 use crate::shims::{Link, Shims, files_of, last_words};
-use crate::store::{AttemptRow, LiveRow, Readers, StoreError};
+use crate::store::{AttemptRow, ClockRow, LiveRow, Readers, StoreError};
 use crate::tokens::{Token, Tokens};
 
 /// Where the parts of a host stand while it starts.
@@ -39,6 +40,8 @@ impl Recovery<'_> {
         for row in reader.open_requests()? {
             live.put_request(row);
         }
+        let now =
+            as_it_stood(reader.clock()?, self.boot_id, clock::now(), process::since_boot_ms());
         let mut messages = Vec::new();
         for LiveRow { task: row, attempt } in reader.live()? {
             let has_process = row.task.state.holds_slot();
@@ -49,7 +52,7 @@ impl Recovery<'_> {
             self.outputs.begin(id, current.map(|row| Try::of(row, self.tasks)));
             if let Some(attempt) = attempt.as_ref().filter(|_| has_process) {
                 self.tokens.restore(attempt.token_hash.clone(), (id, attempt.number));
-                let said = self.settle(attempt, &row.task).into_iter();
+                let said = self.settle(attempt, &row.task, now).into_iter();
                 messages.extend(said.map(|said| Message::Shim(id, attempt.number, said)));
             }
             live.put_task(LiveTask { row, attempt, environment: None, judged: Judged::Unknown });
@@ -67,7 +70,7 @@ impl Recovery<'_> {
     }
 
     /// Adopts the attempt, or returns what is to be decided of it.
-    fn settle(&self, attempt: &AttemptRow, task: &Task) -> Vec<Said> {
+    fn settle(&self, attempt: &AttemptRow, task: &Task, now: Timestamp) -> Vec<Said> {
         let state = &task.state;
         let (id, number) = (attempt.task, attempt.number);
         let folder = self.tasks.join(&attempt.folder);
@@ -89,7 +92,7 @@ impl Recovery<'_> {
                     attempt: number,
                     folder,
                     prompt,
-                    limit: time_left(attempt, task),
+                    limit: time_left(attempt, task, now),
                     is_ending: matches!(state, TaskState::Stopping { .. }),
                     orders,
                     child: None,
@@ -106,15 +109,22 @@ impl Recovery<'_> {
     }
 }
 
+/// Returns the time by the clock as it stood when a host looked last, in this run of the machine:
+/// what the history says of tasks that run goes by that.
+fn as_it_stood(row: Option<ClockRow>, boot_id: &str, now: Timestamp, boot_ms: u64) -> Timestamp {
+    let row = row.filter(|row| row.boot_id == boot_id);
+    row.map_or(now, |row| Timestamp(row.offset_ms).plus(boot_ms))
+}
+
 /// Returns how much time a running task has left; nothing where it has no limit.
-fn time_left(attempt: &AttemptRow, task: &Task) -> Option<Duration> {
+fn time_left(attempt: &AttemptRow, task: &Task, now: Timestamp) -> Option<Duration> {
     let left = match attempt.deadline {
         // It was lifted.
         Some(0) => return None,
         Some(at) => at.saturating_sub(process::since_boot_ms()),
         None => {
             let began = attempt.started_at.or(task.started_at)?;
-            began.plus(task.timeout_ms?).since(clock::now())
+            began.plus(task.timeout_ms?).since(now)
         }
     };
     Some(Duration::from_millis(left))
@@ -161,6 +171,25 @@ fn find(folder: &Path, state: &TaskState) -> Found {
                 let why = format!("its folder cannot be used: {error}");
                 return Found::Settled(vec![Said::Gone { why }]);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_time_a_task_has_left_goes_by_the_clock_that_told_its_start() {
+        let row = |boot_id: &str| ClockRow { boot_id: boot_id.into(), offset_ms: 1_000_000 };
+        let set = Timestamp(90_000_000);
+        let cases = [
+            ("the clock was set while no host ran", Some(row("this")), Timestamp(1_060_000)),
+            ("the machine was restarted", Some(row("another")), set),
+            ("no host has looked before", None, set),
+        ];
+        for (name, row, expected) in cases {
+            assert_eq!(as_it_stood(row, "this", set, 60_000), expected, "{name}");
         }
     }
 }
