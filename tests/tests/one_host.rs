@@ -80,10 +80,18 @@ fn everything_of_a_data_directory_is_for_its_user_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let home = Home::new();
     std::fs::set_permissions(home.data(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let of_socket = home.socket().parent().unwrap().to_owned();
+    // What somebody else may look into already is not used.
+    std::fs::create_dir_all(&of_socket).unwrap();
+    std::fs::set_permissions(&of_socket, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let refused = home.run(&["serve"]);
+    assert!(refused.code == Some(69) && refused.err.contains("yours alone"), "{refused:?}");
+    std::fs::remove_dir(&of_socket).unwrap();
     let id = home.submit("echo hello");
     home.wait_for_end(id);
     let mut open = Vec::new();
-    let mut folders = vec![home.data()];
+    assert!(home.socket().exists());
+    let mut folders = vec![home.data(), of_socket];
     while let Some(folder) = folders.pop() {
         let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode();
         if mode(&folder) & 0o077 != 0 {
