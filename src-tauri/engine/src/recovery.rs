@@ -181,7 +181,12 @@ mod tests {
 
     #[test]
     fn what_time_a_task_has_left_goes_by_the_clock_that_told_its_start() {
-        let row = |boot_id: &str| ClockRow { boot_id: boot_id.into(), offset_ms: 1_000_000 };
+        let row = |boot_id: &str| ClockRow {
+            boot_id: boot_id.into(),
+            offset_ms: 1_000_000,
+            history: Timestamp(0),
+            seen: Timestamp(0),
+        };
         let set = Timestamp(90_000_000);
         let cases = [
             ("the clock was set while no host ran", Some(row("this")), Timestamp(1_060_000)),
