@@ -3,7 +3,7 @@ import App from './App.svelte';
 import './app.css';
 import { byHand } from './engine/by-hand';
 import { host } from './engine/client';
-import { Hands } from './engine/hand';
+import { Hands, heedMoves } from './engine/hand';
 import type { Transport } from './engine/transport';
 
 /** In a plain browser during development, `?fake=SCENE` picks what there is to see. */
@@ -12,7 +12,9 @@ async function transport(): Promise<Transport> {
     const { fakeHost } = await import('./engine/fake-scenes');
     return fakeHost(new URLSearchParams(location.search).get('fake') ?? '');
   }
-  return byHand(host, new Hands(document));
+  const hands = new Hands(document);
+  heedMoves(hands);
+  return byHand(host, hands);
 }
 
 const target = document.getElementById('app');

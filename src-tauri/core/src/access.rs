@@ -226,6 +226,33 @@ fn row(verb: Verb) -> For {
     }
 }
 
+impl Verb {
+    /// Returns whether the window says it only where a hand pressed it: what only a person may do,
+    /// and what is more when a person says it than when a program does. What is typed into a task
+    /// is more, too; but a terminal also answers by itself, so that the page looks where it comes from.
+    #[must_use]
+    pub fn needs_a_hand(self) -> bool {
+        match row(self) {
+            For::Person | For::Window => true,
+            For::Everyone
+            | For::Askers
+            | For::TaskItself
+            | For::PersonAndPrograms
+            | For::PersonProgramsAndTaskItself
+            | For::PeopleAndPrograms => matches!(
+                self,
+                // Whose the task is decides who may remove it and type into it, and how often one is asked.
+                Self::Submit
+                    | Self::SubmitMany
+                    | Self::RunAgain
+                    | Self::Edit
+                    | Self::Retry
+                    | Self::Remove
+            ),
+        }
+    }
+}
+
 /// Returns whether `actor` may do `verb` to `target`, the task it concerns, if it concerns one.
 pub fn allowed(actor: &Actor, verb: Verb, target: Option<TaskId>) -> Result<(), Refusal> {
     match actor {

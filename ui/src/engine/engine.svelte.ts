@@ -7,6 +7,7 @@
 import { createContext } from 'svelte';
 import { HostClock } from './clock.svelte';
 import { Connection } from './connection.svelte';
+import type { Hand } from './hand';
 import { TaskStore } from './task-store.svelte';
 import { EngineError, expectReply, type Follow, type OnBytes, type Transport } from './transport';
 import type {
@@ -38,6 +39,11 @@ export class Engine {
   constructor(transport: Transport) {
     this.#transport = transport;
     this.connection = new Connection(transport, this.tasks, this.clock);
+  }
+
+  /** Whose work goes on just now: for as long as what an event has set off runs. */
+  get hand(): Hand {
+    return this.#transport.hand?.() ?? 'own';
   }
 
   async submit(submit: Submit): Promise<TaskId> {

@@ -6,6 +6,7 @@
  */
 import { FakeRules } from './fake-rules';
 import { FakeSettings } from './fake-settings';
+import type { Hand } from './hand';
 import { EngineError, type Follow, type OnBytes, type ReplyOf, type Transport } from './transport';
 import type {
   Actor,
@@ -58,6 +59,8 @@ export class FakeHost implements Transport {
   readonly refusals = new Map<Call['method'], EngineError>();
   /** Calls wait here when a test wants to see what is shown meanwhile. */
   readonly gates = new Map<Call['method'], Promise<void>>();
+  /** Whose work it is when something is pressed or written. */
+  hand: () => Hand = () => 'own';
   readonly tasks = new Map<TaskId, Task>();
   readonly requests = new Map<RequestId, Request>();
   readonly details: Map<TaskId, Partial<TaskDetail>>;

@@ -3,6 +3,7 @@
  *
  * Knows neither Tauri (client.ts) nor what is done with the replies.
  */
+import type { Hand } from './hand';
 import type { Call, ErrorCode, ErrorReply, Event, FieldError, Reply, TaskId } from './types';
 
 export type ReplyType = Reply['type'];
@@ -26,6 +27,8 @@ export interface Transport {
   /** Hands over every event after the reply, in order. */
   events(onEvent: (event: Event) => void): Promise<ReplyOf<'subscribed'>>;
   followLog(id: TaskId, offset: number, onBytes: OnBytes): Follow;
+  /** Whose work goes on just now; where nobody guards the window, a hand's. */
+  readonly hand?: () => Hand;
 }
 
 /** What a host, or the way to it, refused. */

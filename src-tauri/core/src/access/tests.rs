@@ -72,6 +72,30 @@ fn every_actor_may_do_what_the_table_says() {
 }
 
 #[test]
+fn the_window_says_only_by_hand_what_is_a_persons() {
+    let by_hand = |verb| Verb::needs_a_hand(verb).then_some(verb);
+    let wanted = [
+        Verb::Submit,
+        Verb::SubmitMany,
+        Verb::RunAgain,
+        Verb::Edit,
+        Verb::Retry,
+        Verb::Remove,
+        Verb::Answer,
+        Verb::AddRule,
+        Verb::RevokeRule,
+        Verb::ConfirmLoosening,
+        Verb::AllowNotificationApprovals,
+    ];
+    assert_eq!(Verb::ALL.iter().copied().filter_map(by_hand).collect::<Vec<_>>(), wanted);
+    for &verb in Verb::ALL {
+        let is_a_persons =
+            allowed(&PERSON, verb, None).is_ok() && allowed(&PEER, verb, None).is_err();
+        assert!(verb.needs_a_hand() || !is_a_persons, "{verb:?}");
+    }
+}
+
+#[test]
 fn a_peer_types_into_tasks_of_its_own_session_only() {
     let (own, other) = (SessionId("a".into()), SessionId("b".into()));
     let cases = [

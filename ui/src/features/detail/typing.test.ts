@@ -76,6 +76,25 @@ describe('what is typed into a task', () => {
     expect(sent()).toEqual(['a', 'c']);
   });
 
+  it('is not what a program writes there, nor what is typed where a program moved the focus', async () => {
+    const { host, typing: it, sent, lost } = typing();
+    for (const hand of ['program', 'lent'] as const) {
+      host.hand = () => hand;
+      it.type('evil\r');
+    }
+    await settle();
+    expect(sent()).toEqual([]);
+    expect(lost.map((why) => why.slice(0, 20))).toEqual([
+      'A program wrote this',
+      'A program moved the ',
+    ]);
+    // What the terminal answers by itself comes of no event.
+    host.hand = () => 'none';
+    it.type('\u001b[?1;2c');
+    await settle();
+    expect(sent()).toEqual(['\u001b[?1;2c']);
+  });
+
   it('goes with the size of the terminal, of which a task that has ended needs none', async () => {
     const { host, typing: it, lost } = typing();
     it.resize(90, 30);

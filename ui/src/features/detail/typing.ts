@@ -1,7 +1,8 @@
 /**
  * What a person types into a task: handed over in order, and one call at a time, so that no
- * letter overtakes another.
+ * letter overtakes another. What a program writes into the terminal's field is no such thing.
  */
+import { whyNotTyped } from '../../engine/by-hand';
 import type { Engine } from '../../engine/engine.svelte';
 import { EngineError } from '../../engine/transport';
 import type { TaskId } from '../../engine/types';
@@ -25,6 +26,11 @@ export class Typing implements Typist {
   }
 
   type(text: string): void {
+    const refusal = whyNotTyped(this.#engine.hand);
+    if (refusal !== null) {
+      this.#onLost(refusal);
+      return;
+    }
     this.#waiting += text;
     if (!this.#sending) void this.#send();
   }
