@@ -1,12 +1,17 @@
 /** What is being typed into the form of a new task, and what the engine said to it. */
 import type { Engine } from '../../engine/engine.svelte';
 import type { Submit, TaskId } from '../../engine/types';
+import { Arming } from '../../shared/arming.svelte';
 import { Intent } from '../../shared/intent.svelte';
 import { parseDuration } from '../../shared/time';
 
 export class NewTask {
   readonly #engine: Engine;
   readonly #intent = new Intent();
+  readonly #arming = new Arming(() => '', {
+    content: () => JSON.stringify(this.#written),
+    isByHand: () => this.#engine.hand === 'own',
+  });
   #complaint = $state<{ field: 'command' | 'timeout'; message: string } | null>(null);
   line = $state('');
   folder = $state('');
@@ -27,6 +32,16 @@ export class NewTask {
     return names.length > 1 ? names : [];
   }
 
+  /** Whether it can be sent: not just after a program has written something into it. */
+  get canSubmit(): boolean {
+    return this.#arming.isArmed && !this.#intent.pending;
+  }
+
+  /** Sees from now on to it that nothing is sent that the person has not seen. */
+  arm(): () => void {
+    return this.#arming.begin(true);
+  }
+
   get pending(): boolean {
     return this.#intent.pending;
   }
@@ -41,6 +56,7 @@ export class NewTask {
 
   /** Returns the task that the engine made of it; nothing when it refused, or something is amiss. */
   async submit(): Promise<TaskId | null> {
+    if (!this.canSubmit) return null;
     this.#complaint = null;
     this.#intent.forgetError();
     if (this.line.trim() === '') {
@@ -55,6 +71,10 @@ export class NewTask {
     }
     const sent = await this.#send(timeout_ms);
     return sent?.result ?? null;
+  }
+
+  get #written(): unknown {
+    return [this.line, this.folder, this.label, this.askFirst, this.timeout, this.group];
   }
 
   #send(timeout_ms: number | null): Promise<{ result: TaskId } | null> {

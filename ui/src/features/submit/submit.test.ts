@@ -53,6 +53,22 @@ describe('a new task', () => {
     expect(window.all('submit-go')).toEqual([]);
   });
 
+  it('is not sent just after a program wrote into it', async () => {
+    await openForm();
+    await user.type(field('submit-command'), 'make test');
+    window.host.hand = () => 'program';
+    field('submit-command').value = 'make evil';
+    field('submit-command').dispatchEvent(new InputEvent('input', { bubbles: true }));
+    await expect.poll(() => field('submit-go').disabled, { interval: 5 }).toBe(true);
+    window.host.hand = () => 'own';
+    await user.type(field('submit-command'), '{Enter}');
+    expect(submits()).toEqual([]);
+    await expect.poll(() => field('submit-go').disabled, { interval: 5 }).toBe(false);
+    await user.type(field('submit-command'), ' now{Enter}');
+    await window.find('detail');
+    expect(submits()).toMatchObject([{ command: { type: 'shell', line: 'make evil now' } }]);
+  });
+
   it('offers the groups where there are several', async () => {
     await openForm();
     expect(window.all('submit-group')).toEqual([]);

@@ -20,7 +20,10 @@ export class Answering {
   words = $state('');
   readonly #shown = $derived.by(() => this.#request().hash);
   readonly #firstShown: string;
-  readonly #arming = new Arming(() => this.#shown);
+  readonly #arming = new Arming(() => this.#shown, {
+    content: () => JSON.stringify([this.words, this.draft.content]),
+    isByHand: () => this.#engine.hand === 'own',
+  });
   // As a text, so that a reminder of the same question leaves what was written as it is.
   readonly #wants = $derived.by(() => JSON.stringify(this.#request().shown.wants));
   readonly draft = $derived(new Draft(JSON.parse(this.#wants) as Wants));

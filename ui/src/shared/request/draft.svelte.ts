@@ -34,6 +34,11 @@ export class Draft {
     }
   }
 
+  /** All that the person has chosen and written. */
+  get content(): unknown {
+    return [this.choice, this.text, this.form?.content];
+  }
+
   /** Returns the answer; nothing where a field says what is wrong with it. */
   read(): Answer | null {
     switch (this.wants.type) {

@@ -25,6 +25,16 @@ describe('a card that wants more than yes or no', () => {
     return window.find('request-card');
   }
 
+  /** Returns a field of the form by its place. */
+  const inForm = (n: number): HTMLElement =>
+    window.get('answer-fields').querySelectorAll('input')[n] as HTMLElement;
+
+  /** Writes into a field as a program does over the accessibility bus. */
+  function write(field: HTMLElement, text: string): void {
+    (field as HTMLInputElement).value = text;
+    field.dispatchEvent(new InputEvent('input', { bubbles: true }));
+  }
+
   beforeEach(() => {
     vi.useFakeTimers();
   });
@@ -94,6 +104,92 @@ describe('a card that wants more than yes or no', () => {
     await user.click(button());
     await settle();
     expect(answers()).toMatchObject([{ shown: 'another' }]);
+  });
+
+  const schema = {
+    properties: { name: { type: 'string' }, many: { type: 'integer' }, sure: { type: 'boolean' } },
+  };
+
+  it.each<[string, Wants, () => void]>([
+    [
+      'choice',
+      { type: 'choice', choices: ['eu', 'us'], default: 'eu' },
+      () => window.all('choice')[1]?.click(),
+    ],
+    [
+      'text',
+      { type: 'text', default: 'main' },
+      () => {
+        write(window.get('answer-text'), 'evil');
+      },
+    ],
+    [
+      'field',
+      { type: 'form', schema, initial: null },
+      () => {
+        write(inForm(0), 'evil');
+      },
+    ],
+    [
+      'number',
+      { type: 'form', schema, initial: null },
+      () => {
+        write(inForm(1), '7');
+      },
+    ],
+    [
+      'yes',
+      { type: 'form', schema, initial: null },
+      () => {
+        inForm(2).click();
+      },
+    ],
+    [
+      'comment',
+      { type: 'choice', choices: ['eu'], default: 'eu' },
+      () => {
+        write(window.get('comment'), 'evil');
+      },
+    ],
+  ])('is armed anew when a program makes its %s another one', async (_, wants, change) => {
+    await open(wants);
+    await arm();
+    window.host.hand = () => 'program';
+    change();
+    await settle();
+    window.host.hand = () => 'own';
+    expect(button().disabled).toBe(true);
+    window.all('choice')[0]?.focus();
+    await user.keyboard('{Control>}{Enter}{/Control}');
+    await user.click(button());
+    await settle();
+    expect(answers()).toEqual([]);
+    await arm();
+    await user.click(button());
+    await settle();
+    expect(answers()).toHaveLength(1);
+  });
+
+  it('is armed no later because the person writes', async () => {
+    await open({ type: 'form', schema, initial: null });
+    await vi.advanceTimersByTimeAsync(ARMING_DELAY - 50);
+    await user.type(inForm(0), 'ミカ');
+    await vi.advanceTimersByTimeAsync(60);
+    expect(button().disabled).toBe(false);
+    // Not for a moment: a screen reader would say so at each key.
+    const changes = vi.fn();
+    const observer = new MutationObserver(changes);
+    observer.observe(button(), { attributeFilter: ['disabled'] });
+    await user.type(inForm(0), 'さん');
+    expect(changes).not.toHaveBeenCalled();
+    observer.disconnect();
+    await user.click(inForm(2));
+    await user.type(window.get('comment'), 'quick');
+    await user.click(button());
+    await settle();
+    expect(answers()).toMatchObject([
+      { answer: { type: 'form', data: { name: 'ミカさん', sure: true } }, comment: 'quick' },
+    ]);
   });
 
   it('has the errors of the engine at the fields, and the focus on the first', async () => {

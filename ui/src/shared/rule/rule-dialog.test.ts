@@ -248,6 +248,89 @@ describe('always allowing', () => {
     expect(added()[0]?.rule.match).toEqual(['make', evil, 'two\nlines', '']);
   });
 
+  /** Writes into a field as a program does over the accessibility bus. */
+  function write(field: HTMLElement, text: string): void {
+    (field as HTMLInputElement).value = text;
+    field.dispatchEvent(new InputEvent('input', { bubbles: true }));
+  }
+
+  it.each<[string, () => void]>([
+    [
+      'any more words',
+      () => {
+        window.get('add-words').click();
+      },
+    ],
+    ['any word in place of one', () => window.all('any-word')[1]?.click()],
+    ['a word less', () => window.all('remove-word')[1]?.click()],
+    [
+      'another word',
+      () => {
+        write(words()[0] as HTMLElement, 'rm');
+      },
+    ],
+    [
+      'another folder',
+      () => {
+        write(window.get('rule-folder'), '');
+      },
+    ],
+    [
+      'no session',
+      () => {
+        window.get('rule-session').click();
+      },
+    ],
+    [
+      'another end',
+      () => {
+        window.get('ending-30').click();
+      },
+    ],
+    [
+      'another name',
+      () => {
+        write(window.get('rule-name'), 'mine');
+      },
+    ],
+  ])('is waited for again when a program makes %s of it', async (_, change) => {
+    await open(gate(ARGV, { session: 'claude-7' }));
+    await armed();
+    window.host.hand = () => 'program';
+    change();
+    await wait(10);
+    window.host.hand = () => 'own';
+    expect([isDisabled('save-rule'), isDisabled('allow-and-approve')]).toEqual([true, true]);
+    await user.click(window.get('save-rule'));
+    await user.click(window.get('rule-name'));
+    await user.keyboard('{Enter}');
+    await wait(ARMING_DELAY - 100);
+    expect(added()).toEqual([]);
+    await armed();
+    await user.click(window.get('save-rule'));
+    await wait(10);
+    expect(added()).toHaveLength(1);
+  });
+
+  it('is not held up by what the person writes and chooses', async () => {
+    await open();
+    // Not even before it is armed for the first time.
+    await wait(ARMING_DELAY - PREVIEW_DELAY - 110);
+    await user.type(window.get('rule-name'), 'for now');
+    await wait(100);
+    expect(isDisabled('save-rule')).toBe(false);
+    await user.click(window.all('any-word')[1] as HTMLElement);
+    await user.click(window.get('ending-1'));
+    await user.type(window.get('rule-name'), ' and here');
+    expect(isDisabled('save-rule')).toBe(false);
+    await user.keyboard('{Enter}');
+    await wait(10);
+    expect(added()[0]?.rule).toMatchObject({
+      match: ['make', '*', '[*].rs'],
+      name: 'for now and here',
+    });
+  });
+
   it('does not offer to approve a question that was closed meanwhile', async () => {
     await open();
     await armed();

@@ -119,6 +119,11 @@ export class RuleDraft {
     if (!this.canBeEndless && this.ending === 'never') this.ending = '7';
   }
 
+  /** All that a person can say of the rule, as a text. */
+  get content(): string {
+    return JSON.stringify([this.#meaning, filled(this.name), this.ending, this.day]);
+  }
+
   /** Returns when the rule would end if it was made now; nothing where it never does, or says it wrong. */
   endsAt(): Timestamp | null {
     if (this.ending === 'never') return null;
@@ -178,8 +183,7 @@ export class RuleDraft {
     this.#refusal = null;
     const rule: Rule = { ...this.#meaning, name: filled(this.name), expires_at };
     // What is sent again is the same wish, though its end has moved meanwhile.
-    const content = JSON.stringify([this.#meaning, rule.name, this.ending, this.day]);
-    const sent = await this.#intent.send(content, (operation) =>
+    const sent = await this.#intent.send(this.content, (operation) =>
       this.#engine.addRule(operation, rule),
     );
     if (this.#intent.error !== null) this.#refuse(this.#intent.error);

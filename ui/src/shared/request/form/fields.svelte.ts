@@ -39,6 +39,11 @@ abstract class Base {
   /** Whether nothing has been written or chosen in it. */
   abstract get isEmpty(): boolean;
 
+  /** What has been written or chosen in it, whether it can be part of an answer or not. */
+  get content(): unknown {
+    return this.members.map((member) => member.content);
+  }
+
   /** Returns the field inside it that a part of a JSON pointer names. */
   abstract member(segment: string): Field | undefined;
 
@@ -71,6 +76,10 @@ export class TextField extends Leaf {
     this.long = initial.includes('\n');
   }
 
+  override get content(): unknown {
+    return this.text;
+  }
+
   get isEmpty(): boolean {
     return this.text.trim() === '';
   }
@@ -89,6 +98,10 @@ export class NumberField extends Leaf {
     super(about);
     this.whole = whole;
     this.text = initial === null ? '' : String(initial);
+  }
+
+  override get content(): unknown {
+    return this.text;
   }
 
   get isEmpty(): boolean {
@@ -118,6 +131,10 @@ export class BooleanField extends Leaf {
     this.checked = initial;
   }
 
+  override get content(): unknown {
+    return this.checked;
+  }
+
   get isEmpty(): boolean {
     return this.checked === null;
   }
@@ -143,6 +160,10 @@ export class ChoiceField extends Leaf {
     return !this.about.required && !this.mustHaveValue;
   }
 
+  override get content(): unknown {
+    return this.chosen;
+  }
+
   get isEmpty(): boolean {
     return this.chosen === null;
   }
@@ -160,6 +181,10 @@ export class JsonField extends Leaf {
   constructor(about: About, initial: Json | undefined) {
     super(about);
     this.text = initial === undefined ? '' : JSON.stringify(initial, null, 2);
+  }
+
+  override get content(): unknown {
+    return this.text;
   }
 
   get isEmpty(): boolean {
