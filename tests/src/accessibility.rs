@@ -18,6 +18,14 @@ const LAUNCHER: &str = "/usr/libexec/at-spi-bus-launcher";
 /// Longer than a busy program takes to answer; what is no accessible program refuses at once.
 const ANSWERS: Duration = Duration::from_secs(20);
 
+const ACCESSIBLE: &str = "org.a11y.atspi.Accessible";
+
+/// Numbers of `AtspiRole`.
+const PUSH_BUTTON: u32 = 43;
+const RADIO_BUTTON: u32 = 44;
+const TEXT: u32 = 61;
+const ENTRY: u32 = 79;
+
 /// Something on the bus: whose it is, and its path there.
 type Place = (OwnedBusName, OwnedObjectPath);
 
@@ -66,7 +74,35 @@ impl Accessibility {
     #[track_caller]
     #[must_use]
     pub fn wait_for(&self, name: &str) -> Found<'_> {
-        until(name, || self.pages().into_iter().find_map(|page| self.find(page, name)))
+        let is_it = |place: &Place| self.name(place).starts_with(name) || self.says(place, name);
+        until(name, || self.pages().into_iter().find_map(|page| self.find(page, &is_it)))
+    }
+
+    /// Waits for a button of exactly this name.
+    #[track_caller]
+    #[must_use]
+    pub fn wait_for_button(&self, name: &str) -> Found<'_> {
+        self.wait_for_role(name, &[PUSH_BUTTON])
+    }
+
+    /// Waits for one of several to choose from, of exactly this name.
+    #[track_caller]
+    #[must_use]
+    pub fn wait_for_choice(&self, name: &str) -> Found<'_> {
+        self.wait_for_role(name, &[RADIO_BUTTON])
+    }
+
+    /// Waits for a field of exactly this name.
+    #[track_caller]
+    #[must_use]
+    pub fn wait_for_field(&self, name: &str) -> Found<'_> {
+        self.wait_for_role(name, &[ENTRY, TEXT])
+    }
+
+    #[track_caller]
+    fn wait_for_role(&self, name: &str, roles: &[u32]) -> Found<'_> {
+        let is_it = |place: &Place| self.name(place) == name && roles.contains(&self.role(place));
+        until(name, || self.pages().into_iter().find_map(|page| self.find(page, &is_it)))
     }
 
     /// Returns the web pages that programs show.
@@ -86,21 +122,33 @@ impl Accessibility {
         others.filter_map(page).collect()
     }
 
-    fn find(&self, place: Place, wanted: &str) -> Option<Found<'_>> {
-        let (name, path) = (&place.0, &place.1);
-        let accessible = "org.a11y.atspi.Accessible";
-        let get = "org.freedesktop.DBus.Properties";
-        let called: Option<OwnedValue> = self.call((name, path), get, "Get", &(accessible, "Name"));
-        let called = called.and_then(|called| String::try_from(called).ok()).unwrap_or_default();
-        let below: Option<Vec<Place>> = self.call((name, path), accessible, "GetChildren", &());
-        let below = below.unwrap_or_default();
-        if called.starts_with(wanted) || below.is_empty() && self.says(&place, wanted) {
+    fn find(&self, place: Place, is_it: &impl Fn(&Place) -> bool) -> Option<Found<'_>> {
+        if is_it(&place) {
             return Some(Found { on: self, place });
         }
-        below.into_iter().find_map(|child| self.find(child, wanted))
+        self.below(&place).into_iter().find_map(|child| self.find(child, is_it))
     }
 
-    fn says(&self, (name, path): &Place, words: &str) -> bool {
+    fn below(&self, (name, path): &Place) -> Vec<Place> {
+        self.call((name, path), ACCESSIBLE, "GetChildren", &()).unwrap_or_default()
+    }
+
+    fn name(&self, (name, path): &Place) -> String {
+        let get = "org.freedesktop.DBus.Properties";
+        let called: Option<OwnedValue> = self.call((name, path), get, "Get", &(ACCESSIBLE, "Name"));
+        called.and_then(|called| String::try_from(called).ok()).unwrap_or_default()
+    }
+
+    fn role(&self, (name, path): &Place) -> u32 {
+        self.call((name, path), ACCESSIBLE, "GetRole", &()).unwrap_or_default()
+    }
+
+    /// Whether something without parts has a text that begins so.
+    fn says(&self, place: &Place, words: &str) -> bool {
+        if !self.below(place).is_empty() {
+            return false;
+        }
+        let (name, path) = place;
         let text: Option<String> =
             self.call((name, path), "org.a11y.atspi.Text", "GetText", &(0_i32, -1_i32));
         text.is_some_and(|text| text.starts_with(words))
@@ -134,7 +182,29 @@ impl Found<'_> {
     /// Presses it, and returns whether the program says that it was pressed.
     #[must_use]
     pub fn press(&self) -> bool {
+        self.call("Action", "DoAction", &0_i32)
+    }
+
+    /// Gives it the focus, and returns whether the program says that it has it.
+    #[must_use]
+    pub fn focus(&self) -> bool {
+        self.call("Component", "GrabFocus", &())
+    }
+
+    /// Writes at the beginning of a field, and returns whether the program says that it did: not
+    /// every version of `WebKit` lets others write.
+    #[must_use]
+    pub fn insert(&self, text: &str) -> bool {
+        let length = i32::try_from(text.len()).expect("a short text");
+        self.call("EditableText", "InsertText", &(0_i32, text, length))
+    }
+
+    fn call<Body>(&self, interface: &str, method: &str, body: &Body) -> bool
+    where
+        Body: serde::Serialize + DynamicType,
+    {
         let (name, path) = &self.place;
-        self.on.call((name, path), "org.a11y.atspi.Action", "DoAction", &0_i32).unwrap_or(false)
+        let interface = format!("org.a11y.atspi.{interface}");
+        self.on.call((name, path), &interface, method, body).unwrap_or(false)
     }
 }

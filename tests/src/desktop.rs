@@ -88,6 +88,13 @@ impl Desktop {
         self
     }
 
+    /// Has the programs of the desktop be on its accessibility bus, once that is started.
+    #[must_use]
+    pub fn with_accessibility(mut self) -> Self {
+        self.variables.retain(|(name, _)| *name != "NO_AT_BRIDGE");
+        self
+    }
+
     /// Returns a command that sees this desktop and this data directory.
     #[must_use]
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {

@@ -307,6 +307,26 @@ impl Window {
         pressed.unwrap_or_else(|error| panic!("keys: {error}"));
     }
 
+    /// Presses a key and holds it until [`Self::let_go`].
+    ///
+    /// # Panics
+    /// When the window takes none.
+    #[track_caller]
+    pub fn hold(&self, key: char) {
+        let held = self.run(self.driver().action_chain().key_down(key).perform());
+        held.unwrap_or_else(|error| panic!("keys: {error}"));
+    }
+
+    /// Lets go of a key that is held.
+    ///
+    /// # Panics
+    /// When the window takes none.
+    #[track_caller]
+    pub fn let_go(&self, key: char) {
+        let let_go = self.run(self.driver().action_chain().key_up(key).perform());
+        let_go.unwrap_or_else(|error| panic!("keys: {error}"));
+    }
+
     fn driver(&self) -> &WebDriver {
         self.driver.as_ref().expect("a window has a driver until it is closed")
     }

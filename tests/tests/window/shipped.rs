@@ -5,12 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use nod_tests::desktop::{AUTOMATED, SHIPPED, TITLE};
 use nod_tests::home::program;
 use nod_tests::window::{Service, runtime};
 use nod_tests::{Desktop, processes, until};
+use serde_json::Value;
 use thirtyfour::error::{WebDriverErrorInner, WebDriverResult};
 
 /// How long the driver may try once the window is there. One that can be driven takes a tenth of it.
@@ -129,4 +132,47 @@ fn listening_ports(process: i32) -> Vec<u16> {
         u16::from_str_radix(port, 16).ok()
     });
     listening.collect()
+}
+
+/// The features by which a release has the inspector that a debug build always has.
+const TOOLS: [&str; 2] = ["devtools", "inspector"];
+
+#[test]
+fn the_shipped_app_is_built_without_developer_tools() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo.args(["metadata", "--format-version=1", "--locked", "--offline"]).current_dir(root);
+    let out = cargo.output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let metadata: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let mut seen = BTreeSet::new();
+    for node in metadata["resolve"]["nodes"].as_array().unwrap() {
+        // The path or the registry, and after the last sign the name, or only the version where
+        // the path says the name.
+        let id = node["id"].as_str().unwrap();
+        let names = ["tauri", "tauri-runtime", "tauri-runtime-wry", "wry"];
+        let Some(name) = names.into_iter().find(|name| id.contains(&format!("#{name}@"))) else {
+            continue;
+        };
+        let on = node["features"].as_array().unwrap();
+        assert!(!on.is_empty() || name != "tauri", "{id} says nothing of its features");
+        assert!(!on.iter().any(|on| TOOLS.iter().any(|tool| on == tool)), "{id}: {on:?}");
+        seen.insert(name);
+    }
+    assert!(seen.is_superset(&BTreeSet::from(["tauri", "tauri-runtime-wry", "wry"])), "{seen:?}");
+
+    // A build with its debug assertions has them without any feature.
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let release = manifest.split_once("[profile.release]\n").unwrap().1;
+    let release = release.split("\n[").next().unwrap();
+    assert!(!release.contains("debug-assertions"), "{release}");
+    let config = std::fs::read_to_string(root.join("tauri.conf.json")).unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    for window in config["app"]["windows"].as_array().unwrap() {
+        assert_ne!(window["devtools"], true, "{window}");
+    }
+    // Nor does what builds it ask for anything more.
+    let script = std::fs::read_to_string(root.join("scripts/release.sh")).unwrap();
+    let built = script.lines().find(|line| line.starts_with("cargo build")).unwrap();
+    assert!(!built.contains("feature"), "{built}");
 }
