@@ -72,15 +72,25 @@ fn on_a_full_disk_submits_are_refused_and_running_tasks_wait_until_there_is_room
     if !is_inside(name) {
         return;
     }
+    // A terminal makes two characters of the end of a line.
+    for (mode, end) in [(&["--no-tty"][..], "\n"), (&[], "\r\n"), (&["-i"], "\r\n")] {
+        waits_for_room(mode, end);
+    }
+}
+
+fn waits_for_room(mode: &[&str], end: &str) {
     let home = Home::new();
     let small = Small::mount(&home, "16m");
     let home = home.with_config("[output]\nlimit_mib = 0\n");
     let host = TestHost::start_in(home);
     let quiet = host.submit("while [ ! -e go ]; do sleep 0.02; done; exit 3");
     let process = until("the process", || host.detail(quiet).attempts.first()?.process);
-    let script = "import sys
-for n in range(0, 2500000, 2500): sys.stdout.write(''.join('%015d\\n' % (n + i) for i in range(2500)))";
-    let printing = host.submit_with(&["--no-tty"], &["python3", "-c", script]);
+    let digits = 16 - end.len();
+    let script = format!(
+        "import sys
+for n in range(0, 2500000, 2500): sys.stdout.write(''.join('%0{digits}d\\n' % (n + i) for i in range(2500)))"
+    );
+    let printing = host.submit_with(mode, &["python3", "-c", &script]);
     let show = || host.run(&["show", &printing.to_string()]).out;
     until("the full disk to be shown", || show().contains("disk         full").then_some(()));
     // What the database has in reserve is soon used up.
@@ -102,7 +112,7 @@ for n in range(0, 2500000, 2500): sys.stdout.write(''.join('%015d\\n' % (n + i) 
     assert!(!ended.condition.disk_full);
     let log = host.log(printing);
     assert_eq!(log.len(), 40_000_000);
-    let line = |n: usize| format!("{n:015}\n").into_bytes();
+    let line = |n: usize| format!("{n:0digits$}{end}").into_bytes();
     assert!((0..2_500_000).step_by(997).all(|n| log[n * 16..n * 16 + 16] == line(n)));
     assert_eq!(host.wait_for_end(quiet).state.words(), "Failed (exit 3)");
     let after = host.submit("true");

@@ -394,6 +394,12 @@ fn a_client_of_the_protocol_before_is_understood() {
     assert_eq!(refused["error"]["data"]["code"], "version");
 }
 
+fn check_deadline(host: &TestHost, id: TaskId) {
+    let ran = host.run(&["deadline", &id.to_string(), "20m"]);
+    assert!(ran.code == Some(1) && ran.err.contains("an older Nod, whose shim cannot"), "{ran:?}");
+    assert_eq!((host.task(id).timeout_ms, host.state(id)), (None, StateName::Running));
+}
+
 #[test]
 fn a_task_of_the_shim_before_is_adopted_watched_and_ended() {
     let home = Home::new();
@@ -418,6 +424,7 @@ fn a_task_of_the_shim_before_is_adopted_watched_and_ended() {
     let ran = host.run(&["pause", &printing.to_string()]);
     assert_ne!(ran.code, Some(0), "{ran:?}");
     assert!(ran.err.contains("older"), "{ran:?}");
+    check_deadline(&host, printing);
     assert_eq!(host.run(&["cancel", &stubborn.to_string()]).code, Some(0));
     assert_eq!(host.wait_for_end(stubborn).state.name(), StateName::Cancelled);
     assert_eq!(host.wait_for_end(late).state.name(), StateName::TimedOut);
@@ -429,4 +436,37 @@ fn a_task_of_the_shim_before_is_adopted_watched_and_ended() {
     // New tasks have the new shim.
     let id = host.submit("sleep 0.01");
     assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
+}
+
+#[test]
+fn a_task_of_the_shim_before_that_ends_while_no_host_runs_is_settled_by_the_next_one() {
+    let home = Home::new();
+    let folder = home.path().join("old");
+    fs::create_dir(&folder).unwrap();
+    fs::copy(program("nod-shim-1"), folder.join("nod-shim")).unwrap();
+    let older = json!({ "shim_protocol": 1, "shim": folder.join("nod-shim") });
+    let mut host = TestHost::start_as(home, &older);
+    let ids = ["exit 7", "kill -9 $$", "true"].map(|end| {
+        let line = format!("echo first; while [ ! -e go ]; do sleep 0.02; done; echo last; {end}");
+        host.submit_with(&["--no-tty"], &[&line])
+    });
+    let shims = ids.map(|id| {
+        host.wait_for_state(id, StateName::Running);
+        processes::parent(host.detail(id).attempts[0].process.unwrap())
+    });
+    host.kill();
+    fs::write(host.work().join("go"), "").unwrap();
+    until("the shims to go", || {
+        (!shims.iter().any(|shim| processes::is_alive(*shim))).then_some(())
+    });
+    host.restart();
+    let words = ids.map(|id| host.wait_for_end(id).state.words());
+    assert_eq!(words, ["Failed (exit 7)", "Failed (SIGKILL)", "Succeeded"]);
+    for id in ids {
+        assert_eq!(host.plain_log(id), "first\nlast\n");
+        let detail = host.detail(id);
+        assert_eq!(detail.attempts.len(), 1, "it ran once");
+        let attempt = &detail.attempts[0];
+        assert!(attempt.exited_at.is_some() && attempt.ended_at.is_some(), "{attempt:?}");
+    }
 }

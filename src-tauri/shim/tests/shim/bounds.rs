@@ -8,17 +8,25 @@ use nod_core::shim::{LOG_FILE, LOG_HEAD};
 use super::attempt::{Attempt, Finished};
 
 const LIMIT: u64 = 1024 * 1024;
-/// Each line has 16 bytes and says where it is.
-const LINES: &str = "import sys
-for start in range(0, 2_000_000, 10_000):
-    sys.stdout.write(''.join('%015d\\n' % line for line in range(start, start + 10_000)))";
 const SIZE: u64 = 2_000_000 * 16;
 
-fn check(finished: &Finished, disk: u64) {
+/// Prints lines that have 16 bytes each in the log, where they end as `end` has it, and say where
+/// they are.
+fn lines(end: &str) -> Attempt {
+    let digits = 16 - end.len();
+    Attempt::python(&format!(
+        "import sys
+for start in range(0, 2_000_000, 10_000):
+    sys.stdout.write(''.join('%0{digits}d\\n' % line for line in range(start, start + 10_000)))"
+    ))
+}
+
+fn check(finished: &Finished, disk: u64, end: &str) {
+    let digits = 16 - end.len();
     assert_eq!((finished.log.len() as u64, finished.report.size), (SIZE, SIZE));
     assert!(disk <= LIMIT + 8192, "{disk} bytes on the disk");
     let line = |number: usize| &finished.log[number * 16..(number + 1) * 16];
-    let kept = |number: usize| line(number) == format!("{number:015}\n").as_bytes();
+    let kept = |number: usize| line(number) == format!("{number:0digits$}{end}").as_bytes();
     assert!((0..LOG_HEAD as usize / 16).all(kept), "the head is whole");
     let tail = (LIMIT / 2) as usize / 16;
     assert!((2_000_000 - tail..2_000_000).all(kept), "the tail is whole");
@@ -27,11 +35,18 @@ fn check(finished: &Finished, disk: u64) {
 
 #[test]
 fn past_its_limit_a_log_keeps_head_and_tail_where_they_were() {
-    for attempt in [Attempt::python(LINES), Attempt::python(LINES).direct()] {
+    // A terminal makes two characters of the end of a line.
+    let modes = [
+        (lines("\n"), "\n"),
+        (lines("\n").direct(), "\n"),
+        (lines("\r\n").in_terminal(), "\r\n"),
+        (lines("\r\n").interactive(), "\r\n"),
+    ];
+    for (attempt, end) in modes {
         let (running, mut host) = attempt.log_limit(LIMIT).start();
         host.ended();
         let disk = fs::metadata(running.path(LOG_FILE)).unwrap().blocks() * 512;
-        check(&running.finish(host), disk);
+        check(&running.finish(host), disk, end);
     }
 }
 

@@ -3,7 +3,7 @@
 use nod_core::shim::{FromShim, SHIM_PROTOCOL, ShimStop, ToShim};
 use nod_core::task::ExitStatus;
 
-use super::attempt::{Attempt, Finished};
+use super::attempt::{Attempt, Finished, Host, Running};
 
 fn exit(finished: &Finished) -> ExitStatus {
     finished.report.exit.unwrap()
@@ -165,12 +165,13 @@ fn what_is_left_goes_on_where_the_spec_says_so() {
     running.finish(host);
 }
 
+fn boot_ms() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    (now.tv_sec * 1000 + now.tv_nsec / 1_000_000) as u64
+}
+
 #[test]
 fn a_deadline_can_be_moved_and_lifted_while_the_task_runs() {
-    let boot_ms = || {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        (now.tv_sec * 1000 + now.tv_nsec / 1_000_000) as u64
-    };
     // Lifted: the first deadline would have been over long before the second.
     let (running, mut host) = Attempt::of(&["sleep", "77"]).timeout(400).start();
     host.started();
@@ -204,4 +205,51 @@ fn a_time_limit_holds_without_host_and_without_output() {
 #[test]
 fn an_end_in_time_is_not_timed_out() {
     assert!(!Attempt::shell("exit 0").timeout(30_000).run().report.timed_out);
+}
+
+/// In a machine that has slept for longer than it was awake, so to say.
+#[test]
+fn a_deadline_counts_the_time_in_which_the_machine_slept() {
+    const SLEPT_MS: u64 = 1_000_000_000;
+    let slept = (SLEPT_MS / 1_000).to_string();
+    let asleep = ["--time", "--boottime", &slept, "--fork", "--kill-child=TERM"];
+    let flags = if rustix::process::getuid().is_root() { &[][..] } else { &["-r"] };
+    let unshare = || {
+        let mut command = std::process::Command::new("unshare");
+        command.args(flags).args(asleep);
+        command
+    };
+    if !unshare().arg("true").status().is_ok_and(|tried| tried.success()) {
+        let without = std::env::var("NOD_TEST_WITHOUT").unwrap_or_default();
+        let is_left_out = without.split_whitespace().any(|word| word == "time-namespace");
+        assert!(
+            is_left_out,
+            "this test needs a time namespace: NOD_TEST_WITHOUT=time-namespace leaves it out"
+        );
+        return;
+    }
+    // Moments that have passed there, and never will on a clock that stands still in a sleep.
+    let begin = |attempt: Attempt| {
+        let mut command = unshare();
+        let shim = attempt.command();
+        command.arg(shim.get_program()).args(shim.get_args());
+        command.envs(shim.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        attempt.start_as(command)
+    };
+    let (running, mut host) = begin(Attempt::of(&["sleep", "7431"]));
+    host.started();
+    host.send(&ToShim::Deadline { at_boot_ms: Some(boot_ms() + SLEPT_MS / 2) });
+    assert!(times_out(running, host));
+    // What was set before the task began counts from its beginning, by the same clock.
+    let (running, mut host) = begin(Attempt::of(&["sleep", "7432"]).timeout(100));
+    host.started();
+    assert!(times_out(running, host));
+}
+
+/// Returns whether an attempt, whose shim is behind another program, ends because its time is up.
+fn times_out(running: Running, mut host: Host) -> bool {
+    let report = host.ended();
+    host.send(&ToShim::Acknowledge);
+    assert_eq!(running.wait().report, report);
+    report.timed_out
 }

@@ -122,7 +122,13 @@ fn a_full_disk_makes_the_writer_wait_and_loses_nothing() {
     let script = "import resource, signal, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
 sys.stdout.buffer.write(b'y' * 500_000)";
-    let attempt = Attempt::python(script);
+    let attempt = || Attempt::python(script);
+    for attempt in [attempt(), attempt().in_terminal(), attempt().interactive()] {
+        waits_on_a_full_disk(attempt);
+    }
+}
+
+fn waits_on_a_full_disk(attempt: Attempt) {
     let mut command = std::process::Command::new("prlimit");
     let shim = attempt.command();
     command.arg("--fsize=100000:unlimited").arg(shim.get_program()).args(shim.get_args());
@@ -144,7 +150,13 @@ sys.stdout.buffer.write(b'y' * 500_000)";
 
 #[test]
 fn a_task_on_a_full_disk_can_be_stopped() {
-    let attempt = Attempt::shell("exec cat /dev/zero");
+    let attempt = || Attempt::shell("exec cat /dev/zero");
+    for attempt in [attempt(), attempt().in_terminal(), attempt().interactive()] {
+        stops_on_a_full_disk(attempt);
+    }
+}
+
+fn stops_on_a_full_disk(attempt: Attempt) {
     // Appending to it always fails for want of space.
     std::os::unix::fs::symlink("/dev/full", attempt.folder().join(LOG_FILE)).unwrap();
     let (running, mut host) = attempt.start();
