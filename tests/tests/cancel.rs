@@ -88,6 +88,48 @@ fn stopping_says_what_it_waits_for() {
 }
 
 #[test]
+fn stopping_counts_down_to_the_next_signal() {
+    const GRACE_MS: i64 = 600_000;
+    let host = TestHost::start_in(Home::new().with_config("[cancel]\ngrace_ms = 600000\n"));
+    let id = host.submit("trap '' INT; touch ready; while [ ! -e go ]; do sleep 0.05; done");
+    wait_for_file(&host, "ready");
+    let before = now();
+    assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
+    let shown = |words: &[&str]| {
+        let ran = host.run(&[&["show", &id.to_string()], words].concat());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.out
+    };
+    let next_at = until("a stage", || {
+        let detail: serde_json::Value = serde_json::from_str(&shown(&["--json"])).ok()?;
+        detail["task"]["state"]["stage"]["next_at"].as_i64()
+    });
+    // A moment that stays where it is, and comes nearer.
+    assert!((before + GRACE_MS..=now() + GRACE_MS).contains(&next_at), "{before} {next_at}");
+    let seconds_left = || -> i64 {
+        let text = shown(&[]);
+        let line = text.lines().find(|line| line.starts_with("stopping")).expect("it is stopping");
+        assert!(line.contains("SIGINT, waits for sh ("), "{line}");
+        let left = line.rsplit_once(", SIGTERM in ").expect("what follows is told").1;
+        let left = nod_core::duration::parse(left).expect("a duration");
+        i64::try_from(left.as_secs()).expect("a few minutes")
+    };
+    let mut last = seconds_left();
+    assert!((1..=GRACE_MS / 1_000).contains(&last), "{last}");
+    for _ in 0..2 {
+        let least = until("less to be left", || Some(seconds_left()).filter(|left| *left < last));
+        last = least;
+    }
+    std::fs::write(host.work().join("go"), "").expect("a file can be made");
+    assert_eq!(host.wait_for_end(id).state.name(), StateName::Cancelled);
+}
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.expect("after 1970").as_millis()).expect("before the year 292 million")
+}
+
+#[test]
 fn a_queued_task_is_cancelled_without_a_process() {
     let host = TestHost::start_in(Home::new().with_config("[groups.default]\nslots = 1\n"));
     let first = host.submit("while [ ! -e go ]; do sleep 0.02; done");

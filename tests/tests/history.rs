@@ -1,6 +1,9 @@
 //! What is remembered.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
+use nod_core::command::CommandLine;
+use nod_core::ids::TaskId;
+use nod_core::protocol::{Call, Reply, TaskDetail};
 use nod_core::request::Answer;
 use nod_core::task::{StateName, Task};
 use nod_tests::TestHost;
@@ -119,4 +122,90 @@ fn tasks_with_long_commands_are_listed_in_pages_that_fit() {
     submit.environment = Some(Default::default());
     let refused = host.connect().call(&nod_core::protocol::Call::Submit(Box::new(submit)));
     assert!(refused.unwrap_err().to_string().contains("too long"));
+}
+
+/// Returns what `nod show` prints, as text and as JSON.
+fn shown(host: &TestHost, id: TaskId) -> (String, TaskDetail) {
+    let id = id.to_string();
+    let (text, json) = (host.run(&["show", &id]), host.run(&["show", &id, "--json"]));
+    assert!(text.code == Some(0) && json.code == Some(0), "{text:?} {json:?}");
+    (text.out, serde_json::from_str(&json.out).unwrap())
+}
+
+#[test]
+fn a_task_of_many_tries_is_shown_with_the_newest_whole_and_the_others_counted() {
+    const TRIES: i64 = 5_000;
+    let host = TestHost::start();
+    let id = host.submit("echo first; exit 1");
+    host.wait_for_end(id);
+    let history = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
+    // As many tries with as much at the end of their output as each may have.
+    let tries = "INSERT INTO attempts (task_id, number, folder, token_hash, boot_id, started_at,
+            exited_at, ended_at, exit, left_processes, size, outcome, tail)
+        WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)
+        SELECT task_id, i, 'none/' || i, token_hash, boot_id, started_at, exited_at, ended_at, exit,
+            left_processes, size, outcome, replace(hex(zeroblob(2048)), '0', 'x')
+        FROM attempts, n WHERE task_id = ?1 AND number = 1";
+    let events = "INSERT INTO events (seq, at, task_id, what, detail)
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)
+        SELECT 1000 + i, 0, ?1, 'starting', 'try ' || i FROM n";
+    for (last, earlier) in [(400, false), (TRIES, true)] {
+        history.execute("DELETE FROM attempts WHERE task_id = ?1 AND number > 1", [id.0]).unwrap();
+        history.execute(tries, [id.0, last]).unwrap();
+        history.execute("UPDATE tasks SET attempt = ?2 WHERE id = ?1", [id.0, last]).unwrap();
+        history.execute("DELETE FROM events WHERE seq > 1000", []).unwrap();
+        history.execute(events, [id.0, last]).unwrap();
+        let (text, detail) = shown(&host, id);
+        let numbers: Vec<_> = detail.attempts.iter().map(|it| i64::from(it.number.0)).collect();
+        let first = last + 1 - i64::try_from(numbers.len()).unwrap();
+        assert_eq!(numbers, (first..=last).collect::<Vec<_>>());
+        let newest = detail.attempts.last().unwrap();
+        assert_eq!(newest.tail.as_ref().map(String::len), Some(4_096));
+        let cut = detail.attempts.iter().filter(|it| it.tail.is_none()).count();
+        assert_eq!(u32::try_from(cut).unwrap(), detail.left_out.tails.min(cut as u32));
+        assert!(cut > 0 && detail.left_out.tails > 0);
+        assert_eq!(i64::from(detail.left_out.attempts), first - 1);
+        assert_eq!(detail.left_out.attempts > 0, earlier);
+        let words = format!("{} earlier attempts are not shown", first - 1);
+        assert_eq!(text.contains(&words), earlier, "{words}");
+        assert_eq!(detail.events.last().unwrap().detail, Some(format!("try {last}")));
+        let words = format!("{} earlier events are not shown", detail.left_out.events);
+        assert_eq!(text.contains(&words), detail.left_out.events > 0, "{words}");
+    }
+}
+
+#[test]
+fn a_task_with_a_large_environment_and_a_long_word_is_shown_with_every_name() {
+    let mut host = TestHost::start();
+    let word = "w".repeat(112_000);
+    let mut submit = host.shell_submit("");
+    submit.command = CommandLine::Argv { argv: vec!["true".into(), word.clone()] };
+    submit.ask_first = true;
+    let large = (0..83).map(|n| (format!("LARGE_{n:02}"), "é".repeat(5_000)));
+    submit.environment = Some(large.collect());
+    let Reply::Submitted { id, .. } = host.call(&Call::Submit(Box::new(submit))) else {
+        panic!("it is taken in")
+    };
+    let check = |host: &TestHost| {
+        let (text, detail) = shown(host, id);
+        assert_eq!(detail.argv, ["true", &word]);
+        let names = detail.environment.iter().filter(|it| it.name.starts_with("LARGE_")).count();
+        assert_eq!((names, detail.left_out.variables), (83, 0));
+        let said = detail.environment.iter().find(|it| it.name == "LARGE_07").unwrap();
+        assert!(said.value.as_ref().unwrap().ends_with("… (10000 bytes)"), "{said:?}");
+        assert!(text.contains("LARGE_82=é"), "{}", text.len());
+        (text, detail)
+    };
+    // The question shows all of it: it alone has no room beside the rest.
+    let (text, detail) = check(&host);
+    assert_eq!((detail.requests.len(), detail.left_out.requests), (0, 1));
+    assert!(text.contains("1 earlier question is not shown"));
+    // Whoever begins with what there is gets all of it, in a message of its own.
+    let asked = host.connect().snapshot().unwrap().requests;
+    let shown: Vec<_> = asked.iter().map(|it| it.shown.environment.len()).collect();
+    assert!(shown.len() == 1 && shown[0] >= 83, "{shown:?}");
+    assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
+    host.stop();
+    host.restart();
+    check(&host);
 }

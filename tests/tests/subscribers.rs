@@ -1,16 +1,20 @@
 //! Who hears of everything: in order, without gaps, and from which host.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use nod_client::{Connection, Incoming};
 use nod_core::ids::EventNumber;
-use nod_core::protocol::{Call, Event, EventChange, Notification, Reply, Snapshot};
+use nod_core::protocol::{
+    Call, Event, EventChange, MESSAGE_LIMIT, Notification, PROTOCOL, Reply, Snapshot, SubmitMany,
+};
 use nod_core::task::StateName;
 use nod_tests::{Home, TestHost, until};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Subscribes, and returns the epoch and the last event before.
 fn subscribe(watching: &mut Connection) -> (String, EventNumber) {
@@ -210,4 +214,103 @@ fn so_many_removals_are_kept_and_who_was_away_for_longer_is_told_to_look_anew() 
     // It was past all that is forgotten.
     assert!(told.iter().all(|event| event["event"] == "removed"));
     assert_eq!(told.last().unwrap()["task_id"], goes.0);
+}
+
+/// Says one call on a connection of one's own making, and returns its result.
+fn said_raw(stream: &mut BufReader<UnixStream>, method: &str, params: &Value) -> Value {
+    let mut message = json!({ "jsonrpc": "2.0", "id": 1, "method": method });
+    if !params.is_null() {
+        message["params"] = params.clone();
+    }
+    stream.get_mut().write_all(format!("{message}\n").as_bytes()).unwrap();
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    assert!(line.len() <= MESSAGE_LIMIT, "{method}: {} bytes", line.len());
+    let mut reply: Value = serde_json::from_str(&line).unwrap();
+    assert!(reply["error"].is_null(), "{method}: {}", reply["error"]);
+    reply["result"].take()
+}
+
+fn ids(tasks: &Value) -> Vec<i64> {
+    let tasks = tasks.as_array().unwrap().iter();
+    tasks.map(|task| task["id"].as_i64().unwrap()).collect()
+}
+
+#[test]
+fn a_snapshot_of_any_number_of_tasks_comes_in_messages_that_fit() {
+    const TASKS: i64 = 4_000;
+    let host = TestHost::start();
+    let ended = host.submit("true");
+    host.wait_for_end(ended);
+    assert_eq!(host.run(&["group", "pause", "default"]).code, Some(0));
+    let mut connection = host.connect();
+    for number in 0..TASKS / 500 {
+        let tasks = (0..500).map(|_| host.shell_submit("true")).map(|mut submit| {
+            submit.environment = None;
+            submit.label = Some(format!("{number:0100}"));
+            submit
+        });
+        let many = SubmitMany { environment: Some([].into()), tasks: tasks.collect() };
+        let reply = connection.call(&Call::SubmitMany(many)).unwrap();
+        assert!(matches!(reply, Reply::SubmittedMany { .. }), "{reply:?}");
+    }
+    let gates: Vec<_> = (0..3).map(|_| host.submit_with(&["--ask-first"], &["true"])).collect();
+    gates.iter().for_each(|id| drop(host.wait_for_request(*id)));
+    let newest_first: Vec<_> = (1..=TASKS + 4).rev().collect();
+    let asked: BTreeSet<_> = gates.iter().map(|id| id.0).collect();
+
+    let whole = connection.snapshot().unwrap();
+    assert_eq!(whole.tasks.iter().map(|task| task.id.0).collect::<Vec<_>>(), newest_first);
+    assert_eq!(whole.more, None);
+    let open: BTreeSet<_> = whole.requests.iter().map(|it| it.task.unwrap().0).collect();
+    assert_eq!(open, asked);
+    let first = snapshot(&mut host.connect());
+    assert!(first.tasks.len() < whole.tasks.len() && first.more.is_some());
+    assert_eq!((first.seq, first.counts), (whole.seq, whole.counts));
+
+    // Whoever speaks to the socket by themselves follows what is said there.
+    let mut stream = BufReader::new(UnixStream::connect(host.socket()).unwrap());
+    said_raw(&mut stream, "hello", &json!({ "protocol": PROTOCOL, "token": null }));
+    let mut part = said_raw(&mut stream, "snapshot", &Value::Null);
+    let mut found = ids(&part["tasks"]);
+    let mut requests = part["requests"].as_array().unwrap().len();
+    while !part["more"].is_null() {
+        part = said_raw(&mut stream, "snapshot_rest", &part["more"]);
+        found.extend(ids(&part["tasks"]));
+        requests += part["requests"].as_array().unwrap().len();
+    }
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    assert_eq!(found, newest_first);
+    assert_eq!(requests, asked.len());
+}
+
+#[test]
+fn what_changes_while_a_snapshot_comes_in_parts_is_told_by_its_events() {
+    let host = TestHost::start();
+    assert_eq!(host.run(&["group", "pause", "default"]).code, Some(0));
+    let file = host.path().join("tasks.jsonl");
+    let line = format!("{{\"command\": [\"true\"], \"label\": \"{}\"}}\n", "x".repeat(900));
+    fs::write(&file, line.repeat(1_000)).unwrap();
+    assert_eq!(host.run(&["submit", "--from", file.to_str().unwrap()]).code, Some(0));
+    let mut watching = host.connect();
+    subscribe(&mut watching);
+    let mut connection = host.connect();
+    let first = snapshot(&mut connection);
+    let mut known: BTreeSet<_> = first.tasks.iter().map(|task| task.id.0).collect();
+    let mut more = first.more;
+    // One of those that have not been told yet.
+    assert_eq!(host.run(&["cancel", "1"]).code, Some(0));
+    while let Some(place) = more {
+        let reply = connection.call(&Call::SnapshotRest(place)).unwrap();
+        let Reply::SnapshotRest(rest) = reply else { panic!("{reply:?}") };
+        known.extend(rest.tasks.iter().map(|task| task.id.0));
+        more = rest.more;
+    }
+    assert!(first.more.is_some() && !known.contains(&1));
+    let event = next(&mut watching);
+    assert!(event.seq > first.seq);
+    let EventChange::Task { task } = event.change else { panic!("{event:?}") };
+    assert_eq!(task.state.name(), StateName::Cancelled);
+    known.insert(task.id.0);
+    assert_eq!(known.len(), 1_000);
 }

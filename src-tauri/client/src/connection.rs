@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nod_core::protocol::{
     Call, CallMessage, ErrorCode, ErrorReply, Hello, HostMessage, MESSAGE_LIMIT, Notification,
-    PROTOCOL, Reply, Welcome,
+    PROTOCOL, Reply, Snapshot, Welcome,
 };
 
 use crate::error::ClientError;
@@ -124,6 +124,27 @@ impl Connection {
                 Incoming::Notification(_) => {}
             }
         }
+    }
+
+    /// Returns all that goes on, however many messages that takes. Whoever subscribed before applies
+    /// the events after its number: what changed in between is told by them.
+    pub fn snapshot(&mut self) -> Result<Snapshot, ClientError> {
+        let Reply::Snapshot(mut whole) = self.call(&Call::Snapshot)? else {
+            return Err(unexpected("no snapshot"));
+        };
+        while let Some(place) = whole.more.take() {
+            let Reply::SnapshotRest(rest) = self.call(&Call::SnapshotRest(place))? else {
+                return Err(unexpected("no rest of a snapshot"));
+            };
+            if rest.more == Some(place) {
+                return Err(unexpected("a snapshot without an end"));
+            }
+            whole.tasks.extend(rest.tasks);
+            whole.requests.extend(rest.requests);
+            whole.more = rest.more;
+        }
+        whole.tasks.sort_by_key(|task| std::cmp::Reverse(task.id));
+        Ok(*whole)
     }
 
     /// As [`Self::call`], with [`ClientError::Silent`] for a host that takes longer than `timeout`.

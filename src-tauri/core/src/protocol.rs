@@ -14,6 +14,7 @@ mod error;
 mod reply;
 mod scheduling;
 mod settings;
+mod snapshot;
 mod talk;
 mod wire;
 
@@ -21,11 +22,12 @@ pub use asking::{Ask, AwaitAnswer, QuestionOf, Resume};
 pub use error::{ErrorCode, ErrorReply};
 pub use reply::{
     Attempt, AuditPage, AuditRow, AuditWhat, Check, Event, EventChange, Health, HostKind, KeptRule,
-    LogMatch, LogMatches, LogPart, Page, Reply, RuleList, RulePreview, Snapshot, StoredEvent,
+    LeftOut, LogMatch, LogMatches, LogPart, Page, Reply, RuleList, RulePreview, StoredEvent,
     SubmitResult, TaskDetail, WatchedEvent, Welcome,
 };
 pub use scheduling::{Edit, Group, GroupChange, KindUse, Scheduling, Which};
 pub use settings::{ConfigInForce, NotificationServer, NotificationsBy, Settings};
+pub use snapshot::{Snapshot, SnapshotPlace, SnapshotRest};
 pub use talk::{
     Await, Feedback, InboxMessage, Notify, ReadInbox, SayOutcome, TalkError, Tell, WaitEnd,
     check_data, check_key, check_text,
@@ -68,7 +70,10 @@ pub enum Call {
     Show {
         id: TaskId,
     },
+    /// Asks for all that goes on; over a socket, as much of it as a message holds.
     Snapshot,
+    /// Asks for what a snapshot had no room for.
+    SnapshotRest(SnapshotPlace),
     /// Asks for every event after the reply, as notifications of the method `event`.
     Subscribe,
     ReadLog {
@@ -409,6 +414,7 @@ impl Call {
             | Self::List(_)
             | Self::Show { .. }
             | Self::Snapshot
+            | Self::SnapshotRest(_)
             | Self::Subscribe
             | Self::ReadLog { .. }
             | Self::FollowLog { .. }
@@ -442,7 +448,7 @@ impl Call {
             Self::RunAgain { .. } => Verb::RunAgain,
             Self::List(_) => Verb::List,
             Self::Show { .. } => Verb::Show,
-            Self::Snapshot => Verb::Snapshot,
+            Self::Snapshot | Self::SnapshotRest(_) => Verb::Snapshot,
             Self::Subscribe => Verb::Subscribe,
             Self::ReadLog { .. } => Verb::ReadLog,
             Self::FollowLog { .. } => Verb::FollowLog,

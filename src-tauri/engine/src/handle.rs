@@ -4,6 +4,7 @@
 //! once it is made ready; what only reads is answered in `reading`.
 
 mod diagnosis;
+mod fitting;
 mod notification;
 mod questions;
 mod reading;
@@ -229,6 +230,7 @@ impl Handle {
             Call::List(query) => self.blocking(move |handle| handle.list(&query)).await,
             Call::Show { id } => self.blocking(move |handle| handle.show(id)).await,
             Call::Snapshot => self.snapshot(actor).await,
+            Call::SnapshotRest(from) => self.blocking(move |handle| handle.rest(from)).await,
             Call::OpenQuestion(of) => self.blocking(move |handle| handle.open_question(of)).await,
             Call::ReadLog { id, offset, limit, attempt } => {
                 self.blocking(move |handle| handle.read_log((id, attempt), offset, limit)).await
@@ -408,6 +410,7 @@ fn target(call: &Call) -> Option<TaskId> {
         | Call::List(_)
         | Call::SearchLogs(_)
         | Call::Snapshot
+        | Call::SnapshotRest(_)
         | Call::Subscribe
         | Call::CancelMany { .. }
         | Call::Groups

@@ -82,8 +82,11 @@ impl Sight {
             Reply::Snapshot(snapshot) => {
                 let all = requests(&snapshot.requests);
                 let all: Vec<_> = all.chain(loosening(snapshot.loosening.as_ref())).collect();
-                // Everything that is open is there: what was shown before and is not, is over.
-                since.retain(|seen, at| at.still >= began || all.contains(seen));
+                // Everything that is open is there, unless more follows: what was shown before and is
+                // not, is over.
+                if snapshot.more.is_none() {
+                    since.retain(|seen, at| at.still >= began || all.contains(seen));
+                }
                 add(&mut since, all, now);
             }
             _ => {}

@@ -252,6 +252,7 @@ export class FakeHost implements Transport {
       }
       case 'hello':
       case 'submit_many':
+      case 'snapshot_rest':
       case 'cancel_many':
       case 'edit':
       case 'retry':

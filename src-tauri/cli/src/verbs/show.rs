@@ -45,6 +45,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
 fn render(detail: &TaskDetail, now: Timestamp) -> String {
     let mut page = Page::default();
     summary(&mut page, detail, now);
+    let left_out = detail.left_out;
+    page.left_out(left_out.attempts, "earlier attempt");
     for attempt in &detail.attempts {
         page.row(&format!("attempt {}", attempt.number), &attempt_words(attempt));
         if attempt.number != detail.task.attempt {
@@ -54,9 +56,12 @@ fn render(detail: &TaskDetail, now: Timestamp) -> String {
     for change in &detail.environment {
         page.row("variable", &change_words(change));
     }
+    page.left_out(left_out.variables, "more variable");
+    page.left_out(left_out.requests, "earlier question");
     for request in &detail.requests {
         page.row(&format!("question {}", request.id), &request_words(request));
     }
+    page.left_out(left_out.events, "earlier event");
     for event in &detail.events {
         let after = duration::words(event.at.since(detail.task.created_at));
         let more = event.detail.as_deref().map(|more| format!(": {more}")).unwrap_or_default();
@@ -72,7 +77,7 @@ fn summary(page: &mut Page, detail: &TaskDetail, now: Timestamp) {
     page.maybe("disk", task.condition.disk_full.then(|| DISK_FULL.to_owned()));
     page.maybe("log", task.condition.unbounded_log.then(|| UNBOUNDED_LOG.to_owned()));
     page.maybe("asks", task.condition.prompt.clone());
-    page.maybe("stopping", stopping_words(&task.state));
+    page.maybe("stopping", stopping_words(&task.state, now));
     page.maybe("why", task.state.outcome().and_then(nod_core::task::Outcome::explanation));
     page.maybe("result", task.condition.said.as_ref().and_then(result_words));
     page.maybe("waits", table::waits(task, now));
@@ -104,11 +109,23 @@ fn result_words(said: &TaskSaid) -> Option<String> {
 }
 
 /// Returns what a task that is being ended waits for, and what cannot be ended.
-fn stopping_words(state: &TaskState) -> Option<String> {
+fn stopping_words(state: &TaskState, now: Timestamp) -> Option<String> {
     let TaskState::Stopping { stage: Some(stage), .. } = state else { return None };
+    let left =
+        |at: Timestamp| format!(", {} in {}", after(&stage.signal), duration::words(at.since(now)));
+    let next = stage.next_at.map(left).unwrap_or_default();
     let waits_for = stage.waits_for.join(", ");
-    let parts = [&[format!("{}, waits for {waits_for}", stage.signal)], &stage.refused[..]];
+    let parts = [&[format!("{}, waits for {waits_for}{next}", stage.signal)], &stage.refused[..]];
     Some(parts.concat().join("; "))
+}
+
+/// Returns what follows on a signal.
+fn after(signal: &str) -> &'static str {
+    match signal {
+        "Ctrl-C" | "SIGINT" => "SIGTERM",
+        "SIGTERM" => "SIGKILL",
+        _ => "the next signal",
+    }
 }
 
 /// Shows when the task may start, as far as that is not as usual.
@@ -124,7 +141,9 @@ fn schedule(page: &mut Page, task: &Task) {
     }
     page.maybe(
         "retries",
-        it.retry.map(|retry| format!("{} of {} left", retry.left, retry.retries)),
+        it.retry
+            .filter(|retry| retry.retries > 0)
+            .map(|retry| format!("{} of {} left", retry.left, retry.retries)),
     );
     for (name, weight) in &it.uses {
         page.row("uses", &format!("{weight} of {name}"));
@@ -182,6 +201,15 @@ impl Page {
         writeln!(self.text, "{name:<12} {value}").expect("a string takes any text");
     }
 
+    /// Says how much there is that has no room in one message.
+    fn left_out(&mut self, count: u32, what: &str) {
+        match count {
+            0 => {}
+            1 => self.row("", &format!("1 {what} is not shown")),
+            _ => self.row("", &format!("{count} {what}s are not shown")),
+        }
+    }
+
     fn maybe(&mut self, name: &str, value: Option<String>) {
         if let Some(value) = value {
             self.row(name, &value);
@@ -193,7 +221,7 @@ impl Page {
 mod tests {
     use nod_core::access::{Actor, Surface};
     use nod_core::ids::{AttemptNumber, EventNumber, RequestId};
-    use nod_core::protocol::StoredEvent;
+    use nod_core::protocol::{LeftOut, StoredEvent};
     use nod_core::request::{Answer, Closure, OnTimeout, Origin, Shown, Wants};
     use nod_core::task::{Failure as Why, Outcome, TaskState};
 
@@ -273,6 +301,7 @@ mod tests {
             }],
             log_path: Some("/data/tasks/42-1/out.log".into()),
             result_text: None,
+            left_out: LeftOut::default(),
         };
         insta::assert_snapshot!(render(&detail, Timestamp(130_000)));
     }

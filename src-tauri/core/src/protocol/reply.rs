@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::LogPlace;
+use super::snapshot::{Snapshot, SnapshotRest};
 use super::talk::{InboxMessage, WaitEnd};
 use crate::access::Actor;
 use crate::environment::EnvironmentChange;
@@ -13,7 +14,7 @@ use crate::progress::Progress;
 use crate::protocol::{ErrorReply, Group, Settings};
 use crate::request::{AlsoAsked, Answer, Closure, Request, Shown};
 use crate::rule::{Rule, RuleId};
-use crate::task::{ExitStatus, Outcome, StateName, Task};
+use crate::task::{ExitStatus, Outcome, Task};
 
 /// What a host replies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
@@ -40,6 +41,7 @@ pub enum Reply {
     Tasks(Page),
     Task(Box<TaskDetail>),
     Snapshot(Box<Snapshot>),
+    SnapshotRest(SnapshotRest),
     Subscribed {
         epoch: String,
         seq: EventNumber,
@@ -169,6 +171,33 @@ pub struct TaskDetail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub result_text: Option<String>,
+    /// What there is more of than has room in one message.
+    #[serde(default, skip_serializing_if = "LeftOut::is_nothing")]
+    #[ts(optional, as = "Option<LeftOut>")]
+    pub left_out: LeftOut,
+}
+
+/// How much of a task one message has no room for: always the oldest, or the longest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
+#[serde(default)]
+pub struct LeftOut {
+    /// Tries.
+    pub attempts: u32,
+    /// Tries that are there without what they printed last.
+    pub tails: u32,
+    pub requests: u32,
+    pub events: u32,
+    /// Variables; what is said of others may be cut.
+    pub variables: u32,
+    /// The words that are executed: the command of the task is there.
+    pub argv: bool,
+}
+
+impl LeftOut {
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One try of a task.
@@ -217,32 +246,6 @@ pub struct WatchedEvent {
     pub event: String,
     /// More of it, for a person.
     pub detail: Option<String>,
-}
-
-/// Everything a window shows at first, at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
-pub struct Snapshot {
-    pub epoch: String,
-    /// The last event that is part of it.
-    pub seq: EventNumber,
-    /// Every unfinished task, and the last ones that ended; newest first.
-    pub tasks: Vec<Task>,
-    pub groups: Vec<Group>,
-    /// What is wrong with the config file, of which the last good version is in force.
-    pub config_error: Option<String>,
-    /// Every open request, oldest first.
-    pub requests: Vec<Request>,
-    /// How many tasks there are in each state.
-    pub counts: std::collections::BTreeMap<StateName, u64>,
-    /// A change of the config file that waits for the person to confirm it.
-    pub loosening: Option<Loosening>,
-    /// Where a new task of the window runs.
-    pub home: String,
-    /// How far the clock of the host is: countdowns are counted from here.
-    pub now: Timestamp,
-    /// What a person should know about the history, such as that it was damaged; a sentence each.
-    #[serde(default)]
-    pub findings: Vec<String>,
 }
 
 /// One thing that was looked at, and how it was found.

@@ -3,11 +3,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use nod_core::access::Actor;
-use nod_core::ids::{AttemptNumber, TaskId};
-use nod_core::protocol::{ListQuery, LogPart, LogQuery, Reply, Snapshot, TaskDetail};
+use nod_core::ids::{AttemptNumber, RequestId, TaskId};
+use nod_core::protocol::{
+    LeftOut, ListQuery, LogPart, LogQuery, Reply, Snapshot, SnapshotPlace, SnapshotRest, TaskDetail,
+};
 use nod_core::shim::LOG_FILE;
 use nod_core::task::{StateName, Task, TaskSaid};
-use serde::Serialize;
 
 use crate::clock;
 use crate::dispatcher::Change;
@@ -16,7 +17,8 @@ use crate::logs::{self, PIECE, Try};
 use crate::search::Search;
 use crate::store::AttemptRow;
 
-use super::Handle;
+use super::fitting::{self, PAGE, Part};
+use super::{Handle, WINDOW};
 
 /// How many ended tasks a snapshot holds.
 const RECENT: u32 = 50;
@@ -24,9 +26,12 @@ const RECENT: u32 = 50;
 /// How long a text may be that tasks are looked for by, in bytes.
 const SEARCH_LIMIT: usize = 1_000;
 
-/// How much of a task's requests and events one message shows, the newest first.
-const REQUEST_BYTES: usize = 384 * 1024;
-const EVENT_BYTES: usize = 128 * 1024;
+/// How many unfinished tasks are looked at for one message, which holds fewer.
+const AT_ONCE: u32 = 4_000;
+
+/// Before every task; a number that any language can hold.
+const BEGINNING: SnapshotPlace =
+    SnapshotPlace { requests_after: RequestId(0), tasks_before: TaskId((1 << 53) - 1) };
 
 impl Handle {
     /// Adds to a task what is known of it and never stored.
@@ -49,8 +54,6 @@ impl Handle {
         })?;
         let mut row = row.ok_or(EngineError::TaskNotFound(id))?;
         self.add_what_is_not_stored(&mut row.task);
-        let requests = newest_fitting(requests, REQUEST_BYTES);
-        let events = newest_fitting(events, EVENT_BYTES);
         let log_path = attempts
             .last()
             .map(|row| self.inner.tasks.join(&row.folder).join(LOG_FILE).display().to_string());
@@ -63,7 +66,7 @@ impl Handle {
             Some(TaskSaid::Result { data, .. }) => Some(data.to_string()),
             Some(TaskSaid::Failed { .. }) | None => None,
         };
-        Ok(Reply::Task(Box::new(TaskDetail {
+        Ok(Reply::Task(Box::new(fitting::fit(TaskDetail {
             argv: row.task.command.argv(),
             task: row.task,
             environment: row.environment_changes,
@@ -72,11 +75,14 @@ impl Handle {
             events,
             log_path,
             result_text,
-        })))
+            left_out: LeftOut::default(),
+        }))))
     }
 
     pub(super) async fn snapshot(&self, actor: &Actor) -> Result<Reply, EngineError> {
-        let mut snapshot = self.blocking(Self::stored_snapshot).await?;
+        // The window has no messages that could be too long.
+        let is_whole = *actor == WINDOW;
+        let mut snapshot = self.blocking(move |handle| handle.stored_snapshot(is_whole)).await?;
         // Later than the rest: what changes meanwhile is told once more.
         if let Reply::Groups { groups, .. } = self.change(actor, Change::Groups).await? {
             snapshot.groups = groups;
@@ -84,7 +90,7 @@ impl Handle {
         Ok(Reply::Snapshot(Box::new(snapshot)))
     }
 
-    pub(super) fn stored_snapshot(&self) -> Result<Snapshot, EngineError> {
+    pub(super) fn stored_snapshot(&self, is_whole: bool) -> Result<Snapshot, EngineError> {
         let recent = ListQuery {
             states: StateName::ALL.into_iter().filter(|name| name.is_terminal()).collect(),
             limit: Some(RECENT),
@@ -92,16 +98,29 @@ impl Handle {
         };
         let environment = &self.inner.host_environment;
         let home = environment.get("HOME").cloned().unwrap_or_else(|| "/".to_owned());
-        let mut snapshot = self.read(|reader| {
-            let mut tasks: Vec<_> = reader.unfinished()?.into_iter().map(|row| row.task).collect();
-            tasks.extend(reader.list(&recent)?.tasks);
+        self.read(|reader| {
+            let limit = if is_whole { u32::MAX } else { AT_ONCE };
+            let tasks = reader.unfinished_before(BEGINNING.tasks_before, limit)?;
+            let mut ended = reader.list(&recent)?.tasks;
+            // Looked at first: what is shown later is told by its event.
+            let asked = reader.open_requests()?.into_iter().map(|row| row.request).collect();
+            let requests = self.inner.held_back.shown(asked);
+            let all = (requests, tasks);
+            let part = if is_whole {
+                Part { requests: all.0, tasks: all.1, more: None }
+            } else {
+                let taken = fitting::first_fitting(&mut ended, PAGE / 4);
+                fitting::page(BEGINNING, all, (PAGE - taken, 0))
+            };
+            let Part { requests, mut tasks, more } = part;
+            tasks.extend(ended);
             tasks.sort_by_key(|task| std::cmp::Reverse(task.id));
             tasks.iter_mut().for_each(|task| self.add_what_is_not_stored(task));
             Ok(Snapshot {
                 epoch: self.inner.epoch.clone(),
                 seq: reader.last_numbers()?.2,
                 tasks,
-                requests: reader.open_requests()?.into_iter().map(|row| row.request).collect(),
+                requests,
                 counts: reader.counts()?,
                 loosening: self.inner.rules.book().loosening.clone(),
                 home,
@@ -109,11 +128,22 @@ impl Handle {
                 config_error: self.inner.config.current().note(),
                 now: clock::now(),
                 findings: self.findings(),
+                more,
             })
+        })
+    }
+
+    /// Returns what a snapshot had no room for, from a place on.
+    pub(super) fn rest(&self, from: SnapshotPlace) -> Result<Reply, EngineError> {
+        let (asked, tasks) = self.read(|reader| {
+            Ok((reader.open_requests()?, reader.unfinished_before(from.tasks_before, AT_ONCE)?))
         })?;
-        // Looked at last: what is shown meanwhile is there, and is told once more.
-        snapshot.requests = self.inner.held_back.shown(snapshot.requests);
-        Ok(snapshot)
+        let asked = asked.into_iter().map(|row| row.request);
+        let later = asked.filter(|request| request.id > from.requests_after).collect();
+        let requests = self.inner.held_back.shown(later);
+        let Part { requests, mut tasks, more } = fitting::page(from, (requests, tasks), (PAGE, 1));
+        tasks.iter_mut().for_each(|task| self.add_what_is_not_stored(task));
+        Ok(Reply::SnapshotRest(SnapshotRest { tasks, requests, more }))
     }
 
     pub(super) fn read_log(
@@ -161,15 +191,4 @@ impl Handle {
         task.ok_or(EngineError::TaskNotFound(id))?;
         Ok(attempts.iter().map(|row| Try::of(row, &self.inner.tasks)).collect())
     }
-}
-
-/// Returns the last of the items that have room in so many bytes of a message.
-fn newest_fitting<T: Serialize>(mut items: Vec<T>, bytes: usize) -> Vec<T> {
-    let mut size = 0;
-    let fits = |item: &&T| {
-        size += serde_json::to_string(item).map_or(0, |json| json.len());
-        size <= bytes
-    };
-    let kept = items.iter().rev().take_while(fits).count();
-    items.split_off(items.len() - kept)
 }

@@ -124,6 +124,19 @@ impl Reader {
         self.rows(&sql, [], task_row)
     }
 
+    /// Returns so many of the tasks before one that have not ended, newest first.
+    pub(crate) fn unfinished_before(
+        &self,
+        before: TaskId,
+        limit: u32,
+    ) -> Result<Vec<Task>, StoreError> {
+        let sql = format!(
+            "SELECT {TASK} FROM tasks WHERE {UNFINISHED} AND id < ?1 ORDER BY id DESC LIMIT ?2"
+        );
+        let rows = self.rows(&sql, params![before.0, limit], task_row)?;
+        Ok(rows.into_iter().map(|row| row.task).collect())
+    }
+
     /// Returns every task that has not ended with its current try, oldest first.
     pub(crate) fn live(&self) -> Result<Vec<LiveRow>, StoreError> {
         self.unfinished()?

@@ -21,6 +21,7 @@ import type { Rule } from "./Rule";
 import type { RuleId } from "./RuleId";
 import type { SayOutcome } from "./SayOutcome";
 import type { SessionId } from "./SessionId";
+import type { SnapshotPlace } from "./SnapshotPlace";
 import type { Submit } from "./Submit";
 import type { SubmitMany } from "./SubmitMany";
 import type { TaskId } from "./TaskId";
@@ -31,7 +32,7 @@ import type { Which } from "./Which";
 /**
  * What can be asked of a host.
  */
-export type Call = { "method": "hello", "params": Hello } | { "method": "submit", "params": Submit } | { "method": "submit_many", "params": SubmitMany } | { "method": "run_again", "params": { operation: OperationId, id: TaskId, } } | { "method": "list", "params": ListQuery } | { "method": "show", "params": { id: TaskId, } } | { "method": "snapshot" } | { "method": "subscribe" } | { "method": "read_log", "params": { id: TaskId, offset: number, limit: number, 
+export type Call = { "method": "hello", "params": Hello } | { "method": "submit", "params": Submit } | { "method": "submit_many", "params": SubmitMany } | { "method": "run_again", "params": { operation: OperationId, id: TaskId, } } | { "method": "list", "params": ListQuery } | { "method": "show", "params": { id: TaskId, } } | { "method": "snapshot" } | { "method": "snapshot_rest", "params": SnapshotPlace } | { "method": "subscribe" } | { "method": "read_log", "params": { id: TaskId, offset: number, limit: number, 
 /**
  * Which try has the offset; the last one where it is not said.
  */

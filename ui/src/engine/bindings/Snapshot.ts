@@ -3,6 +3,7 @@ import type { EventNumber } from "./EventNumber";
 import type { Group } from "./Group";
 import type { Loosening } from "./Loosening";
 import type { Request } from "./Request";
+import type { SnapshotPlace } from "./SnapshotPlace";
 import type { StateName } from "./StateName";
 import type { Task } from "./Task";
 import type { Timestamp } from "./Timestamp";
@@ -46,4 +47,9 @@ now: Timestamp,
 /**
  * What a person should know about the history, such as that it was damaged; a sentence each.
  */
-findings: Array<string>, };
+findings: Array<string>, 
+/**
+ * Where the rest of the tasks and requests begins, where one message does not hold all of
+ * them: [`Call::SnapshotRest`](super::Call::SnapshotRest) asks for it.
+ */
+more?: SnapshotPlace, };

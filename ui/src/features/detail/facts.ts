@@ -23,6 +23,7 @@ export function factsOf(task: Task, detail: TaskDetail | null, now: Timestamp): 
     moment('Ended', task.ended_at, now),
     known('Exit', attempt?.exit, exitWords),
     task.attempt > 1 ? { name: 'Attempt', value: String(task.attempt) } : null,
+    olderTries(detail?.left_out?.attempts ?? 0),
     ...earlierTries(task, detail),
     task.kind === 'command' ? null : { name: 'Kind', value: task.kind },
     { name: 'Group', value: task.schedule.group },
@@ -47,6 +48,11 @@ export function factsOf(task: Task, detail: TaskDetail | null, now: Timestamp): 
     left === '' ? null : { name: 'Left behind', value: left, wide: true },
   ];
   return facts.filter((fact) => fact !== null);
+}
+
+/** Returns how many tries there are no words of, where there are so many. */
+function olderTries(count: number): Fact | null {
+  return count === 0 ? null : { name: 'Older attempts', value: `${count}, not shown` };
 }
 
 /** Returns what came of the tries before the current one. */
