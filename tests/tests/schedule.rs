@@ -312,7 +312,7 @@ fn a_kind_fills_in_words_that_no_shell_reads_and_its_gate_holds() {
     succeeds(&host, gated);
     let cases: [(&[&str], &str); 3] = [
         (&["submit", "--kind", "print"], "--set what=…"),
-        (&["submit", "--kind", "nope"], "the config file has: deploy, print"),
+        (&["submit", "--kind", "nope"], "in the config file; there are: deploy, print"),
         (&["submit", "--kind", "deploy", "--", "more"], "takes no words"),
     ];
     for (line, text) in cases {

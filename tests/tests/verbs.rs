@@ -103,6 +103,58 @@ fn every_verb_does_with_a_faulty_config_file_what_it_did_before() {
     assert!(faulty.run(&["group", "list"]).out.contains("default: 1 of 4"));
 }
 
+#[test]
+fn whoever_names_what_a_faulty_config_file_would_have_hears_of_the_fault() {
+    let host = TestHost::start_in(Home::new().with_config("[resources]\ngpu = 1\n"));
+    let blocks = host.submit("while [ ! -e go ]; do sleep 0.02; done").to_string();
+    let queued = host.submit_with(&["--after", &blocks], &["true"]).to_string();
+    let text = "[kinds.newk]\nargv = 7\n[groups.newg]\n[resources]\ngpu = 4\nnewr = 1\n";
+    fs::write(host.data().join("fresh"), text).unwrap();
+    fs::rename(host.data().join("fresh"), host.data().join("config.toml")).unwrap();
+    let lines = host.path().join("tasks.jsonl");
+    let lines = lines.to_str().unwrap();
+    fs::write(lines, "{\"kind\": \"newk\"}\n{\"group\": \"newg\", \"command\": \"true\"}\n")
+        .unwrap();
+    let cases: [(&[&str], &str); 9] = [
+        (&["submit", "--kind", "newk"], "no kind is named `newk`"),
+        (&["submit", "--group", "newg", "--", "true"], "no group is named `newg`"),
+        (&["submit", "--uses", "newr", "--", "true"], "no resource is named `newr`"),
+        (&["submit", "--uses", "gpu:3", "--", "true"], "there are only 1 of gpu"),
+        (&["edit", &queued, "--group", "newg"], "no group is named `newg`"),
+        (&["edit", &queued, "--uses", "newr"], "no resource is named `newr`"),
+        (&["edit", &queued, "--uses", "gpu:3"], "there are only 1 of gpu"),
+        (&["group", "pause", "newg"], "no group is named `newg`"),
+        (&["submit", "--from", lines], "line 2: no group is named `newg`"),
+    ];
+    for (words, why) in cases {
+        let ran = host.run(words);
+        assert!(matches!(ran.code, Some(1 | 2)), "{words:?}: {ran:?}");
+        for part in [why, "config.toml", "line 2", "the last good configuration stays in force"] {
+            assert!(ran.err.contains(part), "{words:?} without {part}: {ran:?}");
+        }
+    }
+    // What has nothing to do with it is said as ever.
+    let ran = host.run(&["edit", "99", "--priority", "1"]);
+    assert!(!ran.err.contains("config.toml"), "{ran:?}");
+    // And once the file can be read there is nothing more to say.
+    fs::write(host.data().join("config.toml"), "").unwrap();
+    for (words, expected) in [
+        (
+            ["submit", "--kind", "newk", "--"],
+            "no kind is named `newk` in the config file; there is none",
+        ),
+        (["submit", "--uses", "newr", "true"], "under [resources]; there is none"),
+        (
+            ["submit", "--group", "newg", "true"],
+            "`nod group add newg --slots N` makes it; there are: default",
+        ),
+    ] {
+        let ran = host.run(&words);
+        assert!(ran.err.trim_end().ends_with(expected), "{words:?}: {ran:?}");
+    }
+    fs::write(host.work().join("go"), "").unwrap();
+}
+
 /// Sends lines on one connection, and returns what comes back for each until the host hangs up.
 fn converse(host: &Home, lines: &[Vec<u8>]) -> Vec<Value> {
     let mut stream = UnixStream::connect(host.socket()).unwrap();

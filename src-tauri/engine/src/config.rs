@@ -156,7 +156,7 @@ impl Config {
                     &format!(
                         "kinds.{name}.uses: no resource is named `{unknown}`, \
                          expected one of [resources]: {}",
-                        listed(config.resources.keys())
+                        listed(config.resources.keys(), "there is none")
                     ),
                 ));
             }
@@ -196,9 +196,16 @@ impl Config {
 }
 
 /// Returns names for a sentence.
-pub(crate) fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
+/// Returns names for a person, or what is said where there is none.
+pub(crate) fn listed<'a>(names: impl Iterator<Item = &'a String>, none: &str) -> String {
     let names: Vec<_> = names.map(String::as_str).collect();
-    if names.is_empty() { "there is none".to_owned() } else { names.join(", ") }
+    if names.is_empty() { none.to_owned() } else { names.join(", ") }
+}
+
+/// Returns which there are, for who named one that is not there.
+pub(crate) fn there_are<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names = listed(names, "");
+    if names.is_empty() { "there is none".to_owned() } else { format!("there are: {names}") }
 }
 
 fn at_line<T>(text: &str, place: &Spanned<T>, what: &str) -> String {

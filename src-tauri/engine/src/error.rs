@@ -72,9 +72,7 @@ pub enum EngineError {
     StopNotStored(std::sync::Arc<StoreError>),
     #[error("failed to read the environment of your login shell: {0}")]
     LoginShell(String),
-    #[error(
-        "no group is named `{name}`: `nod group add {name} --slots N` makes it; there are: {known}"
-    )]
+    #[error("no group is named `{name}`: `nod group add {name} --slots N` makes it; {known}")]
     GroupNotFound { name: String, known: String },
     #[error("there is a group `{0}` already: `nod group set {0} --slots N` changes it")]
     GroupExists(String),
@@ -83,7 +81,7 @@ pub enum EngineError {
     #[error("a group's name has 1 to 64 letters, digits, `-`, `_` or `.`, not `{0}`")]
     GroupName(String),
     #[error(
-        "no resource is named `{name}`: the config file sets its size under [resources]; there are: {known}"
+        "no resource is named `{name}`: the config file sets its size under [resources]; {known}"
     )]
     ResourceNotFound { name: String, known: String },
     #[error("there are only {size} of {name}, so a task that uses {wanted} could never start")]
@@ -96,6 +94,11 @@ pub enum EngineError {
     KeyTaken { key: String, id: TaskId },
     #[error("there is no event {since} yet: the last one is {last}")]
     NoSuchEvent { since: EventNumber, last: EventNumber },
+    #[error(
+        "task {id} comes after task {dependency}, which did not succeed and was removed since: \
+         `nod run-again {id}` runs the same without waiting for it"
+    )]
+    DependencyGone { id: TaskId, dependency: TaskId },
     #[error("task {0} would wait for itself")]
     Circle(TaskId),
     #[error("{0}")]
@@ -123,6 +126,17 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Returns whether a config file that can be read may have what is missing.
+    pub(crate) fn is_of_config(&self) -> bool {
+        matches!(
+            self,
+            Self::Kind(_)
+                | Self::GroupNotFound { .. }
+                | Self::ResourceNotFound { .. }
+                | Self::ResourceTooSmall { .. }
+        )
+    }
+
     /// The part of an error that a client may branch on.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
@@ -132,9 +146,10 @@ impl EngineError {
             | Self::RequestNotFound(_)
             | Self::RuleNotFound(_)
             | Self::GroupNotFound { .. } => ErrorCode::NotFound,
-            Self::GroupExists(_) | Self::GroupStays { .. } | Self::KeyTaken { .. } => {
-                ErrorCode::Conflict
-            }
+            Self::GroupExists(_)
+            | Self::GroupStays { .. }
+            | Self::KeyTaken { .. }
+            | Self::DependencyGone { .. } => ErrorCode::Conflict,
             Self::OtherSession { .. } | Self::Button(_) => ErrorCode::Forbidden,
             Self::Early(_) => ErrorCode::TooEarly,
             Self::WrongState { .. } | Self::Answer(_) | Self::NoOutput(_) => ErrorCode::Conflict,

@@ -126,11 +126,22 @@ impl Handle {
     /// Carries out a call of `actor`. Needs a tokio runtime around it.
     pub async fn call(&self, actor: &Actor, call: Call) -> Result<Reply, ErrorReply> {
         let began = Instant::now();
-        let reply = self.carry_out(actor, call).await?;
+        let reply = self.carry_out(actor, call).await.map_err(|error| self.refusal(error))?;
         if *actor == WINDOW {
             self.inner.window.show(&reply, began);
         }
         Ok(reply)
+    }
+
+    /// Returns what is said of an error: with what is wrong with the config file, where it may have
+    /// what was not found.
+    fn refusal(&self, error: EngineError) -> ErrorReply {
+        let note = if error.is_of_config() { self.inner.config.current().note() } else { None };
+        let mut reply = ErrorReply::from(error);
+        if let Some(note) = note {
+            reply.message = format!("{}\n{note}", reply.message);
+        }
+        reply
     }
 
     /// Returns who a connection speaks for, and the host's greeting.

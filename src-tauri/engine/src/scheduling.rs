@@ -9,7 +9,7 @@ use nod_core::protocol::{Edit, Scheduling, Submit};
 use nod_core::schedule::{Retry, Schedule};
 use nod_core::task::{OutputMode, PLAIN_KIND, RunOptions};
 
-use crate::config::{Config, Kind, KindError, listed};
+use crate::config::{Config, Kind, KindError, there_are};
 use crate::error::EngineError;
 use crate::handle::{check_timeout, folder};
 
@@ -61,6 +61,9 @@ pub(crate) fn resolved(submit: Submit, config: &Config) -> Result<Wanted, Engine
     let label = label.map(str::to_owned).or_else(|| kind?.label.clone());
     check_label(label.as_ref())?;
     check_length("the session", submit.session.as_ref().map(|it| &it.0), SESSION_LIMIT)?;
+    if submit.session.as_ref().is_some_and(|session| session.0.trim().is_empty()) {
+        return Err(EngineError::Bad("the session is empty: name it, or leave the session out"));
+    }
     let schedule = schedule(&submit.scheduling, kind, config);
     check_length("the key", schedule.key.as_ref(), KEY_LIMIT)?;
     if schedule.key.as_ref().is_some_and(|key| key.trim().is_empty()) {
@@ -96,7 +99,7 @@ fn kind_of<'a>(
 ) -> Result<Option<&'a Kind>, EngineError> {
     let Some(usage) = &scheduling.kind else { return Ok(None) };
     let unknown =
-        || KindError::Unknown { name: usage.name.clone(), known: listed(config.kinds.keys()) };
+        || KindError::Unknown { name: usage.name.clone(), known: there_are(config.kinds.keys()) };
     Ok(Some(config.kinds.get(&usage.name).ok_or_else(unknown)?))
 }
 
@@ -172,7 +175,7 @@ fn check_label(label: Option<&String>) -> Result<(), EngineError> {
 fn check_uses(uses: &BTreeMap<String, u32>, config: &Config) -> Result<(), EngineError> {
     let unknown = uses.keys().find(|name| !config.resources.contains_key(*name));
     unknown.map_or(Ok(()), |name| {
-        let known = listed(config.resources.keys());
+        let known = there_are(config.resources.keys());
         Err(EngineError::ResourceNotFound { name: name.clone(), known })
     })
 }

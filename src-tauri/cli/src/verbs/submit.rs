@@ -122,7 +122,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
     if let Some(file) = &arguments.from {
         return from_file::run(file);
     }
-    let (submit, message) = wanted(arguments)?;
+    let submit = wanted(arguments)?;
+    let message = message(&submit);
     let reply = Host::find()?.call_for_task(&Call::Submit(Box::new(submit)))?;
     let Reply::Submitted { id, known, gated, note } = reply else {
         return Err(Failure::unexpected(&reply));
@@ -131,31 +132,36 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Failure> {
     if known { there_already(id) } else { submitted(id, gated, &message) }
 }
 
-/// Returns what the arguments ask for, and what to say of it.
-fn wanted(arguments: Arguments) -> Result<(Submit, String), Failure> {
+/// Returns what to say of a task that is taken in.
+fn message(submit: &Submit) -> String {
+    if submit.ask_first {
+        return AWAITS_APPROVAL.to_owned();
+    }
+    match &submit.scheduling.kind {
+        Some(kind) => format!("running kind {}", kind.name),
+        None => format!("running `{}`", fitted(&submit.command.display(), LONGEST_QUOTE)),
+    }
+}
+
+/// Returns what the arguments ask for.
+fn wanted(arguments: Arguments) -> Result<Submit, Failure> {
     let (output, options) = (arguments.output(), arguments.options());
     let words = arguments.command;
-    let (command, running) = match &arguments.kind {
+    let command = match &arguments.kind {
         // They fill the place that the kind has for them.
-        Some(kind) => {
+        Some(_) => {
             let argv = words.into_iter().map(|word| utf8("a word of the command", word));
-            (CommandLine::Argv { argv: argv.collect::<Result<_, _>>()? }, format!("kind {kind}"))
+            CommandLine::Argv { argv: argv.collect::<Result<_, _>>()? }
         }
-        None => {
-            let command = command_line(words)?;
-            let running = format!("`{}`", fitted(&command.display(), LONGEST_QUOTE));
-            (command, running)
-        }
+        None => command_line(words)?,
     };
-    let message =
-        if arguments.ask_first { AWAITS_APPROVAL.to_owned() } else { format!("running {running}") };
     let mut scheduling = arguments.scheduled.scheduling()?;
     scheduling.key = arguments.key;
     scheduling.kind = arguments.kind.map(|name| KindUse {
         name,
         values: arguments.set.into_iter().collect::<BTreeMap<_, _>>(),
     });
-    let submit = Submit {
+    Ok(Submit {
         operation: new_operation()?,
         command,
         cwd: folder(arguments.cwd.as_deref().unwrap_or(Path::new(".")))?,
@@ -168,8 +174,7 @@ fn wanted(arguments: Arguments) -> Result<(Submit, String), Failure> {
         timeout_ms: arguments.timeout.map(duration::in_milliseconds),
         ask_first: arguments.ask_first,
         scheduling,
-    };
-    Ok((submit, message))
+    })
 }
 
 /// Prints that the task of this key is there already.

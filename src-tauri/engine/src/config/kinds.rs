@@ -90,11 +90,11 @@ enum Word {
 /// Why a kind cannot be used so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KindError {
-    #[error("no kind is named `{name}`; the config file has: {known}")]
+    #[error("no kind is named `{name}` in the config file; {known}")]
     Unknown { name: String, known: String },
     #[error("kind {kind} needs a value for `{name}`: give --set {name}=…")]
     Missing { kind: String, name: String },
-    #[error("kind {kind} has no place for `{name}`; it takes: {known}")]
+    #[error("kind {kind} has no place for `{name}`; it takes {known}")]
     NoPlace { kind: String, name: String, known: String },
     #[error("kind {kind} takes no words of a command: only what --set names")]
     NoRest { kind: String },
@@ -178,7 +178,7 @@ impl Kind {
             })
             .collect();
         if let Some(name) = usage.values.keys().find(|name| !names.contains(*name)) {
-            let known = super::listed(names.iter());
+            let known = super::listed(names.iter(), "no value");
             return Err(KindError::NoPlace { kind: kind(), name: name.clone(), known });
         }
         if !rest.is_empty() && !words.contains(&Word::Rest) {
@@ -237,7 +237,7 @@ mod tests {
         let argv = ["deploy", "{env}"];
         let given: [&[(&str, &str)]; 3] = [&[], &[("env", "a"), ("evn", "b")], &[("env", "a")]];
         let words: [&[&str]; 3] = [&[], &[], &["more"]];
-        let errors = ["--set env=…", "no place for `evn`; it takes: env", "takes no words"];
+        let errors = ["--set env=…", "no place for `evn`; it takes env", "takes no words"];
         let cases = given.into_iter().zip(words).zip(errors);
         for ((values, rest), expected) in cases {
             let error = filled(&argv, values, rest).unwrap_err();

@@ -7,7 +7,7 @@ use nod_core::ids::{OperationId, SessionId, TaskId};
 use nod_core::protocol::{AuditRow, AuditWhat, Edit, EventChange, Reply, Which};
 use nod_core::schedule::{Dependency, Retry};
 use nod_core::shim::ToShim;
-use nod_core::task::{QueueReason, Task, TaskState};
+use nod_core::task::{Outcome, QueueReason, Task, TaskState};
 use nod_core::text::one_line;
 use nod_core::transition::Input;
 
@@ -128,6 +128,7 @@ impl Dispatcher {
             return Err(EngineError::KeyTaken { key: key.clone(), id: other });
         }
         self.check_schedule(&task.schedule)?;
+        self.check_dependency_is_there(task)?;
         self.check_asked_again(by, task, turn)?;
         // What it came after may have been told meanwhile to come after it.
         self.check_circle(id, &task.schedule.after)?;
@@ -151,6 +152,23 @@ impl Dispatcher {
             self.place(dependent, turn);
         }
         self.changed(operation, Verb::Retry, id, turn)
+    }
+
+    /// Refuses another try of a task that was skipped for want of one that is no more: it did not
+    /// succeed, and never will.
+    fn check_dependency_is_there(&self, task: &Task) -> Result<(), EngineError> {
+        let Some(Outcome::Skipped { dependency }) = task.state.outcome() else { return Ok(()) };
+        let (id, dependency) = (task.id, *dependency);
+        if self.live.task(dependency).is_some() {
+            return Ok(());
+        }
+        match self.stored_task(dependency) {
+            Ok(_) => Ok(()),
+            Err(EngineError::TaskNotFound(_)) => {
+                Err(EngineError::DependencyGone { id, dependency })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn remove(
@@ -343,7 +361,7 @@ fn apply(task: &mut Task, edit: Edit, turn: &Turn) {
         schedule.uses.retain(|_, weight| *weight > 0);
     }
     if let Some(retry) = edit.retry {
-        schedule.retry = Some(retry);
+        schedule.retry = Some(retry).filter(|retry| retry.retries > 0);
     }
     match (edit.not_before, edit.delay_ms) {
         (_, Some(delay)) => {

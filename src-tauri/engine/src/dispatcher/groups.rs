@@ -11,7 +11,7 @@ use nod_core::task::TaskState;
 use super::Dispatcher;
 use super::calls::Said;
 use super::turn::Turn;
-use crate::config::{Config, listed};
+use crate::config::{Config, there_are};
 use crate::error::EngineError;
 use crate::store::{GroupRow, OperationResult};
 
@@ -177,7 +177,7 @@ impl Dispatcher {
             return Ok(groups);
         }
         if !known.contains_key(name) {
-            let known = listed(known.keys());
+            let known = there_are(known.keys());
             return Err(EngineError::GroupNotFound { name: name.to_owned(), known });
         }
         let mut row = groups.remove(name).unwrap_or_else(|| GroupRow {
@@ -210,7 +210,8 @@ impl Dispatcher {
         }
         let mut tasks = self.live.tasks().map(super::LiveTask::task);
         if tasks.any(|task| task.schedule.group == name && task.state.outcome().is_none()) {
-            return Err(stays("has unfinished tasks: `nod cancel --group` ends them"));
+            let why = format!("has unfinished tasks: `nod cancel --group {name}` ends them");
+            return Err(stays(&why));
         }
         Ok(())
     }

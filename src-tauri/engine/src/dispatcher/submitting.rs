@@ -10,7 +10,7 @@ use super::Dispatcher;
 use super::live::{Judged, LiveTask};
 use super::message::{NewEnvironment, NewTask};
 use super::turn::Turn;
-use crate::config::listed;
+use crate::config::there_are;
 use crate::error::EngineError;
 use crate::store::{Bound, OperationResult, TaskRow};
 
@@ -88,13 +88,13 @@ impl Dispatcher {
         let groups = &self.live.limits().groups;
         let is_known = groups.contains_key(&schedule.group) && self.is_set_up(&schedule.group);
         if !is_known {
-            let known = listed(groups.keys().filter(|name| self.is_set_up(name)));
+            let known = there_are(groups.keys().filter(|name| self.is_set_up(name)));
             return Err(EngineError::GroupNotFound { name: schedule.group.clone(), known });
         }
         let resources = &self.settings.config.resources;
         for (name, wanted) in &schedule.uses {
             let Some(size) = resources.get(name).map(|size| size.get()) else {
-                let known = listed(resources.keys());
+                let known = there_are(resources.keys());
                 return Err(EngineError::ResourceNotFound { name: name.clone(), known });
             };
             if *wanted > size {

@@ -19,7 +19,7 @@ use nod_core::schedule::Dependency;
 use nod_core::task::RunOptions;
 use serde::{Deserialize, Serialize};
 
-use super::{folder, output_mode, own_environment, submitted, there_already};
+use super::{folder, message, output_mode, own_environment, submitted, there_already};
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::{bytes, duration, exit, moment, output, scheduling};
@@ -142,7 +142,7 @@ pub(super) fn run(file: &Path) -> Result<u8, Failure> {
     let mut code = exit::OK;
     while !tasks.is_empty() {
         let rest = tasks.split_off(fitting(&tasks, room)?);
-        let lines: Vec<_> = tasks.iter().map(|task| task.line).collect();
+        let lines: Vec<_> = tasks.iter().map(|task| (task.line, message(&task.submit))).collect();
         let many = SubmitMany {
             environment: Some(environment.clone()),
             tasks: tasks.into_iter().map(|task| task.submit).collect(),
@@ -152,8 +152,8 @@ pub(super) fn run(file: &Path) -> Result<u8, Failure> {
             return Err(Failure::unexpected(&reply));
         };
         output::maybe_note(note.as_deref());
-        for (line, result) in lines.into_iter().zip(results) {
-            let failed = tell(file, line, result)?;
+        for ((line, message), result) in lines.into_iter().zip(results) {
+            let failed = tell(file, (line, &message), result)?;
             code = if code == exit::OK { failed } else { code };
         }
         tasks = rest;
@@ -162,12 +162,10 @@ pub(super) fn run(file: &Path) -> Result<u8, Failure> {
 }
 
 /// Prints what came of a line, and returns the code for it.
-fn tell(file: &Path, line: usize, result: SubmitResult) -> Result<u8, Failure> {
+fn tell(file: &Path, (line, message): (usize, &str), result: SubmitResult) -> Result<u8, Failure> {
     match result {
         SubmitResult::Submitted { id, known: true, .. } => there_already(id),
-        SubmitResult::Submitted { id, known: false, gated } => {
-            submitted(id, gated, &format!("line {line}"))
-        }
+        SubmitResult::Submitted { id, known: false, gated } => submitted(id, gated, message),
         SubmitResult::Refused { error } => {
             output::note(&format!("{} line {line}: {error}", file.display()));
             Ok(Failure::Client(error.into()).exit_code())

@@ -228,9 +228,10 @@ fn a_submit_is_judged_by_the_rules_of_its_own_turn() {
 }
 
 #[test]
-fn a_task_whose_dependency_was_removed_can_be_changed_and_tried_again() {
+fn a_task_whose_dependency_was_removed_can_be_changed_and_is_tried_again_if_that_succeeded() {
     let mut table = Table::with_slots(1);
     let (blocker, first) = (table.submit(), table.submit());
+    let behind = table.submit_with(|new| new.schedule.after = after(blocker));
     let failed = table.submit_with(|new| new.schedule.after = after(first));
     let gated = table.submit_with(|new| {
         new.schedule.after = vec![Dependency { task: first, any: true }];
@@ -241,8 +242,16 @@ fn a_task_whose_dependency_was_removed_can_be_changed_and_tried_again() {
     assert_eq!(table.stored(failed).state.name(), StateName::Skipped);
     table.remove(first).unwrap();
     table.edit_with(gated, |edit| edit.priority = Some(3)).unwrap();
-    table.retry(failed).unwrap();
-    assert_eq!(table.stored(failed).state.name(), StateName::Starting);
+    // Whether it is there or not, it did not succeed: what removes old tasks starts nothing.
+    let refused = table.retry(failed).unwrap_err();
+    let is_gone = matches!(refused, EngineError::DependencyGone { id, dependency }
+        if (id, dependency) == (failed, first));
+    assert!(is_gone, "{refused}");
+    assert_eq!(table.stored(failed).state.name(), StateName::Skipped);
+    table.end(behind, 1);
+    table.remove(blocker).unwrap();
+    table.retry(behind).unwrap();
+    assert_eq!(table.stored(behind).state.name(), StateName::Starting);
     // What is new must be there.
     let unknown = table.edit_with(gated, |edit| edit.after = Some(after(TaskId(99)))).unwrap_err();
     assert!(matches!(unknown, EngineError::TaskNotFound(TaskId(99))), "{unknown}");
