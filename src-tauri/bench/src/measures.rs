@@ -3,6 +3,7 @@
 mod answer;
 mod bulk;
 mod end;
+mod flood;
 mod idle;
 mod list;
 mod shims;
@@ -14,13 +15,14 @@ use crate::table::Row;
 
 type Measure = fn(&Options) -> anyhow::Result<Vec<Row>>;
 
-pub(crate) const ALL: [(&str, Measure); 8] = [
+pub(crate) const ALL: [(&str, Measure); 9] = [
     ("submit", submit::measure),
     ("start", start::measure),
     ("end", end::measure),
     ("answer", answer::measure),
     ("bulk", bulk::measure),
     ("list", list::measure),
+    ("flood", flood::measure),
     ("idle", idle::measure),
     ("shims", shims::measure),
 ];

@@ -70,6 +70,17 @@ impl Wire {
         self.all(calls)?.into_iter().map(id).collect()
     }
 
+    /// Makes calls at once, and waits until each has its reply, be it that it is refused.
+    pub(crate) fn say(&mut self, calls: Vec<Call>) -> anyhow::Result<()> {
+        let count = calls.len();
+        self.send(calls)?;
+        for _ in 0..count {
+            let mut line = String::new();
+            anyhow::ensure!(self.stream.read_line(&mut line)? > 0, "the host hung up");
+        }
+        Ok(())
+    }
+
     fn send(&mut self, calls: Vec<Call>) -> anyhow::Result<()> {
         let mut bytes = Vec::new();
         for call in calls {
