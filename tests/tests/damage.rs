@@ -41,8 +41,9 @@ fn reports(home: &Home) -> Vec<String> {
 
 /// Starts a task that runs until the file `end` is there, and waits for its process.
 fn running(host: &TestHost) -> TaskId {
-    let id = host.submit("touch begun; while [ ! -e end ]; do sleep 0.02; done; echo bye; exit 3");
-    until("the process", || host.work().join("begun").exists().then_some(()));
+    let id =
+        host.submit("touch begun-6209; while [ ! -e end ]; do sleep 0.02; done; echo bye; exit 3");
+    until("the process", || host.work().join("begun-6209").exists().then_some(()));
     host.wait_for_state(id, StateName::Running);
     id
 }
@@ -121,7 +122,7 @@ fn a_history_of_which_nothing_can_be_read_is_set_aside_and_running_tasks_are_put
     assert_eq!(host.wait_for_end(runs).state.words(), "Failed (exit 3)");
     assert_eq!(host.plain_log(runs), "bye\n");
     assert!(host.submit("true") > runs, "no number is given twice");
-    assert!(processes::with_mark("begun").is_empty());
+    assert!(processes::with_mark("begun-6209").is_empty());
 }
 
 #[test]

@@ -9,6 +9,8 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use nod_core::ids::TaskId;
 use nod_core::protocol::{Call, PROTOCOL};
 use nod_core::request::Answer;
@@ -320,6 +322,31 @@ fn converse(host: &Home, lines: &[Value]) -> Vec<Value> {
     heard
 }
 
+/// Has a client of protocol 1 make one call that goes on, and returns what it is told after the reply
+/// until `is_last`.
+fn listen(
+    host: &Home,
+    method: &str,
+    params: Value,
+    is_last: impl Fn(&Value) -> bool,
+) -> Vec<Value> {
+    let mut stream = UnixStream::connect(host.socket()).unwrap();
+    let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let hello = call(0, "hello", json!({ "protocol": 1, "token": null }));
+    writeln!(stream, "{hello}\n{}", call(1, method, params)).unwrap();
+    let mut told: Vec<Value> = vec![];
+    for line in lines {
+        told.push(serde_json::from_str(&line.unwrap()).unwrap());
+        match told.as_slice() {
+            // Welcomed, and told that it goes on: now something happens.
+            [_, _] => fs::write(host.work().join(method), "").unwrap(),
+            [_, _, .., last] if is_last(last) => break,
+            _ => {}
+        }
+    }
+    told.split_off(1)
+}
+
 /// A call as a client of protocol 1 wrote it.
 fn call(id: u64, method: &str, params: Value) -> Value {
     let mut call = json!({ "jsonrpc": "2.0", "id": id, "method": method });
@@ -365,6 +392,29 @@ fn a_client_of_the_protocol_before_is_understood() {
     assert_eq!(heard[5]["result"]["data"], "b3V0Cg==");
     assert_eq!(heard[6]["result"]["counts"]["failed"], 1);
     assert_eq!(heard[7]["error"]["data"]["code"], "conflict");
+
+    // What goes on as it happens.
+    let line = "while [ ! -e subscribe ]; do sleep 0.02; done; exit 4";
+    let ends = host.submit_with(&["--no-tty"], &[line]);
+    let told = listen(&host, "subscribe", Value::Null, |event| {
+        event["params"]["change"]["task"]["state"]["name"] == "ended"
+    });
+    assert_eq!(told[0]["id"], 1, "{told:?}");
+    let last = told.last().unwrap();
+    assert_eq!(
+        (&last["method"], &last["params"]["change"]["task"]["id"]),
+        (&json!("event"), &json!(ends))
+    );
+    let line = "echo one; while [ ! -e follow_log ]; do sleep 0.02; done; echo two";
+    let follows = host.submit_with(&["--no-tty"], &[line]);
+    let params = json!({ "id": follows, "offset": 0 });
+    let text = |log: &Value| {
+        let data = log["params"]["data"].as_str().unwrap_or_default();
+        String::from_utf8(BASE64.decode(data).unwrap()).unwrap()
+    };
+    let told = listen(&host, "follow_log", params, |log| text(log).contains("two"));
+    assert!(told.iter().skip(1).all(|log| log["method"] == "log"), "{told:?}");
+    assert_eq!(told.iter().map(text).collect::<String>(), "one\ntwo\n");
 
     // A question, as a task of then asked it.
     let id = host.submit("echo $NOD_TOKEN > token; while [ ! -e go ]; do sleep 0.02; done");
