@@ -11,7 +11,7 @@ usage: nod-bench [--quick | --full] [MEASURE…]
 
   --quick   in less than a minute, and coarse
   --full    a million rows and a thousand running tasks
-  MEASURE   only these: submit, start, end, answer, bulk, list, idle, shims";
+  MEASURE   only these: submit, start, end, answer, bulk, list, flood, idle, shims";
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
