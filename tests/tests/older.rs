@@ -40,7 +40,9 @@ fn listen(
     let mut stream = UnixStream::connect(host.socket()).unwrap();
     let lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let hello = call(0, "hello", json!({ "protocol": 1, "token": null }));
-    writeln!(stream, "{hello}\n{}", call(1, method, params)).unwrap();
+    for line in [hello, call(1, method, params)] {
+        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
     let mut told: Vec<Value> = vec![];
     for line in lines {
         told.push(serde_json::from_str(&line.unwrap()).unwrap());
