@@ -277,9 +277,6 @@ impl Dispatcher {
         if turn.look_again {
             self.tell_to_look_again();
         }
-        for id in turn.begun.drain(..) {
-            self.outputs.begin(id, None);
-        }
         self.hand_over(&mut turn);
         self.keep_askers(&mut turn);
         for (id, attempt, under_way) in turn.typing {

@@ -51,6 +51,17 @@ pub(crate) struct Output {
     pub full: bool,
 }
 
+impl Output {
+    /// Returns the tries that this host has seen, in their order.
+    fn tries(&self) -> impl DoubleEndedIterator<Item = &Try> {
+        self.earlier.iter().chain(&self.current)
+    }
+
+    fn newest(&self) -> Option<AttemptNumber> {
+        self.tries().next_back().map(|newest| newest.attempt)
+    }
+}
+
 /// The output of every unfinished task.
 #[derive(Clone, Default)]
 pub(crate) struct Outputs {
@@ -138,18 +149,22 @@ impl Follow {
         tries: Vec<Try>,
         (first, offset): (Option<AttemptNumber>, u64),
     ) -> Self {
-        let newest = tries.last().map(|last| last.attempt);
-        let next = match (first, &mut watch) {
+        let last = tries.last().map(|last| last.attempt);
+        let (next, newest) = match (first, &mut watch) {
             (Some(first), _) => {
-                tries.into_iter().filter(|it| it.attempt >= first).collect::<VecDeque<_>>()
+                let next = tries.into_iter().filter(|it| it.attempt >= first);
+                (next.collect::<VecDeque<_>>(), last)
             }
-            // Where another try is to come, the last one is not what is waited for.
-            (None, Some(watch)) => watch.borrow_and_update().current.clone().into_iter().collect(),
-            (None, None) => tries.into_iter().last().into_iter().collect(),
+            // Where another try is to come, the last one is not what is waited for; and one that is
+            // stored may be the one to come.
+            (None, Some(watch)) => {
+                let output = watch.borrow_and_update();
+                (output.current.clone().into_iter().collect(), output.newest())
+            }
+            (None, None) => (tries.into_iter().last().into_iter().collect(), last),
         };
         // One that is over and gone is followed by the next one from its beginning.
         let is_there = first.is_none() || next.front().map(|it| it.attempt) == first;
-        let newest = newest.max(next.back().map(|it| it.attempt));
         let offset = if is_there { offset } else { 0 };
         let mut follow = Self { watch, current: None, file: None, offset, next, newest };
         follow.current = follow.next.pop_front();
@@ -194,7 +209,7 @@ impl Follow {
     fn look(&mut self) -> bool {
         let Some(watch) = &mut self.watch else { return true };
         let output = watch.borrow_and_update();
-        for it in output.earlier.iter().chain(&output.current) {
+        for it in output.tries() {
             if self.newest.is_none_or(|newest| newest < it.attempt) {
                 self.newest = Some(it.attempt);
                 self.next.push_back(it.clone());
@@ -279,6 +294,29 @@ mod tests {
         }
         writer.await.unwrap();
         assert_eq!(bytes, fs::read(&path).unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_try_that_is_stored_before_it_begins_is_followed_from_its_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let nth = |n: u32| {
+            let log = folder.path().join(n.to_string());
+            fs::write(&log, format!("try {n}")).unwrap();
+            Try { attempt: AttemptNumber(n), log }
+        };
+        // The first of a new task, and the second of one that was begun by this host or another.
+        for (begun, stored) in [(None, 1), (None, 2), (Some(nth(1)), 2)] {
+            let outputs = Outputs::default();
+            outputs.begin(TaskId(1), begun);
+            outputs.begin(TaskId(1), None);
+            let tries = (1..=stored).map(nth).collect::<Vec<_>>();
+            let mut follow = Follow::new(outputs.watch(TaskId(1)), tries, (None, 4));
+            outputs.begin(TaskId(1), Some(nth(stored)));
+            outputs.end(TaskId(1));
+            let piece = follow.next().await.unwrap().expect("what the try says");
+            assert_eq!((piece.attempt.0, piece.bytes), (stored, stored.to_string().into_bytes()));
+            assert!(follow.next().await.unwrap().is_none());
+        }
     }
 
     #[tokio::test]

@@ -47,6 +47,8 @@ impl Dispatcher {
         let (mut commit, events) = turn.commit(&self.live);
         commit.history = Some(self.steady.history());
         self.cards.hide(&turn);
+        // Whoever finds a new task in the history finds that its output can be waited for.
+        turn.begun.iter().for_each(|id| self.outputs.begin(*id, None));
         if let Err(error) = self.store.write(&commit) {
             if !std::mem::replace(&mut self.stuck, true) {
                 tracing::error!("failed to store a turn, and will try again: {error}");
@@ -54,6 +56,7 @@ impl Dispatcher {
             self.stop_unstored(&turn);
             self.live.undo();
             self.cards.forget(&turn);
+            turn.begun.iter().for_each(|id| self.outputs.end(*id));
             self.apply_limits();
             self.forget_unstored_talk();
             self.unplaced.append(&mut turn.placed);

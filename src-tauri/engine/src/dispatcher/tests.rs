@@ -39,7 +39,7 @@ struct Table {
     operations: u32,
     shims: crate::shims::Shims,
     held_back: HeldBack,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -101,7 +101,7 @@ impl Table {
                 reminders: Reminders::new(),
                 room: Default::default(),
             },
-            _folder: folder,
+            folder,
             _runtime: runtime,
         };
         table.dispatcher.apply_limits();

@@ -1,5 +1,7 @@
 //! What a try is started with, and what is told and stored of it while it runs.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use nod_core::shim::ShimStop;
 
 use super::lives::stopping;
@@ -71,4 +73,31 @@ fn an_exit_is_stored_while_what_was_left_is_being_ended() {
     assert_eq!((attempts[0].exit, attempts[0].exited_at), (Some(status), Some(at)));
     assert_eq!(attempts[0].ended_at, None);
     assert_eq!(table.stored(id).state.name(), StateName::Stopping);
+}
+
+#[test]
+fn the_output_of_a_new_task_can_be_waited_for_before_anybody_finds_it_in_the_history() {
+    let mut table = Table::with_slots(1);
+    let (outputs, first) = (table.dispatcher.outputs.clone(), TaskId(1));
+    let is_done = AtomicBool::new(false);
+    let other = Store::open(&table.folder.path().join("nod.db")).unwrap();
+    other.run("BEGIN IMMEDIATE");
+    std::thread::scope(|threads| {
+        let (outputs, is_done) = (&outputs, &is_done);
+        threads.spawn(move || {
+            // What is not stored is not found, and is not while the database is held.
+            while outputs.watch(first).is_none() && !is_done.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            other.run("ROLLBACK");
+        });
+        let change = table.new_task(false);
+        let said = table.call(&PERSON, change);
+        is_done.store(true, Ordering::Relaxed);
+        assert!(matches!(said, Ok(Reply::Submitted { id, .. }) if id == first), "{said:?}");
+    });
+    table.refuse("INSERT ON tasks");
+    let change = table.new_task(false);
+    table.call(&PERSON, change).unwrap_err();
+    assert!(outputs.watch(TaskId(2)).is_none(), "what is not in the history has no output");
 }
