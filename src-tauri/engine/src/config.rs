@@ -195,7 +195,6 @@ impl Config {
     }
 }
 
-/// Returns names for a sentence.
 /// Returns names for a person, or what is said where there is none.
 pub(crate) fn listed<'a>(names: impl Iterator<Item = &'a String>, none: &str) -> String {
     let names: Vec<_> = names.map(String::as_str).collect();

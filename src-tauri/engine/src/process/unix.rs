@@ -234,7 +234,8 @@ fn end_login(child: &mut Child) -> io::Result<()> {
             tracing::debug!("failed to end the login shell: {error}");
         }
         for _ in 0..LOOKS_AT_LOGIN {
-            // Its number is not given again while anything is in its group.
+            // Its number is not given again while anything is in its group. Nothing tells of a group
+            // that has become empty, so it is looked at.
             if child.try_wait()?.is_some() && test_kill_process_group(group).is_err() {
                 return Ok(());
             }

@@ -72,7 +72,7 @@ impl Reader {
             "SELECT id, coalesce(kept_since, ended_at, created_at),
                  (SELECT coalesce(sum(coalesce(disk, size)), 0)
                   FROM attempts WHERE task_id = tasks.id)
-             FROM tasks WHERE {ENDED} 
+             FROM tasks WHERE {ENDED}
              ORDER BY coalesce(kept_since, ended_at, created_at), id LIMIT ?1"
         );
         self.rows(&sql, params![limit], |row| {
