@@ -310,3 +310,21 @@ fn nonsense_on_the_wire_hurts_nobody() {
     let id = host.submit("true");
     assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded);
 }
+
+#[test]
+fn a_task_cannot_approve_its_own_question_by_nod_approve() {
+    let mut host = TestHost::start();
+    let line = "nod ask 'Go?' > answer & while [ ! -e asked ]; do sleep 0.02; done; \
+                nod approve $NOD_TASK_ID > said 2>&1; echo $? > code.new; mv code.new code; wait";
+    let id = host.submit(line);
+    let request = host.wait_for_request(id);
+    std::fs::write(host.work().join("asked"), "").unwrap();
+    let code = until("its end", || std::fs::read_to_string(host.work().join("code")).ok());
+    let said = std::fs::read_to_string(host.work().join("said")).unwrap();
+    assert_eq!(code, "77\n", "{said}");
+    assert!(host.request(id, request.id).is_open(), "{said}");
+    host.answer(&request, Answer::Deny { reason: None });
+    host.wait_for_end(id);
+    let answer = std::fs::read_to_string(host.work().join("answer")).unwrap();
+    assert!(answer.contains("denied"), "{answer}");
+}

@@ -116,3 +116,30 @@ fn an_answer_to_what_was_not_shown_is_in_the_audit_without_what_they_had_not_see
     assert!(row.detail.unwrap().contains("is not what was shown"));
     assert!(host.request(id, request.id).is_open());
 }
+
+#[test]
+fn an_audit_as_json_has_all_that_was_shown_and_says_when_it_was_answered() {
+    let mut host = TestHost::start();
+    let id = host.submit("printf 'to prod' | nod ask 'Deploy?' --detail-file -");
+    let request = host.wait_for_request(id);
+    host.answer(&request, Answer::Deny { reason: Some("no".into()) });
+    host.wait_for_end(id);
+    let closed = host.request(id, request.id).closure.unwrap().at();
+    let [row] = rows(&host, id).try_into().unwrap();
+    assert_eq!(row.at, closed);
+    let told = host.run(&["audit", &id.to_string()]).out;
+    assert!(told.starts_with(&format!("{}  denied by a person", closed.utc())), "{told}");
+
+    let said = host.run(&["audit", &id.to_string(), "--json"]).out;
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said, serde_json::json!([row]));
+    let said = &said[0];
+    assert_eq!((&said["at"], &said["hash"]), (&closed.0.into(), &request.hash.clone().into()));
+    assert_eq!(
+        (&said["shown"]["question"], &said["shown"]["detail"]),
+        (&"Deploy?".into(), &"to prod".into())
+    );
+    assert_eq!(said["asked_by"], serde_json::to_value(&request.asked_by).unwrap());
+    assert_eq!(said["answer"], serde_json::json!({ "type": "deny", "reason": "no" }));
+    assert_eq!(said["actor"], serde_json::json!(WINDOW));
+}

@@ -35,14 +35,18 @@ fn messages(host: &TestHost, name: &str) -> Vec<String> {
 
 /// Returns the `nod` of a task here that was started with this verb, once it runs.
 fn nod_of(host: &TestHost, verb: &str) -> i32 {
+    until(verb, || nods_of(host, verb).first().copied())
+}
+
+/// Returns each `nod` of a task here that was started with this verb and runs.
+fn nods_of(host: &TestHost, verb: &str) -> Vec<i32> {
     let (nod, mark) = (program("nod").canonicalize().unwrap(), host.path().display().to_string());
-    until(verb, || {
-        processes::with_mark(&mark).into_iter().find(|pid| {
-            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let is_verb = words.split(|byte| *byte == 0).nth(1) == Some(verb.as_bytes());
-            is_verb && fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == nod)
-        })
-    })
+    let is_it = |pid: &i32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let is_verb = words.split(|byte| *byte == 0).nth(1) == Some(verb.as_bytes());
+        is_verb && fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == nod)
+    };
+    processes::with_mark(&mark).into_iter().filter(is_it).collect()
 }
 
 fn count(host: &TestHost, sql: &str) -> i64 {
@@ -191,4 +195,26 @@ fn what_a_reader_could_not_hand_on_is_there_for_the_next_one() {
     assert!(!["", "0\n"].contains(&read(&host, "full").as_str()), "it cannot write");
     assert_eq!(messages(&host, "first"), ["one", "two"]);
     assert_eq!(messages(&host, "second"), [""; 0]);
+}
+
+#[test]
+fn all_that_waited_for_a_signal_hear_it_though_they_come_back_one_after_the_other() {
+    let mut host = TestHost::start();
+    let line =
+        "nod await k > one & nod await k > two; wait; nod await k --timeout 0; echo $? > code";
+    let id = host.submit(line);
+    wait_for_waits(&host, 2);
+    let waiters = nods_of(&host, "await");
+    let [first, second] = waiters[..] else { panic!("{waiters:?}") };
+    // Neither is back when it is said: who comes first leaves the other what it is waiting for.
+    waiters.iter().for_each(|pid| processes::stop(*pid));
+    host.kill();
+    host.restart();
+    host.call(&notify(id, 7.into()));
+    processes::go_on(first);
+    wait_for_waits(&host, 0);
+    processes::go_on(second);
+    host.wait_for_end(id);
+    let heard = ["one", "two", "code"].map(|name| read(&host, name));
+    assert_eq!(heard, ["7\n", "7\n", "124\n"]);
 }

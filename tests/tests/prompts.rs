@@ -66,3 +66,26 @@ fn each_prompt_is_told_though_it_is_the_same_once_the_task_has_gone_on() {
     let one = [asked, went_on];
     assert_eq!(told(&host, id), [one.clone(), one.clone(), one].concat());
 }
+
+#[test]
+fn each_wait_to_be_typed_into_is_one_notice_for_the_session_also_after_a_host_died() {
+    let mut host = host(100);
+    let line = "printf 'Overwrite? (y/n) '; while [ ! -e yes ]; do sleep 0.02; done; \
+                printf 'y\nContinue? '; while [ ! -e go ]; do sleep 0.02; done";
+    let id = host.submit_with(&["--session", "s"], &[line]);
+    let prompt = |host: &TestHost| host.task(id).condition.prompt;
+    until("the first", || prompt(&host).filter(|line| line.contains("Overwrite?")));
+    host.kill();
+    host.restart();
+    fs::write(host.work().join("yes"), "").unwrap();
+    until("the second", || prompt(&host).filter(|line| line.contains("Continue?")));
+    fs::write(host.work().join("go"), "").unwrap();
+    host.wait_for_end(id);
+    let database = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
+    let mut rows =
+        database.prepare("SELECT session, content, urgent FROM notices ORDER BY id").unwrap();
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let rows: Vec<(String, String, bool)> = rows.map(Result::unwrap).collect();
+    let notice = |line: &str| ("s".to_owned(), format!("needs input: {line}"), true);
+    assert_eq!(rows, [notice("Overwrite? (y/n)"), notice("Continue?")]);
+}

@@ -284,6 +284,11 @@ mod tests {
     fn the_more_trusted_source_wins_and_a_drop_is_a_new_phase() {
         let reported = Progress::reported(Some(50.0), Some("linking")).unwrap();
         assert_eq!(Progress::merged(Some(&reported), terminal(Some(80.0))), None);
+        let read = Progress { source: Source::Output, ..terminal(Some(80.0)) };
+        assert_eq!(Progress::merged(Some(&reported), read.clone()), None);
+        assert_eq!(Progress::merged(Some(&terminal(Some(80.0))), read.clone()), None);
+        let drawn = Progress::merged(Some(&read), terminal(Some(30.0))).unwrap();
+        assert_eq!((drawn.source, drawn.percent), (Source::Terminal, Some(30.0)));
         let over = Progress::merged(Some(&terminal(Some(80.0))), reported.clone()).unwrap();
         assert_eq!((over.percent, over.phase), (Some(50.0), 1));
         let same = Progress::merged(Some(&reported), reported.clone());

@@ -49,6 +49,28 @@ fn a_request_and_each_end_are_told() {
 }
 
 #[test]
+fn a_task_that_waits_to_be_typed_into_is_told_of_once() {
+    let desktop = Desktop::start_in(Home::new().with_config("[output]\nsilence_ms = 100\n"));
+    let notes = Notes::start(&desktop, &["body", "body-markup", "actions"]);
+    desktop.start_app();
+    let line = "printf 'Overwrite <b>it</b>? (y/n) '; while [ ! -e tell ]; do sleep 0.02; done; \
+                nod tell 'still here'; while [ ! -e go ]; do sleep 0.02; done";
+    let id = desktop.submit_with(&["--label", "import"], &[line]);
+    let told = notes.wait_for("Needs input: import");
+    assert_eq!(told.body, "Overwrite &lt;b&gt;it&lt;/b&gt;? (y/n)");
+    // What else happens to it meanwhile is no news of that.
+    std::fs::write(desktop.work().join("tell"), "").unwrap();
+    let is_told = || desktop.detail(id).events.iter().any(|event| event.what == "told");
+    until("what it tells", || is_told().then_some(()));
+    std::fs::write(desktop.work().join("go"), "").unwrap();
+    desktop.wait_for_end(id);
+    until("its end", || notes.record().shown.iter().any(|it| it.title == "import").then_some(()));
+    let record = notes.record();
+    let told = record.shown.iter().map(|it| it.title.as_str());
+    assert_eq!(told.collect::<Vec<_>>(), ["Needs input: import", "import"]);
+}
+
+#[test]
 fn a_looser_config_is_told_of_once_and_reviewed_in_the_window() {
     let desktop = Desktop::start();
     let notes = Notes::start(&desktop, &["body", "body-markup", "actions"]);

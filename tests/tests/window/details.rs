@@ -41,7 +41,9 @@ fn the_audit_of_a_task_says_who_decided_what_on_what_they_saw() {
     for part in ["not today", "東京", "近い <b>", "Which?", "Deploy?", "Late?"] {
         at(part);
     }
-    assert!(said.contains(':'), "when: {said}");
+    let closed = desktop.detail(id).requests.into_iter().rev();
+    let times: Vec<i64> = closed.map(|request| request.closure.unwrap().at().0).collect();
+    assert_eq!(window.script(TIMES, &[times.into()]), true, "each row says when");
     window.click(&format!("{} summary", by_name("audit-row")));
     window.wait_for_text(&by_name("audit-row"), "SHA-256");
     window.wait_for_text(&by_name("audit-row"), "Asked by task 1");
@@ -66,6 +68,12 @@ fn output_scrolls_sideways_only_where_something_is_to_the_right() {
     desktop.picture("output-wide");
     touch(&desktop, "end");
 }
+
+/// Returns whether the rows of the audit say these times, as this window writes times.
+const TIMES: &str = "
+    const rows = [...document.querySelectorAll('[data-test=audit-row] .when time')];
+    return JSON.stringify(rows.map((row) => Date.parse(row.dateTime))) ===
+      JSON.stringify(arguments[0]) && rows.every((row) => row.textContent.includes(':'))";
 
 /// Answers as a window does that still shows a question as open.
 const ANSWER: &str = "

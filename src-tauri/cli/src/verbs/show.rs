@@ -221,6 +221,7 @@ impl Page {
 mod tests {
     use nod_core::access::{Actor, Surface};
     use nod_core::ids::{AttemptNumber, EventNumber, RequestId};
+    use nod_core::progress::{Progress, Source};
     use nod_core::protocol::{LeftOut, StoredEvent};
     use nod_core::request::{Answer, Closure, OnTimeout, Origin, Shown, Wants};
     use nod_core::task::{Failure as Why, Outcome, TaskState};
@@ -304,5 +305,22 @@ mod tests {
             left_out: LeftOut::default(),
         };
         insta::assert_snapshot!(render(&detail, Timestamp(130_000)));
+    }
+
+    #[test]
+    fn a_progress_says_where_it_comes_from() {
+        let mut task = table::tests::task(42, "deploy", TaskState::Running);
+        assert_eq!(progress_words(&task), None);
+        task.progress = Some(Progress::reported(Some(40.0), Some("compiling")).unwrap());
+        assert_eq!(progress_words(&task).unwrap(), "40% compiling (reported by the task)");
+        let told = [
+            (Source::Output, "read from the output"),
+            (Source::Terminal, "told by the program to its terminal"),
+        ];
+        for (source, words) in told {
+            let progress = task.progress.take().unwrap();
+            task.progress = Some(Progress { source, ..progress });
+            assert_eq!(progress_words(&task).unwrap(), format!("40% compiling ({words})"));
+        }
     }
 }

@@ -87,6 +87,24 @@ impl Dispatcher {
         self.change_condition(id, what, turn, |condition| condition.unbounded_log = true);
     }
 
+    /// Notes what a task seems to wait for somebody to type, or that it goes on; each such wait is one
+    /// notice for its session.
+    pub(super) fn note_prompt(&mut self, id: TaskId, prompt: Option<String>, turn: &mut Turn) {
+        let Some(before) = self.live.task(id).map(|live| &live.task().condition.prompt) else {
+            return;
+        };
+        let what = match &prompt {
+            Some(line) if *before != prompt => {
+                self.leave_notice(id, (format!("needs input: {line}"), true), turn);
+                "needs_input"
+            }
+            Some(_) => return,
+            None => "goes_on",
+        };
+        let what = (what, prompt.clone());
+        self.change_condition(id, what, turn, |now| now.prompt = prompt);
+    }
+
     /// Changes what is beside the state, and tells it; nothing where that is so already.
     pub(super) fn change_condition(
         &mut self,

@@ -129,11 +129,7 @@ impl Dispatcher {
             Said::DiskFull(full) => self.note_disk(id, full),
             Said::Unbounded => self.note_unbounded(id, turn),
             Said::Unanswering { what } => self.tell_task(id, ("shim_silent", Some(what)), turn),
-            Said::Prompt(prompt) => {
-                let what = if prompt.is_some() { "needs_input" } else { "goes_on" };
-                let what = (what, prompt.clone());
-                self.change_condition(id, what, turn, |now| now.prompt = prompt);
-            }
+            Said::Prompt(prompt) => self.note_prompt(id, prompt, turn),
             Said::InputLost(bytes) => {
                 let detail = Some(format!("{bytes} bytes: the task does not read its input"));
                 self.tell_task(id, ("input_lost", detail), turn);

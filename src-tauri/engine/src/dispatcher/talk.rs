@@ -276,13 +276,23 @@ impl Dispatcher {
         if self.is_told(&tell.operation)? {
             return Ok(Said::Now(Reply::Done));
         }
-        let session = self.live.task(id).and_then(|live| live.task().session.clone());
-        let (text, urgent, at) = (tell.text.clone(), tell.urgent, turn.now);
-        turn.talk(TalkChange::Notice(NoticeRow { session, task: id, at, urgent, text }));
+        self.leave_notice(id, (tell.text.clone(), tell.urgent), turn);
         self.tell(id, "told", tell.text, turn);
         turn.operation(&mut self.live, tell.operation, OperationResult::Told);
         turn.durable = true;
         Ok(Said::Now(Reply::Done))
+    }
+
+    /// Puts a notice into the outbox of a task's session.
+    pub(super) fn leave_notice(
+        &self,
+        task: TaskId,
+        (text, urgent): (String, bool),
+        turn: &mut Turn,
+    ) {
+        let session = self.live.task(task).and_then(|live| live.task().session.clone());
+        let at = turn.now;
+        turn.talk(TalkChange::Notice(NoticeRow { session, task, at, urgent, text }));
     }
 
     pub(super) fn say_outcome(

@@ -207,6 +207,20 @@ describe('the detail of a task', () => {
     expect(detail.textContent.split('no disk').length).toBe(2);
   });
 
+  it.each([
+    ['reported', 40, 'Reported by the task'],
+    ['output', 40, 'Read from the output'],
+    ['terminal', null, 'Told by the program to its terminal'],
+  ] as const)('says where a bar comes from: %s', async (source, percent, words) => {
+    const progress = { percent, message: 'compiling', phase: 0, source };
+    const task = aTask(1, { state: { name: 'running' }, progress });
+    const detail = await openTask(1, { tasks: [task], requests: [] });
+    const bar = detail.querySelector<HTMLElement>('[role=progressbar]');
+    const beside = detail.querySelector<HTMLElement>('.message');
+    expect([bar?.title, beside?.title]).toEqual([words, words]);
+    expect(beside?.textContent).toContain(percent === null ? 'compiling' : '40 %');
+  });
+
   it('moves between its tabs with the arrows', async () => {
     const detail = await openTask(17, everyState());
     window.get('tab-output').focus();

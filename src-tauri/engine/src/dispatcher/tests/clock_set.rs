@@ -21,7 +21,7 @@ impl Table {
         *wall = wall.moved(-jump);
     }
 
-    fn waits(&self) -> Vec<crate::store::WaitRow> {
+    pub(super) fn waits(&self) -> Vec<crate::store::WaitRow> {
         self.dispatcher.readers.lend().unwrap().talk().unwrap().waits
     }
 }

@@ -1,6 +1,6 @@
-//! Askers that go on without an answer.
+//! Askers that go on without an answer, and who waits for a signal and is away as it comes.
 
-use nod_core::protocol::Resume;
+use nod_core::protocol::{Await, Notify, Resume, WaitEnd};
 
 use super::*;
 
@@ -60,4 +60,28 @@ fn a_clock_that_is_set_moves_what_counts_and_not_a_time_of_day() {
     table.dispatcher.waiters.follow_clock(2);
     assert_eq!(table.dispatcher.waiters.next_resume(), Some(day));
     drop((after, at));
+}
+
+#[test]
+fn who_is_away_as_a_signal_wakes_the_others_hears_it_on_coming_back() {
+    let mut table = Table::with_slots(1);
+    let id = table.submit();
+    table.run(id);
+    let task = Actor::Task { id, attempt: None };
+    let waits = [table.operation(), table.operation()];
+    let wait = |operation: &OperationId| {
+        let (operation, key) = (operation.clone(), "k".to_owned());
+        Change::Await(Await { operation, key, timeout_ms: None, resume_at: None })
+    };
+    let [mut there, away] = [0, 1].map(|n| table.begin(&task, wait(&waits[n])));
+    drop(away);
+    let notify = Notify { operation: table.operation(), id, key: "k".into(), data: 7.into() };
+    let told = table.call(&PERSON, Change::Notify(notify)).unwrap();
+    assert!(matches!(told, Reply::Notified { woken: 1, kept: false }), "{told:?}");
+    let mut back = table.begin(&task, wait(&waits[1]));
+    for said in [there.try_recv(), back.try_recv()] {
+        let end = WaitEnd::Signal { data: 7.into() };
+        assert_eq!(said.unwrap().unwrap(), Reply::Awaited { end });
+    }
+    assert!(table.waits().is_empty());
 }
