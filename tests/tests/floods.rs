@@ -396,3 +396,50 @@ fn a_line_of_a_hundred_megabytes_with_zero_bytes_is_kept_followed_and_searched()
     let peak = processes::peak_kib(host.pid()).unwrap();
     assert!(peak < 128 * 1024, "{peak} KiB");
 }
+
+#[test]
+fn of_ten_thousand_times_the_same_question_few_cards_are_made_and_each_that_asks_is_told() {
+    let mut host = TestHost::start();
+    let (id, token) = task_with_token(&host);
+    let began = Instant::now();
+    let wires = (0..FLOOD / OF_ONE).map(|_| Wire::open(&host.socket(), Some(&token)));
+    let mut wires: Vec<_> = wires.collect();
+    thread::scope(|scope| {
+        let asking: Vec<_> = wires
+            .chunks_mut(50)
+            .map(|some| {
+                scope.spawn(move || {
+                    for wire in &mut *some {
+                        (1..=OF_ONE).for_each(|n| wire.ask(n, "Go?", None));
+                    }
+                    let told = some.iter_mut().flat_map(|wire| (0..OF_ONE).map(|_| wire.next()));
+                    told.filter(|said| said["result"]["type"] == "closed").count() as u64
+                })
+            })
+            .collect();
+        host.wait_for_request(id);
+        for _ in 0..5 {
+            let other = host.submit("nod ask 'Is anybody there?'");
+            let request = host.wait_for_request(other);
+            host.answer(&request, Answer::Approve);
+            assert_eq!(host.wait_for_end(other).state.name(), StateName::Succeeded);
+        }
+        // Whoever was not refused is on a card, and hears what becomes of it.
+        while !asking.iter().all(|one| one.is_finished()) {
+            let open = host.detail(id).requests.into_iter().find(|request| request.is_open());
+            if let Some(request) = open {
+                host.answer(&request, Answer::Approve);
+            }
+        }
+        let asked: u64 = asking.into_iter().map(|one| one.join().unwrap()).sum();
+        let cards = host.detail(id).requests;
+        let on_cards: u64 = cards.iter().map(|card| 1 + card.also_asked_by.len() as u64).sum();
+        let most = BURST + began.elapsed().as_secs() + 1;
+        assert!((1..=most).contains(&(cards.len() as u64)), "{} cards", cards.len());
+        assert_eq!(asked, on_cards);
+        assert!(cards.iter().all(|card| card.also_asked_by.len() as u64 <= ON_ONE_CARD));
+        assert!(asked < FLOOD, "most are refused where nobody reads so much");
+    });
+    fs::write(host.work().join("go"), "").unwrap();
+    host.wait_for_end(id);
+}
