@@ -10,8 +10,10 @@
 use std::collections::VecDeque;
 
 mod braces;
+mod env;
 mod reader;
 
+use env::Split;
 use reader::{Dialect, read};
 
 /// Programs that take a line for a shell after an option with a `c` in it.
@@ -22,10 +24,14 @@ const SHELLS: [&str; 11] =
 pub(crate) const ANY_TEXT: char = '\u{f8f0}';
 pub(crate) const ANY_SIGN: char = '\u{f8f1}';
 
-/// How many letters may stand before the value of an option in one word with it, and how many signs
-/// of equality.
-const LETTERS: usize = 8;
+/// How many different letters may stand before the value of an option in one word with it, and how
+/// many signs of equality.
+const LETTERS: usize = 12;
 const SIGNS: usize = 4;
+
+/// How much of what `env` splits is read at the least, in bytes; of a longer command twice as much as
+/// it has.
+const ENV_LEAST: usize = 64 * 1024;
 
 /// How much is read of what is nested in lines, as a multiple of them: quotes in quotes take
 /// backslashes, so nobody needs more.
@@ -36,90 +42,86 @@ const DEPTH: usize = 16;
 pub(crate) struct Commands {
     /// The words of each command; the argv itself is the first.
     pub(crate) list: Vec<Vec<String>>,
-    /// Every line that is surely one for a shell could be read to its end.
+    /// Every line that is surely one for a shell could be read to its end, and nothing was too much.
     pub(crate) is_clear: bool,
 }
 
 /// Returns every command that `argv` may come to execute, as far as its words say it.
 pub(crate) fn commands(argv: &[String]) -> Commands {
-    let mut found = Commands { list: vec![argv.to_vec()], is_clear: true };
-    let lines = shell_lines(argv);
-    for (at, word) in argv.iter().enumerate() {
-        let is_line = lines.contains(&at);
-        if is_line || is_special(word) {
-            let is_clear = add_line(word, &mut found.list);
-            found.is_clear &= is_clear || !is_line;
-            found.list.extend(rough_split(word));
-            for line in joined(word) {
-                add_line(line, &mut found.list);
-                found.list.extend(rough_split(line));
+    let mut found = Commands { list: vec![], is_clear: true };
+    found.add(argv);
+    found.add_what_env_splits(argv);
+    found
+}
+
+impl Commands {
+    /// Adds a command, and those of every line in its words.
+    fn add(&mut self, argv: &[String]) {
+        self.list.push(argv.to_vec());
+        let lines = shell_lines(argv);
+        for (at, word) in argv.iter().enumerate() {
+            let is_line = lines.contains(&at);
+            if is_line || is_special(word) {
+                let is_whole = self.add_line(word);
+                self.is_clear &= is_whole || !is_line;
+                self.list.extend(rough_split(word));
+                for line in joined(word) {
+                    self.add_line(line);
+                    self.list.extend(rough_split(line));
+                }
             }
         }
     }
-    let by_env: Vec<_> = found.list.iter().flat_map(|words| split_by_env(words)).collect();
-    for (line, rest) in by_env {
-        let before = found.list.len();
-        add_line(&line, &mut found.list);
-        // What follows belongs to what the last of them runs.
-        if let Some(last) = found.list[before..].last_mut() {
-            last.extend(rest);
+
+    /// Adds the commands of a line; returns whether it ends where it should.
+    fn add_line(&mut self, line: &str) -> bool {
+        let ending = add_line(line, &mut self.list);
+        // What was not read might be anything, wherever it stands.
+        self.is_clear &= ending != Ending::Unread;
+        ending == Ending::Whole
+    }
+
+    /// Adds the commands that `env` makes of what was found, also of what it makes itself.
+    fn add_what_env_splits(&mut self, argv: &[String]) {
+        let mut left = 2 * length(argv) + ENV_LEAST;
+        let mut at = 0;
+        while let Some(words) = self.list.get(at) {
+            let split = match env::split(words, &mut left) {
+                Split::Nothing => None,
+                Split::Into(words) => Some(words),
+                Split::TooMuch => {
+                    self.is_clear = false;
+                    return;
+                }
+            };
+            if let Some(words) = split {
+                left = left.saturating_sub(length(&words));
+                self.add(&words);
+            }
+            at += 1;
         }
     }
-    found
+}
+
+fn length(words: &[String]) -> usize {
+    words.iter().map(|word| word.len() + 1).sum()
 }
 
 /// Returns what may be the value of an option that is one word with it, such as `-cLINE`, `-xcLINE`,
-/// `--command=LINE` and `--action=exec=LINE`.
+/// `--command=LINE` and `--action=exec=LINE`. Options of one letter may be repeated, but the first of
+/// those that take a value has it.
 fn joined(word: &str) -> impl Iterator<Item = &str> {
     let is_option = word.starts_with('-');
-    let letters = word.strip_prefix('-').unwrap_or("").bytes();
-    let letters = letters.take_while(u8::is_ascii_alphabetic).take(LETTERS).count();
-    let behind_letters = (1..=letters).map(|count| &word[1 + count..]);
+    let letters = word.strip_prefix('-').unwrap_or("").bytes().enumerate();
+    let mut known = [false; u8::MAX as usize];
+    let behind_letters = letters
+        .take_while(|(_, letter)| letter.is_ascii_alphabetic())
+        .filter(move |(_, letter)| !std::mem::replace(&mut known[usize::from(*letter)], true))
+        .take(LETTERS)
+        .map(|(at, _)| &word[at + 2..]);
     let behind_signs = word.match_indices('=').take(SIGNS).map(|(at, _)| &word[at + 1..]);
     let values = behind_letters.chain(behind_signs);
     values.filter(move |value| is_option && !value.is_empty())
-}
-
-/// Returns the words of `env -S` as it splits them, which is otherwise than a shell does, each with the
-/// words that follow: env(1).
-fn split_by_env(words: &[String]) -> Vec<(String, Vec<String>)> {
-    let is_env = |word: &String| word.rsplit('/').next() == Some("env");
-    let Some(env) = words.iter().position(is_env) else { return vec![] };
-    let mut found = Vec::new();
-    for (at, word) in words.iter().enumerate().skip(env + 1) {
-        let rest = words[at + 1..].to_vec();
-        if word.contains('\\') {
-            found.push((unescaped_by_env(word), rest.clone()));
-        }
-        let is_split = |value: &&str| {
-            let option = &word[..word.len() - value.len()];
-            option == "--split-string=" || (option.ends_with('S') && !option.starts_with("--"))
-        };
-        if let Some(value) = joined(word).find(is_split) {
-            found.push((unescaped_by_env(value), rest));
-        }
-    }
-    found
-}
-
-fn unescaped_by_env(text: &str) -> String {
-    let mut line = String::new();
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        match (c, rest.as_str().chars().next()) {
-            ('\\', Some('c')) => break,
-            ('\\', Some('_' | 'f' | 'n' | 'r' | 't' | 'v')) => {
-                rest.next();
-                line.push(' ');
-            }
-            ('\\', Some(next)) => {
-                rest.next();
-                line.extend([c, next]);
-            }
-            (c, _) => line.push(c),
-        }
-    }
-    line
 }
 
 /// Returns the words of every command that `argv` may come to execute; its own are the first.
@@ -153,21 +155,34 @@ fn is_special(word: &str) -> bool {
     word.contains(|c: char| c.is_whitespace() || "|&;<>()$`\\\"'{}".contains(c))
 }
 
-/// Adds the commands of a line and of all lines within it; returns whether it was read to its end.
-fn add_line(line: &str, list: &mut Vec<Vec<String>>) -> bool {
-    let mut is_clear = false;
+/// How a line was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// To its end.
+    Whole,
+    /// Something was left open at its end, as a quote.
+    Open,
+    /// There is more in it than is read.
+    Unread,
+}
+
+/// Adds the commands of a line and of all lines within it.
+fn add_line(line: &str, list: &mut Vec<Vec<String>>) -> Ending {
+    let mut ending = Ending::Open;
     let mut left = line.len().saturating_mul(DEPTH) + DEPTH * DEPTH;
     let mut lines = VecDeque::from([line.to_owned()]);
     let mut is_first = true;
     while let Some(line) = lines.pop_front() {
-        let Some(rest) = left.checked_sub(line.len()) else { return false };
+        let Some(rest) = left.checked_sub(line.len()) else { return Ending::Unread };
         left = rest;
         // Other shells than bash know no `$'…'`, and see its quotes end elsewhere.
         let dialects: &[Dialect] =
             if line.contains("$'") { &[Dialect::Bash, Dialect::Posix] } else { &[Dialect::Bash] };
         for dialect in dialects {
             let reading = read(&line, *dialect);
-            is_clear |= is_first && reading.is_whole;
+            if is_first && reading.is_whole {
+                ending = Ending::Whole;
+            }
             list.extend(reading.commands);
             // What did not become shorter by being read is what it was.
             let inner = reading.lines.into_iter().filter(|inner| inner.len() < line.len());
@@ -178,7 +193,7 @@ fn add_line(line: &str, list: &mut Vec<Vec<String>>) -> bool {
         }
         is_first = false;
     }
-    is_clear
+    ending
 }
 
 /// Returns the commands of a line by its signs alone: rather one too many.

@@ -95,9 +95,13 @@ fn a_line_with_something_left_open_is_not_clear() {
     }
 }
 
+fn finds_push(argv: &[&str]) -> bool {
+    commands(&owned(argv)).list.iter().any(|words| words.ends_with(&owned(&PUSH)))
+}
+
 #[test]
 fn env_splits_otherwise_than_a_shell() {
-    let cases: [&[&str]; 11] = [
+    let cases: [&[&str]; 29] = [
         &["env", "-Sgit push --force"],
         &["env", "--split-string=git push --force"],
         &["/usr/bin/env", "-vS'git' push", "--force"],
@@ -105,20 +109,64 @@ fn env_splits_otherwise_than_a_shell() {
         &["env", "--split-string=git", "push", "--force"],
         &["sudo", "env", "-S git push --force"],
         &["sh", "-c", "env -S'git push --force'"],
+        &["sh", "-c", "/usr/bin/en? -S 'git push' --force"],
         &["env", "-S", "git\\_push\\_--force\\c x"],
         &["/usr/bin/env", "-iS", "git\\tpush --force"],
         &["env", "-Sgit\\_push\\_--force"],
         &["env", "--split-string=git\\vpush\\n--force"],
+        // Words that follow belong to the last of those that are split.
+        &["env", "-S", "git push", "--force"],
+        &["env", "-S", "git", "push", "--force"],
+        &["env", "-S", "git\\_push", "--force"],
+        &["sh", "-c", "env -S 'git push' --force"],
+        &["env", "-S", "A=b", "-S", "git push", "--force"],
+        &["env", "A=b", "env", "-S", "git push", "--force"],
+        // A long option can be cut as long as no other begins so.
+        &["env", "--split=git push", "--force"],
+        &["env", "--s", "git push", "--force"],
+        // What is split may begin with options, and hold a line or another `env`.
+        &["env", "-S", "-i -S 'git push'", "--force"],
+        &["env", "-S", "env -S \"git push\"", "--force"],
+        &["env", "-S", "sh\\_-c\\_\"git\\_push\\_--force\""],
+        &["env", "-S", "sh -c 'env -S \"git push\" --force'"],
+        // Only quotes and backslashes mean anything.
+        &["env", "-S", "'git' \"push\" '--f'\"or\"ce # x"],
+        &["env", "-S", "git ${x}push --force"],
+        &["env", "-S", "${x} git push --force\\c; x"],
+        &["env", "-S", "a;b git push --force"],
+        &["env", "-S", "'\\'' git push --force"],
     ];
     for argv in cases {
-        assert!(commands(&owned(argv)).list.contains(&owned(&PUSH)), "{argv:?}");
+        assert!(finds_push(argv), "{argv:?}");
+    }
+    let whole = ["git", "-c", "a.b=;", "push", "--force"];
+    let found = commands(&owned(&["env", "-S", "git -c a.b=; push --force"])).list;
+    assert!(found.iter().any(|words| words.ends_with(&owned(&whole))), "{found:?}");
+    for argv in [&["env", "git", "commit", "-m", "push --force"][..], &["x", "-S", "git", "push"]] {
+        assert!(!finds_push(argv), "{argv:?}");
     }
 }
 
 #[test]
+fn what_is_too_much_to_be_read_is_not_clear() {
+    let nested = "-S".repeat(1 << 12);
+    assert!(!commands(&owned(&["env", &nested])).is_clear);
+    assert!(commands(&owned(&["env", "-S", "git log"])).is_clear);
+    let stuffed = |count: usize| {
+        let letters = "-abcdefghijkl";
+        let inner = format!("{letters}'{letters}\"x {}\"'", "y".repeat(count));
+        commands(&owned(&["su", "-c", &format!("true {inner}; sh -c 'z'")])).is_clear
+    };
+    assert!(stuffed(1));
+    assert!(!stuffed(10_000));
+}
+
+#[test]
 fn a_line_in_one_word_with_its_option_is_found() {
-    let cases: [&[&str]; 10] = [
+    let cases: [&[&str]; 12] = [
         &["su", "-cgit push --force"],
+        &["script", "-qqqqqqqqqqqqqqqqqcgit push --force"],
+        &["script", "-aefqOITBtcgit push --force"],
         &["su", "--command=git push --force", "me"],
         &["script", "-qcgit push --force", "/dev/null"],
         &["script", "--command=git push --force"],
@@ -155,6 +203,17 @@ fn a_megabyte_of_anything_is_read_soon_and_without_a_stack() {
     ] {
         let line = part.repeat((1 << 20) / part.len());
         commands(&owned(&["sh", "-c", &line]));
+    }
+}
+
+#[test]
+fn much_that_env_splits_is_read_soon() {
+    for part in ["-S", "-Sa ", "\\ ", "${x", "env -S '"] {
+        let times = (1 << 18) / part.len();
+        let (text, many) = (part.repeat(times), vec![part.to_owned(); times]);
+        commands(&owned(&["env", "-S", &text]));
+        commands(&[owned(&["env"]), many].concat());
+        commands(&owned(&["sh", "-c", &format!("env {};", "-S".repeat(1_000)).repeat(100)]));
     }
 }
 
