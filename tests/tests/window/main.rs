@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test, at its line")]
 
 mod answer;
+mod attempts;
 mod bus;
 mod cancel;
 mod details;

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { FakeScene } from '../../engine/fake';
 import { aRequest, aSchedule, aTask, everyState } from '../../engine/fake-scenes';
 import { EngineError } from '../../engine/transport';
+import type { Attempt } from '../../engine/types';
 import { openView, type OpenWindow } from '../../testing/window';
 
 const user = userEvent.setup({ delay: null });
@@ -62,6 +63,7 @@ describe('the detail of a task', () => {
       requests: [],
       details: new Map([[1, { attempts: [attempt] }]]),
     });
+    await user.click((await window.find('attempts')).querySelector('summary') as HTMLElement);
     await expect.poll(() => detail.textContent).toContain('Failed (exit 3)');
     for (const words of ['build', '5', 'task 7', 'nightly', '2 of gpu', '1 of 3', '2031']) {
       expect(detail.textContent).toContain(words);
@@ -219,6 +221,43 @@ describe('the detail of a task', () => {
     const beside = detail.querySelector<HTMLElement>('.message');
     expect([bar?.title, beside?.title]).toEqual([words, words]);
     expect(beside?.textContent).toContain(percent === null ? 'compiling' : '40 %');
+  });
+
+  it('names the tries before this one, and says of what there is more', async () => {
+    const attempt = (number: number): Attempt => ({
+      ...{ number, process: 1, started_at: 1, exited_at: 2, ended_at: 2, exit: null, left: [] },
+      ...{ outcome: { type: 'lost', why: 'no shim\u202e' }, peak_memory: null, cpu_ms: null },
+      ...{ log_path: `/tasks/1-${number}/\u202eout.log` },
+    });
+    const left_out = { attempts: 7, tails: 0, requests: 0, events: 1, variables: 2, argv: false };
+    const events = [{ seq: 1, at: 1, what: 'started', detail: null }];
+    const attempts = [8, 9, 10].map(attempt);
+    const detail = await openTask(1, {
+      ...{ tasks: [aTask(1, { attempt: 10 })], requests: [] },
+      details: new Map([[1, { attempts, events, left_out }]]),
+    });
+    const its = await window.find('attempts');
+    expect(its.textContent.trim()).toBe('9 earlier attempts');
+    await user.click(its.querySelector('summary') as HTMLElement);
+    const all = (): HTMLElement[] => [...its.querySelectorAll('li')];
+    await expect.poll(all).toHaveLength(2);
+    const rows = all();
+    expect(rows.map((row) => row.querySelector('.number')?.textContent)).toEqual(['9', '8']);
+    expect(rows[0]?.textContent).toContain('Lost');
+    expect(rows[0]?.title).toBe('/tasks/1-9/⟨U+202E⟩out.log');
+    expect(its.textContent).toContain('7 older attempts are not shown');
+    await user.click(window.get('tab-events'));
+    expect(detail.textContent).toContain('1 earlier event is not shown');
+    expect(window.get('tab-environment').textContent).toContain('2');
+    await user.click(window.get('tab-environment'));
+    expect(detail.textContent).toContain('2 more variables are not shown');
+  });
+
+  it('says nothing of tries where there was but one', async () => {
+    const detail = await openTask(1, { tasks: [aTask(1)], requests: [] });
+    await expect.poll(() => window.host.callsOf('show').length).toBeGreaterThan(0);
+    expect(window.all('attempts')).toEqual([]);
+    expect(detail.textContent).not.toContain('not shown');
   });
 
   it('moves between its tabs with the arrows', async () => {

@@ -2,7 +2,7 @@
 import type { Dependency, Task, TaskDetail, Timestamp } from '../../engine/types';
 import { byteSize } from '../../shared/size';
 import { dateTime, duration, shortDateTime } from '../../shared/time';
-import { exitWords, outcomeWords } from '../../shared/words';
+import { exitWords } from '../../shared/words';
 
 export interface Fact {
   readonly name: string;
@@ -23,8 +23,6 @@ export function factsOf(task: Task, detail: TaskDetail | null, now: Timestamp): 
     moment('Ended', task.ended_at, now),
     known('Exit', attempt?.exit, exitWords),
     task.attempt > 1 ? { name: 'Attempt', value: String(task.attempt) } : null,
-    olderTries(detail?.left_out?.attempts ?? 0),
-    ...earlierTries(task, detail),
     task.kind === 'command' ? null : { name: 'Kind', value: task.kind },
     { name: 'Group', value: task.schedule.group },
     task.schedule.priority === 0
@@ -48,21 +46,6 @@ export function factsOf(task: Task, detail: TaskDetail | null, now: Timestamp): 
     left === '' ? null : { name: 'Left behind', value: left, wide: true },
   ];
   return facts.filter((fact) => fact !== null);
-}
-
-/** Returns how many tries there are no words of, where there are so many. */
-function olderTries(count: number): Fact | null {
-  return count === 0 ? null : { name: 'Older attempts', value: `${count}, not shown` };
-}
-
-/** Returns what came of the tries before the current one. */
-function earlierTries(task: Task, detail: TaskDetail | null): Fact[] {
-  const earlier = detail?.attempts.filter((attempt) => attempt.number < task.attempt) ?? [];
-  return earlier.map((attempt) => ({
-    name: `Attempt ${attempt.number}`,
-    value: attempt.outcome === null ? 'Not started' : outcomeWords(attempt.outcome),
-    full: attempt.log_path,
-  }));
 }
 
 function dependencyWords({ task, any }: Dependency): string {
