@@ -42,18 +42,21 @@ fn the_view_of_a_task_shows_its_result_and_why_it_failed() {
     let alone = desktop.submit("nod fail 'only 言葉'");
     let line = format!("nod result '[{}3]'", format!("{HUGE},").repeat(10_000));
     let huge = desktop.submit(&line);
+    // One text of nothing but what JSON escapes.
+    let text = "nod result \"$(printf '\"'; printf '\\\\n%.0s' $(seq 25000); printf '\"')\"";
+    let long = desktop.submit(text);
     let silent = desktop.submit("true");
-    for id in [failed, alone, huge, silent] {
+    for id in [failed, alone, huge, long, silent] {
         desktop.wait_for_end(id);
     }
-    look_at(&desktop, [given, failed, alone, huge, silent], "light");
+    look_at(&desktop, [given, failed, alone, huge, long, silent], "light");
     let desktop = desktop.with_theme("Adwaita:dark");
-    look_at(&desktop, [given, failed, alone, huge, silent], "dark");
+    look_at(&desktop, [given, failed, alone, huge, long, silent], "dark");
     touch(&desktop, "end");
 }
 
-fn look_at(desktop: &Desktop, ids: [nod_core::ids::TaskId; 5], theme: &str) {
-    let [given, failed, alone, huge, silent] = ids;
+fn look_at(desktop: &Desktop, ids: [nod_core::ids::TaskId; 6], theme: &str) {
+    let [given, failed, alone, huge, long, silent] = ids;
     let window = desktop.open();
     assert!(window.script(WATCH_COPIES, &[]).is_null());
     let said = by_name("task-says");
@@ -92,6 +95,11 @@ fn look_at(desktop: &Desktop, ids: [nod_core::ids::TaskId; 5], theme: &str) {
     let copy = copied(&window, 3);
     let all: serde_json::Value = serde_json::from_str(&copy).unwrap();
     assert_eq!(all.as_array().unwrap().len(), 10_001);
+
+    open(&window, long);
+    window.wait_for_text(&said, "Only its beginning is shown");
+    let copy = copied(&window, 4);
+    assert_eq!(serde_json::from_str::<String>(&copy).unwrap(), "\n".repeat(25_000));
 
     open(&window, silent);
     window.wait_for(&within(&by_name("detail"), "detail-state"));
