@@ -150,6 +150,20 @@ pub fn tightened(before: &Guards, now: &Guards) -> Vec<String> {
     for kind in now.gated_kinds.difference(&before.gated_kinds) {
         changes.push(format!("asked first: tasks of kind {}", one_line(kind, SHOWN)));
     }
+    for (kind, before) in &before.silent_kinds {
+        let kept = now.silent_kinds.get(kind).filter(|now| now.is_same_but_for_time(before));
+        let kind = one_line(kind, SHOWN);
+        match kept {
+            None => changes
+                .push(format!("no longer approved when nobody answers: tasks of kind {kind}")),
+            Some(now) if now.after_ms > before.after_ms => changes.push(format!(
+                "approved only when nobody answers for {}, no longer after {}: tasks of kind {kind}",
+                duration::words(now.after_ms),
+                duration::words(before.after_ms)
+            )),
+            Some(_) => {}
+        }
+    }
     for rule in &now.rules {
         if rule.then == Then::AskFirst && !before.rules.contains(rule) {
             changes.push(format!("asked first: {}", described(rule)));
@@ -305,9 +319,31 @@ mod tests {
         let mut before = guards(&[(Pass, "ls"), (Ask, "make")], true);
         let mut now = guards(&[(Ask, "make"), (Ask, "rm")], false);
         now.gated_kinds.insert("deploy".into());
+        let silence = |after_ms, folder: &str| Silence {
+            after_ms,
+            argv: vec!["make".into()],
+            folder: folder.into(),
+        };
+        let silent = |kinds: &[(&str, u64, &str)]| {
+            let named = |(kind, after_ms, folder): &(&str, u64, &str)| {
+                ((*kind).to_owned(), silence(*after_ms, folder))
+            };
+            kinds.iter().map(named).collect::<BTreeMap<_, _>>()
+        };
+        before.silent_kinds = silent(&[
+            ("dropped", 60_000, "/srv"),
+            ("moved", 60_000, "/srv"),
+            ("slower", 60_000, "/srv"),
+            ("faster", 60_000, "/srv"),
+        ]);
+        now.silent_kinds =
+            silent(&[("moved", 60_000, "/x"), ("slower", 120_000, "/srv"), ("faster", 1, "/srv")]);
         let expected = [
             "approvals in a terminal are turned off",
             "asked first: tasks of kind deploy",
+            "no longer approved when nobody answers: tasks of kind dropped",
+            "no longer approved when nobody answers: tasks of kind moved",
+            "approved only when nobody answers for 2m00s, no longer after 1m00s: tasks of kind slower",
             "asked first: rm",
             "no longer let pass: ls",
         ];
