@@ -101,23 +101,14 @@ fn answer_words(row: &AuditRow) -> String {
 
 fn what(row: &AuditRow) -> String {
     let by = row.actor.words();
+    let (answered, an_answer) = match &row.answer {
+        Some(Answer::Approve) => ("approved", "an approval"),
+        Some(Answer::Deny { .. }) => ("denied", "a denial"),
+        Some(_) | None => ("answered", "an answer"),
+    };
     match row.what {
-        AuditWhat::Answered => {
-            let verb = match &row.answer {
-                Some(Answer::Approve) => "approved",
-                Some(Answer::Deny { .. }) => "denied",
-                Some(_) | None => "answered",
-            };
-            format!("{verb} by {by}{}", answer_words(row))
-        }
-        AuditWhat::Refused => {
-            let noun = match &row.answer {
-                Some(Answer::Approve) => "an approval",
-                Some(Answer::Deny { .. }) => "a denial",
-                Some(_) | None => "an answer",
-            };
-            format!("refused {noun} by {by}{}", answer_words(row))
-        }
+        AuditWhat::Answered => format!("{answered} by {by}{}", answer_words(row)),
+        AuditWhat::Refused => format!("refused {an_answer} by {by}{}", answer_words(row)),
         AuditWhat::Expired => "expired".to_owned(),
         AuditWhat::Defaulted if row.answer == Some(Answer::Approve) => {
             "approved, since nobody answered in the time that its kind has for that".to_owned()
