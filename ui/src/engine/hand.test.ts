@@ -49,6 +49,12 @@ async function tabTo(target: string): Promise<void> {
   await later();
 }
 
+/** Gives something the focus, and presses Enter there at once. */
+function enterOn(target: string): Hand {
+  focus(target);
+  return key(target, 'Enter');
+}
+
 beforeEach(() => {
   page = document.implementation.createHTMLDocument();
   page.body.innerHTML =
@@ -113,8 +119,7 @@ describe('a key', () => {
     expect(click('#approve')).toBe('own');
     expect(click('#approve')).toBe('program');
     await later();
-    focus('#send');
-    expect(key('#send', 'Enter')).toBe('lent');
+    expect(enterOn('#send')).toBe('lent');
     expect(click('#send')).toBe('lent');
     await later();
     // A program had it elsewhere meanwhile: what is typed there must not press what it comes back to.
@@ -126,8 +131,7 @@ describe('a key', () => {
     await tabTo('#approve');
     blur('#approve');
     await later();
-    focus('#approve');
-    expect(key('#approve', 'Enter')).toBe('own');
+    expect(enterOn('#approve')).toBe('own');
   });
 
   it('sends the form that it types in, with the button that sends it and no other', async () => {
@@ -186,24 +190,20 @@ describe('a key', () => {
   it('moves the focus once, and not where somebody else has taken the key', async () => {
     key('#comment', 'Tab');
     focus('#deny');
-    focus('#approve');
-    expect(key('#approve', 'Enter')).toBe('lent');
+    expect(enterOn('#approve')).toBe('lent');
     await later();
     const take = (event: Event): void => {
       event.preventDefault();
     };
     element('#comment').addEventListener('keydown', take, { once: true });
     key('#comment', 'Tab');
-    focus('#approve');
-    expect(key('#approve', 'Enter')).toBe('lent');
+    expect(enterOn('#approve')).toBe('lent');
     await later();
     key('#comment', 'Tab', { ctrlKey: true });
-    focus('#approve');
-    expect(key('#approve', 'Enter')).toBe('lent');
+    expect(enterOn('#approve')).toBe('lent');
     await later();
     key('#comment', 'Unidentified', { code: 'Tab', shiftKey: true });
-    focus('#approve');
-    expect(key('#approve', 'Enter')).toBe('own');
+    expect(enterOn('#approve')).toBe('own');
   });
 
   it('moves it along the buttons of a choice, and chooses', async () => {
@@ -312,8 +312,7 @@ describe('a key', () => {
     expect(click('#send')).toBe('lent');
     await later();
     down('[name=text]');
-    focus('[name=text]');
-    expect(key('[name=text]', 'Enter')).toBe('own');
+    expect(enterOn('[name=text]')).toBe('own');
   });
 
   it('is lent again once a hand has left the field', async () => {
@@ -321,15 +320,13 @@ describe('a key', () => {
     key('#comment', 'Escape');
     blur('#comment');
     await later();
-    focus('#comment');
-    expect(key('#comment', 'Enter')).toBe('lent');
+    expect(enterOn('#comment')).toBe('lent');
     await tabTo('#comment');
     down('label');
     blur('#comment');
     up('label');
     await later();
-    focus('#comment');
-    expect(key('#comment', 'Enter')).toBe('lent');
+    expect(enterOn('#comment')).toBe('lent');
   });
 });
 
