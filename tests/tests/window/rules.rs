@@ -69,6 +69,45 @@ fn wait_for_enabled(window: &Window, name: &str) {
     window.wait_for(&format!("{}:enabled", by_name(name)));
 }
 
+/// As many rows again as there are of what was asked of the person, many times.
+const ASKED_OFTEN: &str = "
+    CREATE TEMP TABLE asked AS SELECT * FROM audit WHERE what = 'loosening_asked';
+    CREATE TEMP TABLE times (n INTEGER);
+    INSERT INTO times WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40)
+        SELECT i FROM n;
+    CREATE TEMP TABLE copies AS SELECT asked.*, times.n FROM asked, times;
+    UPDATE copies SET id = 1000 + n;
+    ALTER TABLE copies DROP COLUMN n;
+    INSERT INTO audit SELECT * FROM copies;";
+
+/// Brings the last row into sight, if it can be, and returns whether it is.
+const SHOW_LAST: &str = "
+    const row = [...document.querySelectorAll(\"[data-test='audit-row']\")].at(-1);
+    row.scrollIntoView();
+    const box = row.getBoundingClientRect();
+    return box.top >= 0 && box.bottom <= innerHeight";
+
+#[test]
+fn the_audit_of_the_rules_can_be_read_to_its_end_though_there_is_no_rule() {
+    let desktop = Desktop::start_in(Home::new().with_config("[approvals]\nterminal = true\n"));
+    desktop.wait_for_end(desktop.submit("true"));
+    assert_eq!(audited(&desktop, AuditWhat::LooseningAsked), 1);
+    let history = rusqlite::Connection::open(desktop.data().join("nod.db")).unwrap();
+    history.execute_batch(ASKED_OFTEN).unwrap();
+    let window = desktop.open();
+    window.click(&by_name("nav-rules"));
+    window.wait_for_text("section[aria-label='Rules']", "No rules");
+    window.wait_for_frame();
+    desktop.picture("rules-none");
+    window.click(&format!("{} summary", by_name("rules-audit")));
+    window.wait_until("all rows", || window.count(&by_name("audit-row")) == 41);
+    window.wait_for_text(&by_name("rules-audit"), "approvals in a terminal are turned on");
+    desktop.picture("rules-none-audit");
+    assert_eq!(window.script(SHOW_LAST, &[]), true);
+    window.wait_for_frame();
+    desktop.picture("rules-none-audit-end");
+}
+
 #[test]
 fn a_rule_made_from_a_card_lets_the_same_pass_from_the_next_time_on() {
     let desktop = Desktop::start_in(Home::new().with_config(ASKS));
