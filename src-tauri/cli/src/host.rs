@@ -128,20 +128,19 @@ impl Host {
         if self.startable().is_none() {
             return;
         }
-        let gone = match stop_host(door, ANSWER) {
+        match stop_host(door, ANSWER) {
             // It says nothing more: its end is what is waited for.
-            Ok(mut connection) => {
-                drop(connection.receive());
-                Ok(())
-            }
+            Ok(mut connection) => drop(connection.receive()),
             // It was faster to end than to say so, or somebody else had asked it before.
-            Err(error) if error.is_passing() => Ok(()),
-            Err(error) => Err(Failure::from(error)),
-        };
-        let taken = gone.and_then(|()| self.wait_for_newer(door));
-        if let Err(failure) = taken {
+            Err(error) if error.is_passing() => {}
             // What was asked for is done: the next command meets the older host again.
-            output::note(&format!("the older host goes on: {failure}"));
+            Err(error) => {
+                output::note(&format!("the older host goes on: {}", Failure::from(error)));
+                return;
+            }
+        }
+        if let Err(failure) = self.wait_for_newer(door) {
+            output::note(&format!("no host has come in the older one's place yet: {failure}"));
         }
     }
 
