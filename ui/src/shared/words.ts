@@ -284,7 +284,7 @@ export function answerText(answer: Answer): string | null {
   }
 }
 
-const ATTEMPTS: Record<Answer['type'], string> = {
+const ANSWER_NOUNS: Record<Answer['type'], string> = {
   approve: 'an approval',
   deny: 'a denial',
   ...{ choice: 'an answer', text: 'an answer', form: 'an answer' },
@@ -297,7 +297,7 @@ export function auditWords(row: AuditRow): string {
     case 'answered':
       return `${row.answer === null ? 'Answered' : answerWords(row.answer)} by ${by}`;
     case 'refused':
-      return `Refused: ${ATTEMPTS[row.answer?.type ?? 'text']} by ${by}`;
+      return `Refused: ${ANSWER_NOUNS[row.answer?.type ?? 'text']} by ${by}`;
     case 'expired':
       return 'Expired: nobody answered in time';
     case 'defaulted':
