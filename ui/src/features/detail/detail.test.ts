@@ -214,7 +214,7 @@ describe('the detail of a task', () => {
     ['output', 40, 'Read from the output'],
     ['terminal', null, 'Told by the program to its terminal'],
   ] as const)('says where a bar comes from: %s', async (source, percent, words) => {
-    const progress = { percent, message: 'compiling', phase: 0, source };
+    const progress = { percent, message: 'compiling', phase: 0, phase_name: null, source };
     const task = aTask(1, { state: { name: 'running' }, progress });
     const detail = await openTask(1, { tasks: [task], requests: [] });
     const bar = detail.querySelector<HTMLElement>('[role=progressbar]');
