@@ -187,6 +187,37 @@ fn what_ran_when_the_machine_was_restarted_is_lost_or_runs_again_as_its_kind_say
 }
 
 #[test]
+fn what_had_ended_before_the_machine_was_restarted_keeps_its_end_and_does_not_run_again() {
+    let again = "[kinds.again]\nargv = [\"sh\", \"-c\", \"echo $NOD_ATTEMPT >> runs; \
+                 while [ ! -e go ]; do sleep 0.02; done\"]\non_lost = \"requeue\"\n";
+    let mut host = TestHost::start_in(nod_tests::Home::new().with_config(again));
+    let failed = host.submit("while [ ! -e go ]; do sleep 0.02; done; exit 3");
+    let ran = host.run(&["submit", "--kind", "again"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let succeeded = host.tasks()[0].id;
+    let reports = [failed, succeeded].map(|id| {
+        host.wait_for_state(id, StateName::Running);
+        std::path::PathBuf::from(host.detail(id).log_path.unwrap()).with_file_name("exit.json")
+    });
+    host.kill();
+    std::fs::write(host.work().join("go"), "").unwrap();
+    until("the reports", || reports.iter().all(|report| report.exists()).then_some(()));
+    // A restart takes the processes with it, and the machine has another boot id then.
+    processes::end_all_of(host.path());
+    let history = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
+    assert_eq!(history.execute("UPDATE attempts SET boot_id = 'the one before'", []).unwrap(), 2);
+    drop(history);
+    host.restart();
+
+    assert_eq!(host.wait_for_end(failed).state.words(), "Failed (exit 3)");
+    assert_eq!(host.wait_for_end(succeeded).state.outcome(), Some(&Outcome::Succeeded));
+    assert_eq!(std::fs::read_to_string(host.work().join("runs")).unwrap(), "1\n");
+    for id in [failed, succeeded] {
+        assert_eq!(host.detail(id).attempts.len(), 1);
+    }
+}
+
+#[test]
 fn progress_without_a_host_starts_none_and_harms_nobody() {
     let mut host = TestHost::start();
     let id = host.submit(
