@@ -20,6 +20,12 @@ fn assert_whole(log: &str) {
     assert_eq!(*last, format!("last {}", numbered.len()));
 }
 
+/// Returns the hosts that commands have started for a data directory.
+fn headless(host: &TestHost) -> Vec<i32> {
+    let here = processes::with_mark(&host.path().to_string_lossy());
+    processes::with_mark("\u{0}serve").into_iter().filter(|pid| here.contains(pid)).collect()
+}
+
 #[test]
 fn tasks_of_a_killed_host_go_on_and_are_adopted() {
     let mut host = TestHost::start();
@@ -229,14 +235,40 @@ fn progress_without_a_host_starts_none_and_harms_nobody() {
     until("the code", || {
         std::fs::read_to_string(host.work().join("code")).ok().filter(|code| !code.is_empty())
     });
-    let hosts = processes::with_mark("serve")
-        .into_iter()
-        .filter(|pid| processes::with_mark(&host.path().to_string_lossy()).contains(pid))
-        .count();
-    assert_eq!(hosts, 0);
+    assert_eq!(headless(&host), [] as [i32; 0]);
     host.restart();
     assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
     assert_eq!(std::fs::read_to_string(host.work().join("code")).unwrap(), "0\n");
+}
+
+#[test]
+fn a_command_of_a_task_that_dropped_its_variables_starts_no_host_and_waits_for_one() {
+    let mut host = TestHost::start();
+    let ended = host.submit("exit 7");
+    host.wait_for_end(ended);
+    let id = host.submit(&format!(
+        "unset NOD_SOCKET NOD_TOKEN NOD_TASK_ID; touch ready; \
+         while [ ! -e go ]; do sleep 0.02; done; \
+         {{ nod wait {ended} 2> waits; echo $? > waited; }} & \
+         nod list > listed 2>&1; echo $? > list; wait"
+    ));
+    until("ready", || host.work().join("ready").exists().then_some(()));
+    host.kill();
+    std::fs::write(host.work().join("go"), "").unwrap();
+    let read = |name| std::fs::read_to_string(host.work().join(name)).unwrap_or_default();
+    // One waits for as long as it takes, the other gives up after a while.
+    until("the wait", || [read("waits"), read("waited")].concat().contains('\n').then_some(()));
+    until("the list", || read("list").contains('\n').then_some(()));
+    assert!(read("waits").contains("waiting for the next one"), "{}", read("waits"));
+    assert_eq!(read("list"), "69\n");
+    assert!(read("listed").contains("no Nod host listens"), "{}", read("listed"));
+    assert_eq!(headless(&host), [] as [i32; 0]);
+    let log = std::fs::read_to_string(host.data().join("host.log")).unwrap();
+    assert_eq!(log.matches("the host serves").count(), 1, "{log}");
+
+    host.restart();
+    assert_eq!(host.wait_for_end(id).state.outcome(), Some(&Outcome::Succeeded));
+    assert_eq!(std::fs::read_to_string(host.work().join("waited")).unwrap(), "7\n");
 }
 
 #[test]
