@@ -152,20 +152,11 @@ fn a_log_that_cannot_be_bounded_is_kept_whole_and_that_is_said() {
 }
 
 /// Makes a file system in a file, in the place of the data directory; not where that cannot be.
-fn mount_image(home: &Home) -> bool {
-    let image = home.path().join("image");
-    std::fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
-    let run = |program: &str, words: &[&str], place: &std::path::Path| {
-        let mut command = Command::new(program);
-        command.args(words).arg(place).output().is_ok_and(|ran| ran.status.success())
-    };
-    let made = run("mkfs.ext4", &["-q"], &image);
-    let mounted = made && {
-        let mut mount = Command::new("mount");
-        mount.args(["-o", "loop"]).arg(&image).arg(home.data());
-        mount.output().is_ok_and(|ran| ran.status.success())
-    };
-    if !has_means("loop-mount", mounted) {
+fn mount_new_image(home: &Home) -> bool {
+    std::fs::File::create(image(home)).unwrap().set_len(64 << 20).unwrap();
+    let made = Command::new("mkfs.ext4").arg("-q").arg(image(home)).output();
+    let made = made.is_ok_and(|ran| ran.status.success());
+    if !has_means("loop-mount", made && mount_image(home)) {
         return false;
     }
     let own = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o700);
@@ -173,22 +164,43 @@ fn mount_image(home: &Home) -> bool {
     true
 }
 
+fn image(home: &Home) -> std::path::PathBuf {
+    home.path().join("image")
+}
+
+fn mount_image(home: &Home) -> bool {
+    let mut mount = Command::new("mount");
+    mount.args(["-o", "loop"]).arg(image(home)).arg(home.data());
+    mount.output().is_ok_and(|ran| ran.status.success())
+}
+
+/// Does what brings a file system back that failed.
+fn repair_image(home: &Home) {
+    assert!(Command::new("umount").arg(home.data()).status().unwrap().success());
+    let check = Command::new("e2fsck").args(["-f", "-y"]).arg(image(home)).output().unwrap();
+    // e2fsck(8): nothing was wrong, or it is no more.
+    assert!(matches!(check.status.code(), Some(0 | 1)), "{check:?}");
+    assert!(mount_image(home));
+}
+
 #[test]
-fn data_that_can_only_be_read_is_told_and_harms_no_running_task() {
-    let name = "data_that_can_only_be_read_is_told_and_harms_no_running_task";
+fn data_that_can_only_be_read_is_told_and_gone_on_with_once_it_is_repaired() {
+    let name = "data_that_can_only_be_read_is_told_and_gone_on_with_once_it_is_repaired";
     if !is_inside(name) {
         return;
     }
     let home = Home::new();
-    if !mount_image(&home) {
+    if !mount_new_image(&home) {
         return;
     }
     let small = Small { place: home.data() };
-    let host = TestHost::start_in(home);
+    let mut host = TestHost::start_in(home);
     let silent = host.submit("touch begun; while [ ! -e go ]; do sleep 0.02; done; touch done");
     let stubborn = host.submit("sleep 6124");
     until("the task", || host.work().join("begun").exists().then_some(()));
     let process = until("the other", || host.detail(stubborn).attempts.first()?.process);
+    // Its end is stored, and with it what is known of the others.
+    drop(host.wait_for_end(host.submit("true")));
     // What a disk that fails comes to: the kernel lets nobody write any more.
     let mut remount = Command::new("mount");
     remount.args(["-o", "remount,abort"]).arg(host.data());
@@ -197,7 +209,7 @@ fn data_that_can_only_be_read_is_told_and_harms_no_running_task() {
     let refused = host.run(&["submit", "--", "true"]);
     assert_eq!(refused.code, Some(74), "{refused:?}");
     assert!(refused.err.contains("cannot be written"), "{refused:?}");
-    assert_eq!(host.tasks().len(), 2, "reading goes on");
+    assert_eq!(host.tasks().len(), 3, "reading goes on");
     assert_eq!(host.state(silent), StateName::Running);
     let doctor = host.run(&["doctor"]);
     assert_eq!(doctor.code, Some(1), "{doctor:?}");
@@ -209,6 +221,17 @@ fn data_that_can_only_be_read_is_told_and_harms_no_running_task() {
     // And a task that only works elsewhere ends as it would have.
     std::fs::write(host.work().join("go"), "").unwrap();
     until("the end of the work", || host.work().join("done").exists().then_some(()));
+
+    // Nothing of either end was stored, and what still knew of it goes with the disk.
+    host.kill();
+    processes::end_all_of(host.path());
+    repair_image(&host);
+    host.restart();
+    for id in [silent, stubborn] {
+        assert_eq!(host.wait_for_end(id).state.name(), StateName::Lost);
+        assert_eq!(host.detail(id).attempts.len(), 1);
+    }
+    assert_eq!(host.wait_for_end(host.submit("true")).state.name(), StateName::Succeeded);
     drop(host);
     drop(small);
 }
