@@ -477,8 +477,8 @@ def _wait_for(
 ) -> dict[str, Any]:
     """Waits for what may come in days, with as many hosts as there are until then.
 
-    Its time is up also where the hosts that were reached are gone by then; where none was, there
-    was nobody to ask.
+    Its time is up also where the hosts that were reached are gone by then; where none was, or only
+    one that does not speak to this program, there was nobody to ask.
     """
     reached = False
 
@@ -491,7 +491,13 @@ def _wait_for(
             nonlocal reached
             reached = True
 
-        return _call(method, params(), timeout, connected)
+        before = reached
+        try:
+            return _call(method, params(), timeout, connected)
+        except WrongProtocol:
+            # Such a host has taken nothing.
+            reached = before
+            raise
 
     with _waiting():
         if resume is not None:

@@ -8,8 +8,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 
 use nod_core::protocol::{MESSAGE_LIMIT, PROTOCOL};
-use nod_core::task::StateName;
-use nod_tests::{Home, TestHost};
+use nod_core::task::{StateName, TaskSaid};
+use nod_tests::{Home, TestHost, until};
 use serde_json::{Value, json};
 
 /// A use of each verb that needs a host, as a person or an agent makes it; task 1 runs, and 2 has
@@ -67,6 +67,53 @@ fn every_verb_says_of_a_host_that_is_too_new_that_they_do_not_understand_each_ot
     }
     // It was asked for nothing, and is still there.
     host.stop();
+}
+
+#[test]
+fn every_verb_of_a_task_says_it_of_such_a_host_and_what_it_says_to_the_next_counts() {
+    // Those that must be heard wait for another host first, so they do it side by side.
+    let uses = [
+        ("progress 5", 0),
+        ("await k --timeout 0s", 76),
+        ("inbox", 76),
+        ("tell x", 76),
+        ("result 1", 76),
+        ("fail x", 76),
+        ("cancelled", 76),
+        ("ask Go? --timeout 0s", 76),
+    ];
+    let lines = uses.map(|(line, _)| {
+        let verb = line.split(' ').next().unwrap();
+        format!("{{ nod {line} > {verb}.said 2>&1; echo $? > {verb}.code; }} &")
+    });
+    let mut host = TestHost::start();
+    let id = host.submit(&format!(
+        "touch ready; while [ ! -e go ]; do sleep 0.02; done\n{}\nwait; touch said; \
+         while [ ! -e end ]; do sleep 0.02; done; nod result 2",
+        lines.join("\n")
+    ));
+    let has = |host: &Home, name: &str| host.work().join(name).exists().then_some(());
+    until("the task", || has(&host, "ready"));
+    host.stop();
+    host.restart_as(Some(&json!({ "version": "99.0.0", "protocol": PROTOCOL + 2 })));
+    fs::write(host.work().join("go"), "").unwrap();
+    until("what they say", || has(&host, "said"));
+    for (line, code) in uses {
+        let verb = line.split(' ').next().unwrap();
+        let read =
+            |what: &str| fs::read_to_string(host.work().join(format!("{verb}.{what}"))).unwrap();
+        let said = read("said");
+        assert_eq!(read("code"), format!("{code}\n"), "{line}: {said}");
+        assert!(said.contains(&format!("does not speak protocol {PROTOCOL}")), "{line}: {said}");
+    }
+    // It took nothing of all that, and the next one hears the task again.
+    host.stop();
+    host.restart();
+    fs::write(host.work().join("end"), "").unwrap();
+    let ended = host.wait_for_end(id);
+    assert_eq!(ended.state.name(), StateName::Succeeded);
+    assert_eq!(host.detail(id).requests.len(), 0);
+    assert_eq!(ended.condition.said, Some(TaskSaid::Result { data: json!(2), message: None }));
 }
 
 /// Has the task 1 that runs and 2 that has ended.

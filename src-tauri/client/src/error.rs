@@ -58,4 +58,11 @@ impl ClientError {
             | Self::Random { .. } => false,
         }
     }
+
+    /// Returns whether the host that failed like this may have taken the call: one that does not
+    /// speak to this program takes nothing.
+    #[must_use]
+    pub fn may_have_taken(&self) -> bool {
+        !matches!(self, Self::NoHost { .. } | Self::Version { .. })
+    }
 }

@@ -68,8 +68,8 @@ nod_task.success("told to the next host")
     host.restart_as(Some(&json!({ "protocol": 1 })));
     touch(&host, "older");
     assert_eq!(written(&host, "progress"), false);
-    // As with `nod await`, the host was reached, and the time is up.
-    assert_eq!(written(&host, "mismatch")[0], "Expired");
+    // As with `nod await`: nobody has waited who could have heard a signal.
+    assert_eq!(written(&host, "mismatch")[0], "WrongProtocol");
     host.stop();
     host.restart();
     ends_well(&host, id);

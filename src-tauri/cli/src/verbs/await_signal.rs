@@ -76,11 +76,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         &door,
         ends.first(),
         |connection| {
-            reached = true;
             connection.set_timeout(ends.first().map(|at| left(at) + GRACE))?;
             let timeout_ms = ends.expires.map(|at| duration::in_milliseconds(left(at)));
             let timeout_ms = timeout_ms.or(wait.timeout_ms);
-            connection.call(&Call::Await(Await { timeout_ms, ..wait.clone() }))
+            let reply = connection.call(&Call::Await(Await { timeout_ms, ..wait.clone() }));
+            reached |= reply.as_ref().err().is_none_or(ClientError::may_have_taken);
+            reply
         },
         |_| Ok::<_, ClientError>(Next::Later),
     );

@@ -67,8 +67,8 @@ impl Waiting {
         Self { deadline, resume: resume.or(arguments.resume_at.map(GoOn::At)) }
     }
 
-    /// Asks until there is a reply; nothing when the question's time passed with a host that was
-    /// reached silent.
+    /// Asks until there is a reply; nothing when the question's time passed with a host that may
+    /// have taken it silent.
     ///
     /// Each try has the time that is left then. The host that takes the question
     /// first fixes its end, and a later one goes by that. Once a host was
@@ -85,8 +85,9 @@ impl Waiting {
             door,
             self.deadline,
             |connection| {
-                reached = true;
-                self.attempt(connection, what)
+                let reply = self.attempt(connection, what);
+                reached |= reply.as_ref().err().is_none_or(ClientError::may_have_taken);
+                reply
             },
             later,
         );
