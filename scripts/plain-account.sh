@@ -10,9 +10,16 @@
 if [ "$(id -u)" != 0 ] || ! unshare -m true 2>/dev/null; then exec "$@"; fi
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/nod-account.XXXXXX")
-trap 'rm -rf "$folder"' EXIT
+# This process becomes the command, so that a signal reaches just that, and its end is the command's.
+# Another one removes the folder then, whatever it was that ended the command.
+(
+  trap '' HUP INT TERM
+  tail --pid=$$ -f /dev/null
+  rm -rf "$folder"
+) </dev/null >/dev/null 2>&1 &
+
 mkdir "$folder/home"
 awk -F : -v OFS=: -v home="$folder/home" '$3 == 0 { $6 = home } { print }' /etc/passwd >"$folder/passwd"
 # shellcheck disable=SC2016 # expanded by the inner shell
-unshare -m --propagation private \
+exec unshare -m --propagation private \
   sh -c 'mount --bind "$0" /etc/passwd && exec "$@"' "$folder/passwd" "$@"
