@@ -1,13 +1,14 @@
 //! Made-up schemas, data, patterns and answers: none may do harm, and what is taken is what was meant.
 
 use nod_core::access::{Actor, Surface};
-use nod_core::ids::{AttemptNumber, RequestId, TaskId, Timestamp};
-use nod_core::request::{Answer, Closure, Given, OnTimeout, Origin, Request, Shown, Wants};
+use nod_core::ids::Timestamp;
+use nod_core::request::{Answer, Closure, Given, OnTimeout, Request, Wants};
 use nod_core::rule::{Command, Folders, Rule, Then};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use crate::forms::Forms;
+use crate::samples;
 
 /// Returns data of any shape, with names and values that schemas speak of as well.
 fn data() -> impl Strategy<Value = Value> {
@@ -130,36 +131,6 @@ fn answer() -> impl Strategy<Value = Answer> {
     ]
 }
 
-/// Returns an open question that wants something.
-fn request(wants: Wants, on_timeout: OnTimeout) -> Request {
-    let shown = Shown {
-        task_name: "a".into(),
-        question: "b".into(),
-        detail: None,
-        diff: None,
-        wants,
-        argv: vec![],
-        cwd: "/".into(),
-        environment: vec![],
-        terms: vec![],
-    };
-    Request {
-        id: RequestId(1),
-        task: Some(TaskId(1)),
-        attempt: AttemptNumber::FIRST,
-        origin: Origin::Task,
-        asked_by: None,
-        also_asked_by: vec![],
-        hash: shown.hash(""),
-        shown,
-        created_at: Timestamp(0),
-        expires_at: Some(Timestamp(10)),
-        on_timeout,
-        remind_ms: None,
-        closure: None,
-    }
-}
-
 proptest! {
     #[test]
     fn a_schema_is_refused_or_what_it_takes_is_taken_again(schema in schema(), data in data()) {
@@ -210,7 +181,8 @@ proptest! {
         wants in wants(), answer in answer(), in_time in any::<bool>(), by_default in any::<bool>(),
     ) {
         let on_timeout = if by_default { OnTimeout::Default } else { OnTimeout::Deny };
-        let request = request(wants.clone(), on_timeout);
+        let expires_at = Some(Timestamp(10));
+        let request = Request { on_timeout, expires_at, ..samples::request(wants.clone()) };
         let by = Actor::Person { surface: Surface::Window };
         let given = Given { answer: answer.clone(), comment: None, shown: request.hash.clone(), by };
         let now = Timestamp(if in_time { 9 } else { 10 });

@@ -23,6 +23,8 @@ mod logs;
 mod process;
 mod recovery;
 mod retention;
+#[cfg(test)]
+mod samples;
 mod scheduling;
 mod search;
 mod serve;

@@ -170,38 +170,14 @@ fn loosening(waits: Option<&Loosening>) -> impl Iterator<Item = Seen> {
 mod tests {
     use std::time::Duration;
 
-    use nod_core::ids::{AttemptNumber, Timestamp};
-    use nod_core::request::{Closure, OnTimeout, Origin, Shown};
+    use nod_core::ids::Timestamp;
+    use nod_core::request::{Closure, Wants};
 
     use super::*;
+    use crate::samples;
 
     fn request(id: i64) -> Request {
-        let shown = Shown {
-            task_name: "deploy".into(),
-            question: "Deploy?".into(),
-            detail: None,
-            diff: None,
-            wants: Default::default(),
-            argv: vec![],
-            cwd: "/".into(),
-            environment: vec![],
-            terms: vec![],
-        };
-        Request {
-            id: RequestId(id),
-            task: None,
-            attempt: AttemptNumber::FIRST,
-            origin: Origin::Program,
-            asked_by: None,
-            also_asked_by: vec![],
-            hash: shown.hash(""),
-            shown,
-            created_at: Timestamp(0),
-            expires_at: None,
-            on_timeout: OnTimeout::Deny,
-            remind_ms: None,
-            closure: None,
-        }
+        Request { id: RequestId(id), ..samples::request(Wants::default()) }
     }
 
     fn opened(request: &Request) -> EventChange {

@@ -5,11 +5,12 @@ use nod_core::command::CommandLine;
 use nod_core::environment::Environment;
 use nod_core::ids::{AttemptNumber, EventNumber, OperationId, RequestId, TaskId, Timestamp};
 use nod_core::protocol::{AuditPage, AuditQuery, AuditRow, AuditWhat, ListQuery};
-use nod_core::request::{Answer, OnTimeout, Origin, Request, Shown, Wants};
+use nod_core::request::{Answer, OnTimeout, Request, Wants};
 use nod_core::task::{Outcome, OutputMode, QueueReason, StateName, Task, TaskState};
 use rusqlite::Connection;
 
 use super::*;
+use crate::samples;
 
 struct Opened {
     store: Store,
@@ -235,32 +236,7 @@ fn numbers_are_not_given_twice_even_after_a_removal() {
 #[test]
 fn the_audit_can_only_grow() {
     let mut opened = filled();
-    let shown = Shown {
-        task_name: "deploy".into(),
-        question: "Deploy?".into(),
-        detail: None,
-        diff: None,
-        wants: Wants::Approval,
-        argv: vec![],
-        cwd: "/".into(),
-        environment: vec![],
-        terms: vec![],
-    };
-    let request = Request {
-        id: RequestId(1),
-        task: Some(TaskId(2)),
-        attempt: AttemptNumber::FIRST,
-        origin: Origin::Task,
-        asked_by: None,
-        also_asked_by: vec![],
-        hash: shown.hash(""),
-        shown,
-        created_at: Timestamp(1),
-        expires_at: None,
-        on_timeout: OnTimeout::Deny,
-        remind_ms: None,
-        closure: None,
-    };
+    let request = Request { task: Some(TaskId(2)), ..samples::request(Wants::Approval) };
     let row = AuditRow {
         id: 0,
         at: Timestamp(2),
