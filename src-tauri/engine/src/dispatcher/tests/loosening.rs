@@ -2,7 +2,7 @@
 //! of rules whose time is up.
 
 use nod_core::protocol::{AuditQuery, AuditRow, AuditWhat};
-use nod_core::rule::{Rule, Then};
+use nod_core::rule::{Rule, RuleId, Then};
 
 use super::*;
 use crate::guards::Posted;
@@ -38,8 +38,6 @@ impl Table {
         self.dispatcher.settle_guards().unwrap();
     }
 }
-
-use nod_core::rule::RuleId;
 
 const ASKS: &str = "[[rules]]\nmatch = [\"rm\"]\nthen = \"ask_first\"\n";
 const TERMINAL: &str = "[approvals]\nterminal = true\n";
