@@ -39,14 +39,17 @@ pub(super) fn fit(mut detail: TaskDetail) -> TaskDetail {
 
 /// Keeps the newest tries, of which the newest are whole and the others without what they printed.
 fn fit_attempts(attempts: &mut Vec<Attempt>, room: usize, left_out: &mut LeftOut) -> usize {
-    let mut taken = 0;
+    let (mut taken, mut cut) = (0, vec![]);
     for attempt in attempts.iter_mut().rev() {
         taken += size(attempt);
         if taken > room / 4 && attempt.tail.take().is_some() {
-            left_out.tails += 1;
+            cut.push(attempt.number);
         }
     }
-    newest_fitting(attempts, room, &mut left_out.attempts)
+    let kept = newest_fitting(attempts, room, &mut left_out.attempts);
+    let is_there = |number| attempts.first().is_some_and(|oldest| oldest.number <= number);
+    left_out.tails = count(cut.into_iter().filter(|number| is_there(*number)).count());
+    kept
 }
 
 /// Keeps the names of variables, where their values have no room.
