@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use fastrand::Rng;
 use nod_client::{ClientError, Door, Next, new_operation, persist};
 use nod_core::ids::TaskId;
-use nod_core::protocol::{Call, Notify, Reply, Submit, TypeIn};
+use nod_core::protocol::{Call, ErrorCode, Notify, Reply, Submit, TypeIn};
 use nod_core::request::{Answer, Closure, Request};
 use nod_core::schedule::{Dependency, Retry};
 use nod_core::task::{Outcome, OutputMode, StateName};
@@ -146,6 +146,13 @@ impl Round {
     }
 }
 
+/// Paces the load, mostly by what the seed has chosen: so the calls of a round are spread over the
+/// life of its host, which is killed in the middle of each sort of them. Nothing is expected to have
+/// happened by then.
+fn pace(milliseconds: u64) {
+    thread::sleep(Duration::from_millis(milliseconds));
+}
+
 /// What the workers share.
 pub(crate) struct Load {
     pub(crate) door: Door,
@@ -172,19 +179,23 @@ impl Load {
 
     /// Carries out a call, however many hosts that takes.
     fn call(&self, call: &Call) -> Reply {
-        self.try_call(call).unwrap()
+        self.try_call(call).unwrap_or_else(|| panic!("{call:?} is refused"))
     }
 
-    /// Carries out a call that may be refused, however many hosts that takes.
-    fn try_call(&self, call: &Call) -> Result<Reply, ClientError> {
-        // At once, since the next host does not live long.
+    /// Carries out a call that may be refused where a task has gone on, however many hosts that takes.
+    fn try_call(&self, call: &Call) -> Option<Reply> {
+        // Far sooner than a program tries again, since the next host does not live long.
         let again = |_: &ClientError| {
-            thread::sleep(Duration::from_millis(2));
+            pace(2);
             Ok::<_, ClientError>(Next::Now)
         };
         let reply = persist(&self.door, None, |host| host.call(call), again);
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
-        reply
+        match reply {
+            Ok(reply) => Some(reply),
+            Err(ClientError::Refused(why)) if why.code == ErrorCode::Conflict => None,
+            Err(error) => panic!("{call:?}: {error}"),
+        }
     }
 
     fn submit(&self, submit: Submit) -> (TaskId, bool) {
@@ -212,7 +223,7 @@ impl Load {
             self.promised.lock().unwrap().push(promised.clone());
             before = Some(id);
             self.follow_up(&promised, &submit, *wait);
-            thread::sleep(Duration::from_millis(*after));
+            pace(*after);
         }
     }
 
@@ -222,11 +233,11 @@ impl Load {
         let (id, operation) = (*id, new_operation().unwrap());
         match plan {
             Plan::Cancel => {
-                thread::sleep(Duration::from_millis(wait));
+                pace(wait);
                 self.call(&Call::Cancel { operation, id });
             }
             Plan::Await => {
-                thread::sleep(Duration::from_millis(wait));
+                pace(wait);
                 let (signal, data) = ("signal".to_owned(), json!(key));
                 self.call(&Call::Notify(Notify { operation, id, key: signal, data }));
             }
@@ -235,9 +246,9 @@ impl Load {
                 fs::write(self.work.join(format!("twice-{key}")), "").unwrap();
             }
             Plan::Paused => {
-                thread::sleep(Duration::from_millis(wait));
+                pace(wait);
                 // Refused where it does not run yet, or has ended.
-                if self.try_call(&Call::Pause { operation, id }).is_ok() {
+                if self.try_call(&Call::Pause { operation, id }).is_some() {
                     let operation = new_operation().unwrap();
                     // Refused where it has ended before it halted.
                     drop(self.try_call(&Call::Resume { operation, id }));
@@ -247,7 +258,7 @@ impl Load {
                 let data = BASE64.encode(format!("{key}\n"));
                 let typed = TypeIn { operation: Some(operation), id, data, session: None };
                 // Refused until it runs.
-                until("typing", || self.try_call(&Call::Input(typed.clone())).ok());
+                until("typing", || self.try_call(&Call::Input(typed.clone())));
             }
             Plan::Exit(_) | Plan::Ask | Plan::Late | Plan::Again | Plan::Leaves | Plan::After => {}
         }
