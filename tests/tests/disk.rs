@@ -482,8 +482,8 @@ fn how_a_task_ended_is_on_a_full_disk_without_a_host() {
     until("the task", || host.work().join("begun").exists().then_some(()));
     let process = until("the process", || host.detail(id).attempts.first()?.process);
     let shim = processes::parent(process);
-    let folder = host.detail(id).log_path.unwrap();
-    let report = std::path::Path::new(&folder).with_file_name("exit.json");
+    let log = host.detail(id).log_path.unwrap();
+    let report = std::path::Path::new(&log).with_file_name("exit.json");
     host.kill();
     fill(&small);
     std::fs::write(host.work().join("go"), "").unwrap();

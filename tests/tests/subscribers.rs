@@ -161,7 +161,7 @@ fn watched(host: &TestHost, since: i64, last: i64) -> Vec<Value> {
 
 #[test]
 fn so_many_removals_are_kept_and_who_was_away_for_longer_is_told_to_look_anew() {
-    /// How many are kept, how many there were, and how many are forgotten at once.
+    /// How many are kept, and how many there were.
     const KEPT: i64 = 10_000;
     const WERE: i64 = 10_700;
     let mut host = TestHost::start();

@@ -5,8 +5,8 @@
 //! for an older host: of that `version`, that `protocol`, with a shim of that
 //! `shim_protocol` in that folder of `programs`. Where that says `armed`, what
 //! has just been shown cannot be agreed to, as in what is shipped; `nod` is
-//! another program that counts as its command line. Where it says `lingers`, a host that is asked to end says `ending`, and does so after one
-//! line more.
+//! another program that counts as its command line. Where it says `lingers`, a
+//! host that is asked to end says `ending`, and does so after one line more.
 #![expect(clippy::print_stdout, reason = "the replies go to the test through the pipe")]
 
 use std::io::{self, BufRead as _};

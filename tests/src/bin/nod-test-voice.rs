@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 fn main() -> anyhow::Result<()> {
+    // The first word is the name of this program.
     let mut paths = env::args_os().skip(1).map(PathBuf::from);
     let host = paths.next().context("the host's socket is missing")?;
     let listener = UnixListener::bind(paths.next().context("the test's socket is missing")?)?;
