@@ -36,9 +36,19 @@ pub fn with_mark(mark: &str) -> Vec<i32> {
 /// Returns whether a process is there and more than a zombie.
 #[must_use]
 pub fn is_alive(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    state.is_some_and(|state| !"ZX".contains(state))
+    state(pid).is_some_and(|state| !"ZX".contains(state))
+}
+
+/// Returns whether a process is halted.
+#[must_use]
+pub fn is_halted(pid: i32) -> bool {
+    state(pid) == Some('T')
+}
+
+/// Returns the letter that says what a process is doing; nothing when it is gone.
+fn state(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next())
 }
 
 /// Returns the parent of a process.

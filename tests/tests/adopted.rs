@@ -3,7 +3,7 @@
 use nod_core::ids::TaskId;
 use nod_core::request::Answer;
 use nod_core::task::{QueueReason, StateName, TaskState};
-use nod_tests::{Home, TestHost, until};
+use nod_tests::{Home, TestHost, processes};
 
 const HOLD: &str = "while [ ! -e go ]; do sleep 0.02; done";
 
@@ -12,7 +12,7 @@ fn reason(host: &TestHost, id: TaskId) -> QueueReason {
     reason
 }
 
-fn is_over(host: &TestHost, id: TaskId) {
+fn succeeds(host: &TestHost, id: TaskId) {
     assert_eq!(host.wait_for_end(id).state.name(), StateName::Succeeded, "task {id}");
 }
 
@@ -39,7 +39,7 @@ fn what_runs_on_without_its_host_keeps_its_slot_its_resource_and_its_place_under
     let mut queued: Vec<_> = takes.iter().map(|it| host.submit_with(it, &["true", "y"])).collect();
     queued.push(of_kind(&host));
     // Whatever starts next would have started by the end of one that may.
-    is_over(&host, host.submit("true"));
+    succeeds(&host, host.submit("true"));
     let reasons = [queued_before, queued[0], queued[2]].map(|id| reason(&host, id));
     let gpu = QueueReason::Resource { name: "gpu".into() };
     assert_eq!(reasons, [QueueReason::Slot, QueueReason::Slot, gpu]);
@@ -49,7 +49,7 @@ fn what_runs_on_without_its_host_keeps_its_slot_its_resource_and_its_place_under
     let groups = host.run(&["group", "list"]).out;
     assert!(groups.contains("one: 1 of 1 slots taken, 2 queued"), "{groups}");
     std::fs::write(host.work().join("go"), "").unwrap();
-    running.into_iter().chain(queued).chain([queued_before]).for_each(|id| is_over(&host, id));
+    running.into_iter().chain(queued).chain([queued_before]).for_each(|id| succeeds(&host, id));
 }
 
 #[test]
@@ -67,12 +67,14 @@ fn an_answer_to_a_paused_task_that_another_host_gives_is_heard_once_it_goes_on()
     assert!(open.is_open(), "{open:?}");
     host.answer(&open, Answer::Approve);
     // It is halted, and stays so: nobody has asked for more.
-    until("the answer to be taken", || (host.state(id) == StateName::Running).then_some(()));
+    host.wait_for_state(id, StateName::Running);
     let task = host.task(id);
     assert!(task.condition.paused && task.words() == "Paused", "{task:?}");
+    let process = host.detail(id).attempts[0].process.unwrap();
+    assert!(processes::is_halted(process));
     assert!(!host.work().join("heard").exists());
     assert_eq!(host.run(&["resume", &word]).code, Some(0));
-    is_over(&host, id);
+    succeeds(&host, id);
     let read = |name: &str| std::fs::read_to_string(host.work().join(name)).unwrap();
     assert_eq!(read("code"), "0\n");
     assert!(read("answer").contains("approved"), "{}", read("answer"));
