@@ -36,7 +36,8 @@ pub fn until_equal<T: PartialEq + Debug>(what: &str, expected: &T, mut look: imp
     }
 }
 
-/// Gives a condition some time, and returns whether it came: for tidying up, which fails nothing.
+/// Gives a condition some time, and returns whether it came: for tidying up, which fails nothing, and
+/// for who has more to say than that they waited in vain.
 pub fn within(patience: Duration, mut look: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + patience;
     loop {

@@ -8,8 +8,7 @@ use std::future::Future;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Child;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use thirtyfour::prelude::*;
@@ -18,9 +17,8 @@ use tokio::runtime::Runtime;
 use crate::desktop::{AUTOMATED, Desktop, TITLE};
 use crate::home::program;
 use crate::processes;
-use crate::wait::{PATIENCE, until};
+use crate::wait::{PATIENCE, until, within};
 
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// How long one command to the window may take on a busy machine.
 const COMMAND: Duration = Duration::from_secs(30);
 
@@ -228,14 +226,10 @@ impl Window {
     /// # Panics
     /// When it does not come.
     #[track_caller]
-    pub fn wait_until(&self, what: &str, mut is_met: impl FnMut() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !is_met() {
-            if Instant::now() > deadline {
-                let shown = self.text("body").unwrap_or_default();
-                panic!("waited in vain for {what}; the window shows:\n{shown}");
-            }
-            thread::sleep(BETWEEN_LOOKS);
+    pub fn wait_until(&self, what: &str, is_met: impl FnMut() -> bool) {
+        if !within(PATIENCE, is_met) {
+            let shown = self.text("body").unwrap_or_default();
+            panic!("waited in vain for {what}; the window shows:\n{shown}");
         }
     }
 
@@ -246,7 +240,7 @@ impl Window {
     #[track_caller]
     pub fn click(&self, selector: &str) {
         let mut last = String::new();
-        let clicked = self.retried(|| match self.run(click(self.driver(), selector)) {
+        let clicked = within(PATIENCE, || match self.run(click(self.driver(), selector)) {
             Ok(clicked) => clicked,
             Err(error) => {
                 last = error.to_string();
@@ -336,17 +330,6 @@ impl Window {
             let timed = tokio::time::timeout(COMMAND, work).await;
             timed.unwrap_or_else(|_| Err(WebDriverError::Timeout("the window says nothing".into())))
         })
-    }
-
-    fn retried(&self, mut attempt: impl FnMut() -> bool) -> bool {
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            if attempt() {
-                return true;
-            }
-            thread::sleep(BETWEEN_LOOKS);
-        }
-        false
     }
 }
 
