@@ -12,14 +12,14 @@ use nod_client::{Connection, new_operation};
 use nod_core::command::CommandLine;
 use nod_core::ids::{RequestId, TaskId};
 use nod_core::paths::Paths;
-use nod_core::protocol::{Call, ListQuery, Reply, Submit, TaskDetail};
+use nod_core::protocol::{AuditQuery, AuditRow, Call, ListQuery, Reply, Submit, TaskDetail};
 use nod_core::request::Request;
 use nod_core::task::{OutputMode, StateName, Task};
 use tempfile::TempDir;
 
 use crate::means::remove_cgroups;
 use crate::processes;
-use crate::wait::until;
+use crate::wait::{until, until_equal};
 
 /// Returns a program or a library of this build.
 ///
@@ -33,6 +33,9 @@ pub fn program(name: &str) -> PathBuf {
     assert!(path.exists(), "{} is missing: `make test` builds it", path.display());
     path
 }
+
+/// What the line of a task begins with that lends its token to the test: see [`Home::token`].
+pub const LENDS_TOKEN: &str = "printf %s \"$NOD_TOKEN\" > token.new; mv token.new token; ";
 
 /// A data directory, removed with every process in it when the test ends.
 pub struct Home {
@@ -279,6 +282,40 @@ impl Home {
         usize::try_from(count).expect("fewer tasks than memory")
     }
 
+    /// Waits until there is a file where the tasks run.
+    #[track_caller]
+    pub fn wait_for_file(&self, name: &str) {
+        until(name, || self.work().join(name).exists().then_some(()));
+    }
+
+    /// Returns the token that a task has lent by [`LENDS_TOKEN`], as soon as it has.
+    #[must_use]
+    #[track_caller]
+    pub fn token(&self) -> String {
+        until("the token", || fs::read_to_string(self.work().join("token")).ok())
+    }
+
+    /// Waits until so many wait for a signal, as the history keeps it.
+    ///
+    /// # Panics
+    /// When the history cannot be read.
+    #[track_caller]
+    pub fn wait_for_waits(&self, n: i64) {
+        let history = rusqlite::Connection::open(self.data().join("nod.db")).unwrap();
+        until_equal("so many to wait", &n, || {
+            history.query_row("SELECT count(*) FROM waits", [], |row| row.get(0)).unwrap()
+        });
+    }
+
+    /// Returns what the audit says of a task, newest first.
+    #[must_use]
+    #[track_caller]
+    pub fn audit(&self, id: TaskId) -> Vec<AuditRow> {
+        let query = AuditQuery { task: Some(id), ..AuditQuery::default() };
+        let Reply::Audit(page) = self.call(&Call::Audit(query)) else { panic!("no audit") };
+        page.rows
+    }
+
     /// Returns the first open question of a task, as soon as there is one.
     #[must_use]
     #[track_caller]
@@ -296,7 +333,7 @@ impl Home {
     /// Waits until a task is in a state.
     #[track_caller]
     pub fn wait_for_state(&self, id: TaskId, state: StateName) {
-        crate::wait::until_equal("a state", &state, || self.state(id));
+        until_equal("a state", &state, || self.state(id));
     }
 
     /// Returns the task once it has ended.

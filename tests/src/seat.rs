@@ -1,12 +1,12 @@
 //! A person's seat: a host that lets a terminal answer, and a display with a keyboard.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use nod_client::new_operation;
-use nod_core::ids::TaskId;
-use nod_core::protocol::{AuditQuery, AuditRow, Call, ErrorCode, Reply, RuleList};
+use nod_core::protocol::{Call, ErrorCode, Reply, RuleList};
 
 use crate::home::program;
 use crate::{Desktop, Home, TestHost, until};
@@ -60,17 +60,20 @@ impl Seat {
         Self::on(TestHost::start_armed(Home::new().with_config(config)))
     }
 
-    /// Another program counts as the command line of the host, which a test has say what no `nod`
-    /// would.
+    /// `nod-test-voice` counts as the command line of the host, and runs in a terminal: a test has
+    /// it say what no `nod` would. Returns the socket as well at which it listens.
     #[must_use]
-    pub fn speaking_through(program: &Path) -> Self {
+    pub fn with_voice() -> (Self, PathBuf) {
         let home = Home::new().with_config(ON);
-        let mut seat = Self::on(TestHost::start_as(
-            home,
-            &serde_json::json!({ "nod": program, "armed": true }),
-        ));
+        let voice = program("nod-test-voice");
+        let host = TestHost::start_as(home, &serde_json::json!({ "nod": voice, "armed": true }));
+        let mut seat = Self::on(host);
         seat.confirm();
-        seat
+        let socket = seat.file("voice");
+        let line = format!("exec {} {} voice", voice.display(), seat.host.socket().display());
+        seat.open("xterm", &line, &[]);
+        until("the voice", || UnixStream::connect(&socket).ok());
+        (seat, socket)
     }
 
     fn on(host: TestHost) -> Self {
@@ -144,17 +147,6 @@ impl Seat {
     #[must_use]
     pub fn line(&self, words: &str) -> String {
         noted(&format!("{} {words}", self.nod))
-    }
-
-    /// Returns what the audit says of a task.
-    ///
-    /// # Panics
-    /// When the host does not say.
-    #[must_use]
-    pub fn audit(&self, id: TaskId) -> Vec<AuditRow> {
-        let query = AuditQuery { task: Some(id), ..AuditQuery::default() };
-        let Reply::Audit(page) = self.host.call(&Call::Audit(query)) else { panic!("no audit") };
-        page.rows
     }
 }
 

@@ -7,6 +7,7 @@ use nod_core::ids::TaskId;
 use nod_core::protocol::{Ask, Call, ErrorCode, GiveAnswer};
 use nod_core::request::{Answer, Request};
 use nod_tests::TestHost;
+use nod_tests::home::LENDS_TOKEN;
 use serde_json::{Value, json};
 
 fn approval(request: &Request) -> GiveAnswer {
@@ -81,10 +82,8 @@ fn params(verb: Verb, id: TaskId, request: &Request) -> Option<Value> {
 #[test]
 fn what_the_table_refuses_is_refused_on_the_socket() {
     let mut host = TestHost::start();
-    let id =
-        host.submit("printf %s \"$NOD_TOKEN\" > token.new; mv token.new token; nod ask 'One?'");
-    let request = host.wait_for_request(id);
-    let token = std::fs::read_to_string(host.work().join("token")).unwrap();
+    let id = host.submit(&format!("{LENDS_TOKEN}nod ask 'One?'"));
+    let (request, token) = (host.wait_for_request(id), host.token());
     let other = host.submit_with(&["--ask-first"], &["true"]);
     let uid = rustix::process::getuid().as_raw();
     let task = Actor::Task { id, attempt: None };

@@ -197,7 +197,7 @@ fn the_audit_says_who_asked_what_who_answered_what_and_from_where() {
     });
     assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
     host.wait_for_end(id);
-    let rows = audit(&host, AuditQuery { task: Some(id), ..AuditQuery::default() });
+    let rows = host.audit(id);
     let what: Vec<_> = rows.iter().map(|row| row.what).collect();
     assert_eq!(what, [AuditWhat::Withdrawn, AuditWhat::Expired, AuditWhat::Answered]);
     let answered = &rows[2];
@@ -212,7 +212,7 @@ fn the_audit_says_who_asked_what_who_answered_what_and_from_where() {
     assert_eq!(audit(&host, next), rows[1..2]);
     // It outlives the task.
     assert_eq!(host.run(&["remove", &id.to_string()]).code, Some(0));
-    let after = audit(&host, AuditQuery { task: Some(id), ..AuditQuery::default() });
+    let after = host.audit(id);
     assert_eq!((after[0].what, &after[1..]), (AuditWhat::Removed, &rows[..]));
     assert_eq!(host.run(&["audit", &id.to_string()]).out.lines().count(), 4);
     assert_eq!(host.run(&["audit", "99"]).code, Some(1));

@@ -10,6 +10,7 @@ use nod_core::protocol::{
 };
 use nod_core::request::{Answer, DETAIL_LIMIT, DIFF_LIMIT, QUESTION_LIMIT, Request};
 use nod_core::task::{StateName, TaskSaid};
+use nod_tests::home::LENDS_TOKEN;
 use nod_tests::{TestHost, until};
 
 fn approval(request: &Request) -> GiveAnswer {
@@ -80,10 +81,8 @@ fn a_task_cannot_answer_for_itself_however_it_detaches() {
 #[test]
 fn a_token_answers_nothing_and_acts_for_no_other_task() {
     let mut host = TestHost::start();
-    let one =
-        host.submit("printf %s \"$NOD_TOKEN\" > token.new; mv token.new token; nod ask 'One?'");
-    let request = host.wait_for_request(one);
-    let token = std::fs::read_to_string(host.work().join("token")).unwrap();
+    let one = host.submit(&format!("{LENDS_TOKEN}nod ask 'One?'"));
+    let (request, token) = (host.wait_for_request(one), host.token());
     let gated = host.submit_with(&["--ask-first"], &["true"]);
     let gate = host.wait_for_request(gated);
     let mut as_task = Connection::open(&host.socket(), Some(token.clone())).unwrap();
@@ -255,11 +254,8 @@ fn what_is_too_long_for_a_card_is_refused_by_the_host_itself() {
 #[test]
 fn a_task_does_not_withdraw_what_a_program_asks() {
     let host = TestHost::start();
-    let line = "printf %s \"$NOD_TOKEN\" > token.new; mv token.new token; \
-                while [ ! -e go ]; do sleep 0.02; done";
-    let id = host.submit(line);
-    let path = host.work().join("token");
-    let token = until("the token", || std::fs::read_to_string(&path).ok());
+    let id = host.submit(&format!("{LENDS_TOKEN}while [ ! -e go ]; do sleep 0.02; done"));
+    let token = host.token();
     let operation = new_operation().unwrap();
     let mut asking = host.connect();
     asking.send(&Call::Ask(Ask::approval(operation.clone(), "May I?"))).unwrap();

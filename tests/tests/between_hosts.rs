@@ -13,7 +13,7 @@ use nod_core::ids::TaskId;
 use nod_core::protocol::{Call, Feedback, Notify, ReadInbox, Reply};
 use nod_core::request::Answer;
 use nod_core::task::StateName;
-use nod_tests::home::program;
+use nod_tests::home::{LENDS_TOKEN, program};
 use nod_tests::{TestHost, processes, until};
 use serde_json::Value;
 
@@ -54,11 +54,6 @@ fn count(host: &TestHost, sql: &str) -> i64 {
     database.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
-fn wait_for_waits(host: &TestHost, n: i64) {
-    let sql = "SELECT count(*) FROM waits";
-    until("somebody to wait", || (count(host, sql) == n).then_some(()));
-}
-
 fn notify(id: TaskId, data: Value) -> Call {
     Call::Notify(Notify { operation: new_operation().unwrap(), id, key: "k".into(), data })
 }
@@ -72,7 +67,7 @@ fn feedback(id: TaskId, text: &str) -> Call {
 fn a_signal_that_comes_before_the_waiter_is_back_is_heard_once() {
     let mut host = TestHost::start();
     let id = host.submit("nod await k > one; nod await k --timeout 0; echo $? > code");
-    wait_for_waits(&host, 1);
+    host.wait_for_waits(1);
     let waiter = nod_of(&host, "await");
     processes::stop(waiter);
     host.kill();
@@ -126,7 +121,7 @@ fn what_lies_unread_before_a_host_that_dies_is_said_to_the_next_once() {
                 echo $? > told; nod await k > one; nod await k --timeout 0; echo $? > code; \
                 nod inbox > messages";
     let id = host.submit_with(&["--session", "s"], &[line]);
-    until("the task", || host.work().join("up").exists().then_some(()));
+    host.wait_for_file("up");
     processes::stop(host.pid());
     touch(&host, "tells");
     nod_of(&host, "tell");
@@ -174,12 +169,11 @@ fn who_follows_the_inbox_reads_on_at_the_next_host_with_nothing_twice() {
 #[test]
 fn what_a_reader_could_not_hand_on_is_there_for_the_next_one() {
     let host = TestHost::start();
-    let id = host.submit(
-        "printf %s \"$NOD_TOKEN\" > token.new; mv token.new token; \
-         while [ ! -e go ]; do sleep 0.02; done; nod inbox > /dev/full; echo $? > full; \
-         nod inbox > first; nod inbox > second",
-    );
-    let token = until("the token", || fs::read_to_string(host.work().join("token")).ok());
+    let id = host.submit(&format!(
+        "{LENDS_TOKEN}while [ ! -e go ]; do sleep 0.02; done; nod inbox > /dev/full; \
+         echo $? > full; nod inbox > first; nod inbox > second",
+    ));
+    let token = host.token();
     for text in ["one", "two"] {
         host.call(&feedback(id, text));
     }
@@ -203,7 +197,7 @@ fn all_that_waited_for_a_signal_hear_it_though_they_come_back_one_after_the_othe
     let line =
         "nod await k > one & nod await k > two; wait; nod await k --timeout 0; echo $? > code";
     let id = host.submit(line);
-    wait_for_waits(&host, 2);
+    host.wait_for_waits(2);
     let waiters = nods_of(&host, "await");
     let [first, second] = waiters[..] else { panic!("{waiters:?}") };
     // Neither is back when it is said: who comes first leaves the other what it is waiting for.
@@ -212,7 +206,7 @@ fn all_that_waited_for_a_signal_hear_it_though_they_come_back_one_after_the_othe
     host.restart();
     host.call(&notify(id, 7.into()));
     processes::go_on(first);
-    wait_for_waits(&host, 0);
+    host.wait_for_waits(0);
     processes::go_on(second);
     host.wait_for_end(id);
     let heard = ["one", "two", "code"].map(|name| read(&host, name));

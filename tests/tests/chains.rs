@@ -108,7 +108,7 @@ fn a_person_in_an_ssh_session_approves() {
     seat.press("approve");
     assert_eq!(seat.ended(), (0, String::new()));
     assert_eq!(seat.host.wait_for_end(id).state.name(), StateName::Succeeded);
-    let from = seat.audit(id).remove(0).from.unwrap();
+    let from = seat.host.audit(id).remove(0).from.unwrap();
     assert!(from.contains("in sshd (process ") && from.contains(" in xterm (process "), "{from}");
 }
 

@@ -18,10 +18,10 @@ use std::time::Duration;
 use nod_core::ids::TaskId;
 use nod_core::protocol::{Call, CallMessage, Reply};
 use nod_core::task::StateName;
-use nod_tests::home::program;
+use nod_tests::home::LENDS_TOKEN;
 use nod_tests::seat::Seat;
 use nod_tests::wait::PATIENCE;
-use nod_tests::{TestHost, processes, until};
+use nod_tests::{TestHost, processes};
 use proptest::prelude::*;
 use proptest::test_runner::{TestError, TestRunner};
 use serde_json::{Value, json};
@@ -276,9 +276,9 @@ fn call_meanwhile(host: &TestHost, id: TaskId, ends: &AtomicBool, answered: &Ato
 
 /// Submits a task that lends its token to the test for as long as that goes on.
 fn token(host: &TestHost) -> String {
-    let id = host.submit("printf %s \"$NOD_TOKEN\" > token.new; mv token.new token; sleep 6161");
+    let id = host.submit(&format!("{LENDS_TOKEN}sleep 6161"));
     host.wait_for_state(id, StateName::Running);
-    until("the token", || fs::read_to_string(host.work().join("token")).ok())
+    host.token()
 }
 
 #[test]
@@ -309,12 +309,7 @@ fn hurt_beside_others(host: &TestHost, speakers: impl FnOnce() -> Vec<Speaker>) 
 
 #[test]
 fn no_bytes_from_a_persons_terminal_hurt_the_host_or_those_whom_it_serves() {
-    let voice = program("nod-test-voice");
-    let seat = Seat::speaking_through(&voice);
-    let socket = seat.file("voice");
-    let line = format!("exec {} {} voice", voice.display(), seat.host.socket().display());
-    seat.open("xterm", &line, &[]);
-    until("the voice", || UnixStream::connect(&socket).ok());
+    let (seat, socket) = Seat::with_voice();
     let person = Speaker::Person(socket);
     hurt_beside_others(&seat.host, || {
         // It is a person indeed: what nobody else may say is taken from it.

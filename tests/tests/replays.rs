@@ -7,10 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use nod_core::ids::TaskId;
-use nod_core::protocol::{AuditQuery, AuditWhat, Call, Reply};
+use nod_core::protocol::AuditWhat;
 use nod_core::request::Request;
 use nod_core::task::StateName;
-use nod_tests::home::program;
 use nod_tests::seat::Seat;
 use nod_tests::until;
 use serde_json::{Value, json};
@@ -24,7 +23,9 @@ struct Voice {
 impl Voice {
     fn open(socket: &Path) -> Self {
         let mut wire = BufReader::new(UnixStream::connect(socket).unwrap());
-        wire.read_line(&mut String::new()).unwrap();
+        let mut welcome = String::new();
+        wire.read_line(&mut welcome).unwrap();
+        assert!(welcome.contains("\"type\":\"welcome\""), "{welcome}");
         Self { wire, calls: 0 }
     }
 
@@ -47,7 +48,10 @@ impl Voice {
     /// Approves, and returns why not.
     fn approve(&mut self, operation: &str, request: i64, hash: &str) -> Option<String> {
         let said = self.call("answer", &approval(operation, request, hash));
-        said["error"]["data"]["code"].as_str().map(str::to_owned)
+        if said["result"]["type"] == "closed" {
+            return None;
+        }
+        Some(said["error"]["data"]["code"].as_str().unwrap_or_else(|| panic!("{said}")).to_owned())
     }
 
     /// Approves once what is shown has been so for long enough.
@@ -69,19 +73,12 @@ fn gated(seat: &Seat, word: &str) -> (TaskId, Request) {
 }
 
 fn answers(seat: &Seat, id: TaskId) -> usize {
-    let query = AuditQuery { task: Some(id), ..AuditQuery::default() };
-    let Reply::Audit(page) = seat.host.call(&Call::Audit(query)) else { panic!("no audit") };
-    page.rows.iter().filter(|row| row.what == AuditWhat::Answered).count()
+    seat.host.audit(id).iter().filter(|row| row.what == AuditWhat::Answered).count()
 }
 
 #[test]
 fn an_answer_is_to_one_question_once_and_to_what_was_shown() {
-    let name = program("nod-test-voice");
-    let seat = Seat::speaking_through(&name);
-    let socket = seat.file("voice");
-    let line = format!("exec {} {} voice", name.display(), seat.host.socket().display());
-    seat.open("xterm", &line, &[]);
-    until("the voice", || UnixStream::connect(&socket).ok());
+    let (seat, socket) = Seat::with_voice();
     let mut voice = Voice::open(&socket);
     let ((first, one), (second, two)) = (gated(&seat, "one"), gated(&seat, "two"));
     // Made up: of what was never shown here, of another question, and of none.

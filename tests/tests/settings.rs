@@ -8,7 +8,8 @@ use nod_core::access::{Actor, Surface};
 use nod_core::protocol::{
     AuditQuery, AuditWhat, Call, ErrorCode, NotificationsBy, Reply, Settings,
 };
-use nod_tests::{Home, TestHost, until};
+use nod_tests::home::LENDS_TOKEN;
+use nod_tests::{Home, TestHost};
 use rusqlite::Connection as Database;
 
 /// A program for tasks: wants Approve in notifications turned on, over the raw socket.
@@ -51,11 +52,8 @@ fn no_program_and_no_task_turns_approvals_in_notifications_on() {
     let mut host = TestHost::start();
     assert!(!settings(&host).notification_approvals);
     assert_eq!(refusal(host.connect().call(&allow(true))), ErrorCode::Forbidden);
-    let line = "printf %s \"$NOD_TOKEN\" > token.new; mv token.new token; nod await go";
-    let id = host.submit(line);
-    let token = host.work().join("token");
-    let token = until("a token", || fs::read_to_string(&token).ok());
-    let mut task = Connection::open(&host.socket(), Some(token)).unwrap();
+    let id = host.submit(&format!("{LENDS_TOKEN}nod await go"));
+    let mut task = Connection::open(&host.socket(), Some(host.token())).unwrap();
     assert_eq!(refusal(task.call(&allow(true))), ErrorCode::Forbidden);
 
     fs::write(host.work().join("send.py"), SEND).unwrap();

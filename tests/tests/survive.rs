@@ -173,7 +173,7 @@ fn what_ran_when_the_machine_was_restarted_is_lost_or_runs_again_as_its_kind_say
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let requeued = host.tasks()[0].id;
     for name in ["lost", "runs"] {
-        until(name, || host.work().join(name).exists().then_some(()));
+        host.wait_for_file(name);
     }
     host.kill();
     // A restart takes the processes with it, and the machine has another boot id then.

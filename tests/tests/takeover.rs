@@ -67,12 +67,7 @@ impl Onlookers {
             "nod inbox --follow > inbox & nod await k > heard; echo $? > heard-code; \
              while [ ! -e go ]; do sleep 0.02; done; kill $!; true",
         );
-        let history = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
-        until("the wait", || {
-            let count = "SELECT count(*) FROM waits";
-            let waits: i64 = history.query_row(count, [], |row| row.get(0)).unwrap();
-            (waits == 1).then_some(())
-        });
+        host.wait_for_waits(1);
         assert_eq!(host.run(&["feedback", &hearing.to_string(), "first"]).code, Some(0));
         until("the first message", || heard(host, "inbox").contains("first").then_some(()));
         hearing

@@ -30,7 +30,7 @@ fn a_person_at_a_terminal_approves_and_denies_what_is_shown() {
         panic!("no answer")
     };
     assert_eq!((by, comment.as_deref()), (terminal.clone(), Some("carefully")));
-    let row = seat.audit(id).remove(0);
+    let row = seat.host.audit(id).remove(0);
     let from = row.from.unwrap();
     assert_eq!((row.actor, row.hash), (terminal, Some(request.hash)));
     assert!(from.starts_with("/dev/pts/") && from.contains("in xterm (process "), "{from}");
@@ -141,7 +141,7 @@ fn a_question_that_is_closed_is_not_shown_but_how_it_was_closed() {
     assert_eq!(seat.host.wait_for_end(gated).state.name(), StateName::Denied);
     // Who came too late, and from where, is in the audit.
     for id in [short, gated] {
-        let row = seat.audit(id).remove(0);
+        let row = seat.host.audit(id).remove(0);
         let terminal = Actor::Person { surface: Surface::Terminal };
         assert_eq!((row.what, row.actor), (AuditWhat::Refused, terminal));
         assert!(row.from.unwrap().starts_with("/dev/pts/"));

@@ -17,23 +17,13 @@ fn notify(host: &TestHost, id: TaskId, key: &str, data: &str) -> Value {
     serde_json::from_str(&ran.out).unwrap()
 }
 
-/// Waits until so many wait for a signal, as the history keeps it.
-fn wait_for_waits(host: &TestHost, n: i64) {
-    let database = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
-    until("somebody to wait", || {
-        let waits: i64 =
-            database.query_row("SELECT count(*) FROM waits", [], |row| row.get(0)).unwrap();
-        (waits == n).then_some(())
-    });
-}
-
 #[test]
 fn all_who_wait_for_a_key_wake_with_the_same_data_and_nobody_else_does() {
     let host = TestHost::start();
     let id = host.submit("nod await go > one & nod await go > two & nod await other > three; wait");
-    wait_for_waits(&host, 3);
+    host.wait_for_waits(3);
     assert_eq!(notify(&host, id, "go", r#"{"n":1}"#), json!({ "woken": 2, "kept": false }));
-    wait_for_waits(&host, 1);
+    host.wait_for_waits(1);
     assert_eq!(notify(&host, id, "other", "null"), json!({ "woken": 1, "kept": false }));
     host.wait_for_end(id);
     let heard = [read(&host, "one"), read(&host, "two"), read(&host, "three")];
@@ -81,7 +71,7 @@ fn without_a_host_what_waits_ends_in_its_own_time() {
          (NOD_SOCKET=/nowhere nod inbox; echo $? > inbox) & \
          nod await k --resume-after 3s > resumed; echo $? > code; wait",
     );
-    wait_for_waits(&host, 1);
+    host.wait_for_waits(1);
     host.kill();
     // It was heard by a host, so that it goes on is no failure.
     until("it to go on", || (read(&host, "code") == "0\n").then_some(()));
@@ -96,7 +86,7 @@ fn a_wait_that_its_task_did_not_outlive_is_no_mistake_of_the_caller() {
     let host = TestHost::start();
     let line = "(nod await k 2> why; echo $? > code) & while [ ! -e go ]; do sleep 0.02; done";
     let id = host.submit_with(&["--keep-children"], &[line]);
-    wait_for_waits(&host, 1);
+    host.wait_for_waits(1);
     std::fs::write(host.work().join("go"), "").unwrap();
     host.wait_for_end(id);
     until("the code", || (read(&host, "code") == "1\n").then_some(()));
@@ -110,9 +100,9 @@ fn a_signal_for_a_waiter_that_died_is_kept_for_the_next() {
         "nod await k & asker=$!; while [ ! -e dead ]; do sleep 0.02; done; kill -9 $asker; \
          wait; touch killed; while [ ! -e go ]; do sleep 0.02; done; nod await k > heard",
     );
-    wait_for_waits(&host, 1);
+    host.wait_for_waits(1);
     std::fs::write(host.work().join("dead"), "").unwrap();
-    wait_for_waits(&host, 0);
+    host.wait_for_waits(0);
     assert_eq!(notify(&host, id, "k", "1"), json!({ "woken": 0, "kept": true }));
     std::fs::write(host.work().join("go"), "").unwrap();
     host.wait_for_end(id);
@@ -140,7 +130,7 @@ fn messages_come_in_order_each_once_and_one_that_is_urgent_ends_a_wait() {
         "nod await k; echo $? > code; nod inbox > first; nod inbox > second; \
          nod inbox --follow > third & while [ ! -e go ]; do sleep 0.02; done; kill $!; true",
     );
-    wait_for_waits(&host, 1);
+    host.wait_for_waits(1);
     let say = |host: &TestHost, words: &[&str]| {
         let id = id.to_string();
         let ran = host.run(&[&["feedback", &id], words].concat());

@@ -128,7 +128,7 @@ fn a_task_that_ends_after_it_spoke_to_a_dead_host_harms_no_other() {
     let speaks = host.submit("touch one; while [ ! -e go ]; do sleep 0.02; done; nod progress 50");
     let other = host.submit("touch two; while [ ! -e end ]; do sleep 0.02; done");
     for name in ["one", "two"] {
-        until(name, || host.work().join(name).exists().then_some(()));
+        host.wait_for_file(name);
     }
     let process_of = |id| until("a process", || host.detail(id).attempts.first()?.process);
     let (process, ends) = (process_of(other), process_of(speaks));

@@ -11,7 +11,7 @@ use nod_core::task::StateName;
 use nod_tests::{Desktop, Window, until};
 use serde_json::json;
 
-use crate::buttons::{ANSWERS, audit};
+use crate::buttons::ANSWERS;
 use crate::server::{Notes, Shown, USUAL, forge};
 
 const ALL: [&str; 8] =
@@ -92,7 +92,7 @@ fn approve_is_there_only_while_the_person_wants_it() {
     notes.press_and_close(shown.id, "approve");
     assert_eq!(desktop.wait_for_end(id).state.name(), StateName::Succeeded);
     assert!(desktop.work().join("完了").exists());
-    let rows = audit(&desktop, id);
+    let rows = desktop.audit(id);
     assert_eq!(rows[0].actor, Actor::Person { surface: Surface::Notification });
     assert_eq!(rows[0].from.as_deref(), Some("notes 1"));
     assert!(rows[0].shown.is_some() && rows[0].comment.is_none());
@@ -242,7 +242,7 @@ fn the_buttons_of_a_real_notification_daemon_answer() {
     });
     press("#Approve ");
     assert_eq!(desktop.wait_for_end(id).state.name(), StateName::Succeeded);
-    assert!(audit(&desktop, id)[0].from.as_deref().unwrap().starts_with("dunst "));
+    assert!(desktop.audit(id)[0].from.as_deref().unwrap().starts_with("dunst "));
     dunstctl(&["close-all"]);
     displayed("0");
     let id = gate(&desktop, "Denied", &["touch", "never"]);

@@ -3,7 +3,7 @@
 use nod_client::Connection;
 use nod_core::access::{Actor, Surface};
 use nod_core::ids::TaskId;
-use nod_core::protocol::{AuditQuery, AuditRow, AuditWhat, Call, Reply};
+use nod_core::protocol::AuditWhat;
 use nod_core::request::{Answer, Closure, Request};
 use nod_core::task::StateName;
 use nod_tests::desktop::TITLE;
@@ -18,12 +18,6 @@ fn asking(desktop: &Desktop, label: &str) -> (TaskId, Request) {
     let line = "nod ask 'Deploy?' > said 2>&1; echo $? >> said";
     let id = desktop.submit_with(&["--label", label], &[line]);
     (id, desktop.wait_for_request(id))
-}
-
-pub(crate) fn audit(desktop: &Desktop, id: TaskId) -> Vec<AuditRow> {
-    let query = AuditQuery { task: Some(id), ..AuditQuery::default() };
-    let Reply::Audit(page) = desktop.call(&Call::Audit(query)) else { panic!("no audit") };
-    page.rows
 }
 
 fn is_open(desktop: &Desktop, asked: &(TaskId, Request)) -> bool {
@@ -47,7 +41,7 @@ fn a_server_that_calls_itself_what_a_terminal_acts_on_is_named_harmlessly() {
     let (id, _) = asking(&desktop, "asks");
     notes.press(notes.wait_for("asks").id, "deny");
     desktop.wait_for_end(id);
-    let from = audit(&desktop, id)[0].from.clone().unwrap();
+    let from = desktop.audit(id)[0].from.clone().unwrap();
     assert!(from.starts_with("⟨U+001B⟩[2J⟨U+202E⟩x⟨U+000A⟩yyy") && from.len() < 120, "{from:?}");
     let said = desktop.run(&["audit", &id.to_string()]).out;
     assert!(said.contains("from “⟨U+001B⟩[2J") && said.lines().count() == 1, "{said:?}");
@@ -72,7 +66,7 @@ fn deny_is_a_denial_for_whoever_waits() {
     let said = std::fs::read_to_string(desktop.work().join("said")).unwrap();
     assert!(said.contains("denied: pressed in a desktop notification"), "{said}");
     assert!(said.ends_with("\n1\n"), "{said}");
-    let rows = audit(&desktop, id);
+    let rows = desktop.audit(id);
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].actor, Actor::Person { surface: Surface::Notification });
     assert_eq!(rows[0].from.as_deref(), Some("notes 1"));
@@ -139,7 +133,7 @@ fn what_is_answered_in_the_window_is_taken_back_and_a_late_press_says_so() {
     assert_eq!((told.actions.len(), told.urgency), (0, 1));
     let closure = desktop.request(id, request.id).closure.unwrap();
     assert!(matches!(closure, Closure::Answered { answer: Answer::Approve, .. }), "{closure:?}");
-    let [late, approved] = audit(&desktop, id).try_into().unwrap();
+    let [late, approved] = desktop.audit(id).try_into().unwrap();
     assert_eq!((late.what, approved.what), (AuditWhat::Refused, AuditWhat::Answered));
     assert_eq!(late.actor, Actor::Person { surface: Surface::Notification });
     assert_eq!(late.from.as_deref(), Some("notes 1"));

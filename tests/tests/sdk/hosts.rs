@@ -6,7 +6,7 @@ use nod_core::request::Answer;
 use nod_tests::{TestHost, until};
 use serde_json::json;
 
-use crate::{ends_well, nod, submit, touch, wait_for_waits, written};
+use crate::{ends_well, nod, submit, touch, written};
 
 const WAITS: &str = r#"
 def hear():
@@ -23,7 +23,7 @@ fn a_wait_and_a_question_outlive_a_host_that_is_killed() {
     let mut host = TestHost::start();
     let id = submit(&host, WAITS);
     let request = host.wait_for_request(id);
-    wait_for_waits(&host, 1);
+    host.wait_for_waits(1);
     host.kill();
     host.restart();
     // Said at once, mostly before those who wait are back.
@@ -40,7 +40,7 @@ fn whoever_waits_notices_nothing_of_a_host_that_takes_over() {
     let mut host = TestHost::start();
     let id = submit(&host, WAITS);
     let request = host.wait_for_request(id);
-    wait_for_waits(&host, 1);
+    host.wait_for_waits(1);
     for _ in 0..2 {
         host.stop();
         host.restart();
@@ -123,7 +123,7 @@ heard.append(caught(nod_task.wait, "k", timeout=0)[0])
 write("heard", heard)
 "#,
     );
-    wait_for_waits(&host, 1);
+    host.wait_for_waits(1);
     nod(&host, &["notify", &id.to_string(), "k", "7"]);
     let request = host.wait_for_request(id);
     host.answer(&request, Answer::Approve);

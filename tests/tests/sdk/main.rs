@@ -70,17 +70,6 @@ fn nod(host: &Home, words: &[&str]) -> String {
     ran.out
 }
 
-/// Waits until so many wait for a signal, as the history keeps it.
-#[track_caller]
-fn wait_for_waits(host: &Home, n: i64) {
-    let database = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
-    until("somebody to wait", || {
-        let waits: i64 =
-            database.query_row("SELECT count(*) FROM waits", [], |row| row.get(0)).unwrap();
-        (waits == n).then_some(())
-    });
-}
-
 /// Checks that a task ended well, and shows its output where it did not.
 #[track_caller]
 fn ends_well(host: &Home, id: TaskId) {

@@ -3,7 +3,7 @@
 use nod_tests::TestHost;
 use serde_json::json;
 
-use crate::{ends_well, nod, submit, touch, wait_for_waits, written};
+use crate::{ends_well, nod, submit, touch, written};
 
 #[test]
 fn all_who_wait_wake_with_the_same_data_and_an_early_signal_is_kept_for_one() {
@@ -27,7 +27,7 @@ except TimeoutError:
     write("timeout", True)
 "#,
     );
-    wait_for_waits(&host, 2);
+    host.wait_for_waits(2);
     let number = id.to_string();
     nod(&host, &["notify", &number, "go", r#"{"完了":["\u2028",null,1.5]}"#]);
     let data = json!({ "完了": ["\u{2028}", null, 1.5] });
@@ -64,7 +64,7 @@ write("inbox", [[it.text, it.interrupt] for it in nod_task.inbox()])
     interrupt(&host, "before");
     touch(&host, "before");
     assert_eq!(written(&host, "early")[0], "Expired");
-    wait_for_waits(&host, 1);
+    host.wait_for_waits(1);
     interrupt(&host, "stop 🛑");
     assert_eq!(written(&host, "interrupted"), "stop 🛑");
     // As with `nod ask`, a question is for a person to close.
