@@ -1,19 +1,11 @@
 //! The audit as text: nothing in it is made up by who asks, and nothing is gone with a task.
 
 use nod_core::access::{Actor, Surface};
-use nod_core::ids::TaskId;
-use nod_core::protocol::{AuditQuery, AuditRow, AuditWhat, Call, ErrorCode, Reply};
+use nod_core::protocol::{AuditWhat, Call, ErrorCode, Reply};
 use nod_core::request::Answer;
 use nod_tests::TestHost;
 
 const WINDOW: Actor = Actor::Person { surface: Surface::Window };
-
-/// Returns the rows of a task, newest first.
-fn rows(host: &TestHost, id: TaskId) -> Vec<AuditRow> {
-    let query = AuditQuery { task: Some(id), ..AuditQuery::default() };
-    let Reply::Audit(page) = host.call(&Call::Audit(query)) else { panic!("no audit") };
-    page.rows
-}
 
 #[test]
 fn the_audit_names_the_command_and_nobody_writes_a_part_of_it() {
@@ -67,13 +59,15 @@ fn what_a_person_submitted_in_the_window_is_not_removed_by_a_program() {
 #[test]
 fn an_answer_that_came_too_late_is_in_the_audit_with_who_gave_it_and_why_it_was_refused() {
     let mut host = TestHost::start();
-    let id = host.submit("nod ask 'Deploy?'; nod ask 'Late?' --timeout 50ms; [ $? = 124 ]");
+    let line = "nod ask 'Deploy?'; while [ ! -e go ]; do sleep 0.02; done; \
+                nod ask 'Late?' --timeout 50ms; [ $? = 124 ]";
+    let id = host.submit(line);
     let first = host.wait_for_request(id);
     host.answer(&first, Answer::Deny { reason: Some("not today".into()) });
     // Another person, who still had the card in front of them, and one who had an older one.
     let refused = host.try_answer(&first, Answer::Approve).unwrap_err();
     assert_eq!(refused.code, ErrorCode::Conflict);
-    let [row, denied] = rows(&host, id).try_into().unwrap();
+    let [row, denied] = host.audit(id).try_into().unwrap();
     assert_eq!((row.what, denied.what), (AuditWhat::Refused, AuditWhat::Answered));
     assert_eq!(
         (row.actor, row.request, &row.answer),
@@ -85,6 +79,7 @@ fn an_answer_that_came_too_late_is_in_the_audit_with_who_gave_it_and_why_it_was_
     let why = format!("request {} is closed: denied by a person in the window at ", first.id);
     assert!(refused.message.starts_with(&why), "{refused:?}");
 
+    std::fs::write(host.work().join("go"), "").unwrap();
     host.wait_for_end(id);
     let second = host.detail(id).requests.pop().unwrap();
     host.try_answer(&second, Answer::Deny { reason: Some("“no”".into()) }).unwrap_err();
@@ -111,7 +106,7 @@ fn an_answer_to_what_was_not_shown_is_in_the_audit_without_what_they_had_not_see
     host.try_answer(&other, Answer::Approve).unwrap_err();
     // What does not fit is given anew, and was no decision.
     host.try_answer(&request, Answer::Text { text: "yes".into() }).unwrap_err();
-    let [row] = rows(&host, id).try_into().unwrap();
+    let [row] = host.audit(id).try_into().unwrap();
     assert_eq!((row.what, row.shown, row.hash), (AuditWhat::Refused, None, None));
     assert!(row.detail.unwrap().contains("is not what was shown"));
     assert!(host.request(id, request.id).is_open());
@@ -125,7 +120,7 @@ fn an_audit_as_json_has_all_that_was_shown_and_says_when_it_was_answered() {
     host.answer(&request, Answer::Deny { reason: Some("no".into()) });
     host.wait_for_end(id);
     let closed = host.request(id, request.id).closure.unwrap().at();
-    let [row] = rows(&host, id).try_into().unwrap();
+    let [row] = host.audit(id).try_into().unwrap();
     assert_eq!(row.at, closed);
     let told = host.run(&["audit", &id.to_string()]).out;
     assert!(told.starts_with(&format!("{}  denied by a person", closed.utc())), "{told}");
