@@ -4,13 +4,14 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use nod_core::ids::TaskId;
 use nod_core::request::Answer;
 use nod_core::task::{Outcome, StateName};
-use nod_tests::home::program;
+use nod_tests::home::{LENDS_TOKEN, program};
 use nod_tests::{Home, TestHost, processes, until};
 use serde_json::{Value, json};
 
@@ -29,7 +30,7 @@ fn converse(host: &Home, lines: &[Value]) -> Vec<Value> {
     heard
 }
 
-/// Has a client of protocol 1 make one call that goes on, and returns what it is told after the reply
+/// Has a client of protocol 1 make one call that goes on, and returns what it is told after the welcome
 /// until `is_last`.
 fn listen(
     host: &Home,
@@ -47,7 +48,7 @@ fn listen(
     for line in lines {
         told.push(serde_json::from_str(&line.unwrap()).unwrap());
         match told.as_slice() {
-            // Welcomed, and told that it goes on: now something happens.
+            // Welcomed, and told the first of it: now something happens.
             [_, _] => fs::write(host.work().join(method), "").unwrap(),
             [_, _, .., last] if is_last(last) => break,
             _ => {}
@@ -86,9 +87,12 @@ fn a_client_of_the_protocol_before_hears_what_goes_on() {
         let data = log["params"]["data"].as_str().unwrap_or_default();
         String::from_utf8(BASE64.decode(data).unwrap()).unwrap()
     };
-    let told = listen(&host, "follow_log", params, |log| text(log).contains("two"));
-    assert!(told.iter().skip(1).all(|log| log["method"] == "log"), "{told:?}");
-    assert_eq!(told.iter().map(text).collect::<String>(), "one\ntwo\n");
+    // The reply to who follows says that nothing more comes.
+    let told = listen(&host, "follow_log", params, |said| said["id"] == 1);
+    let (reply, logs) = told.split_last().unwrap();
+    assert!(reply["result"].is_object(), "{reply}");
+    assert!(logs.iter().all(|log| log["method"] == "log"), "{told:?}");
+    assert_eq!(logs.iter().map(text).collect::<String>(), "one\ntwo\n");
 }
 
 #[test]
@@ -129,11 +133,8 @@ fn a_client_of_the_protocol_before_is_understood() {
     assert_eq!(heard[7]["error"]["data"]["code"], "conflict");
 
     // A question, as a task of then asked it.
-    let id = host.submit("echo $NOD_TOKEN > token; while [ ! -e go ]; do sleep 0.02; done");
-    let token = until("the token", || {
-        fs::read_to_string(host.work().join("token")).ok().filter(|token| token.ends_with('\n'))
-    });
-    let hello = call(0, "hello", json!({ "protocol": 1, "token": token.trim() }));
+    let id = host.submit(&format!("{LENDS_TOKEN}while [ ! -e go ]; do sleep 0.02; done"));
+    let hello = call(0, "hello", json!({ "protocol": 1, "token": host.token() }));
     let ask = json!({
         "operation": "aa112233445566778899aabbccddeeff", "question": "Go?", "detail": null,
         "timeout_ms": 600_000,
@@ -162,25 +163,34 @@ fn check_deadline(host: &TestHost, id: TaskId) {
     assert_eq!((host.task(id).timeout_ms, host.state(id)), (None, StateName::Running));
 }
 
-#[test]
-fn a_task_of_the_shim_before_is_adopted_watched_and_ended() {
+/// Starts a host whose shim is that of the version before; returns where that lies as well.
+fn host_of_the_shim_before() -> (TestHost, PathBuf) {
     let home = Home::new();
     let folder = home.path().join("old");
     fs::create_dir(&folder).unwrap();
-    fs::copy(program("nod-shim-1"), folder.join("nod-shim")).unwrap();
-    let older = json!({ "shim_protocol": 1, "shim": folder.join("nod-shim") });
-    let mut host = TestHost::start_as(home, &older);
+    let shim = folder.join("nod-shim");
+    fs::copy(program("nod-shim-1"), &shim).unwrap();
+    (TestHost::start_as(home, &json!({ "shim_protocol": 1, "shim": shim })), shim)
+}
+
+#[test]
+fn a_task_of_the_shim_before_is_adopted_watched_and_ended() {
+    let (mut host, older) = host_of_the_shim_before();
     let printing = host.submit(&format!("printf '\\033]9;4;1;30\\a'; {NUMBERS}"));
     let stubborn = host.submit("trap '' INT; touch trapped; while :; do sleep 0.02; done");
     let late = host.submit_with(&["--timeout", "1s"], &["sleep 6121"]);
-    until("trapped", || host.work().join("trapped").exists().then_some(()));
+    host.wait_for_file("trapped");
+    // What no shim has come to is started by the next host, with its own.
+    for id in [printing, stubborn, late] {
+        until("the process", || host.detail(id).attempts.first()?.process);
+    }
     host.kill();
     host.restart();
 
     assert_eq!(host.state(printing), StateName::Running);
     let shim = processes::parent(host.detail(printing).attempts[0].process.unwrap());
     let exe = fs::read_link(format!("/proc/{shim}/exe")).unwrap();
-    assert_eq!(exe, folder.join("nod-shim"), "the task is not the older shim's");
+    assert_eq!(exe, older, "the task is not the older shim's");
     until("progress", || host.task(printing).progress?.percent.filter(|it| *it == 30.0));
     // What it never learnt is refused in so many words, and harms nothing.
     let ran = host.run(&["pause", &printing.to_string()]);
@@ -202,12 +212,7 @@ fn a_task_of_the_shim_before_is_adopted_watched_and_ended() {
 
 #[test]
 fn a_task_of_the_shim_before_that_ends_while_no_host_runs_is_settled_by_the_next_one() {
-    let home = Home::new();
-    let folder = home.path().join("old");
-    fs::create_dir(&folder).unwrap();
-    fs::copy(program("nod-shim-1"), folder.join("nod-shim")).unwrap();
-    let older = json!({ "shim_protocol": 1, "shim": folder.join("nod-shim") });
-    let mut host = TestHost::start_as(home, &older);
+    let (mut host, _) = host_of_the_shim_before();
     let ids = ["exit 7", "kill -9 $$", "true"].map(|end| {
         let line = format!("echo first; while [ ! -e go ]; do sleep 0.02; done; echo last; {end}");
         host.submit_with(&["--no-tty"], &[&line])
