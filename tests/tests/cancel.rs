@@ -10,15 +10,11 @@ fn quick() -> TestHost {
     TestHost::start_in(Home::new().with_config("[cancel]\ngrace_ms = 300\n"))
 }
 
-fn wait_for_file(host: &TestHost, name: &str) {
-    until(name, || host.work().join(name).exists().then_some(()));
-}
-
 #[test]
 fn a_polite_task_ends_at_the_first_signal() {
     let host = TestHost::start();
     let id = host.submit("trap 'echo bye; exit 0' INT; touch ready; while :; do sleep 0.02; done");
-    wait_for_file(&host, "ready");
+    host.wait_for_file("ready");
     let ran = host.run(&["cancel", &id.to_string()]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let ended = host.wait_for_end(id);
@@ -49,8 +45,8 @@ time.sleep(600)
 "#;
     let mark = format!("MARK={}", host.path().display());
     let id = host.submit_with(&["--env", &mark], &["python3", "-c", script]);
-    wait_for_file(&host, "ready0");
-    wait_for_file(&host, "ready1");
+    host.wait_for_file("ready0");
+    host.wait_for_file("ready1");
     let of_the_task = || {
         let mut pids = processes::with_mark(&mark);
         pids.retain(|pid| {
@@ -71,7 +67,7 @@ time.sleep(600)
 fn stopping_says_what_it_waits_for() {
     let host = TestHost::start_in(Home::new().with_config("[cancel]\ngrace_ms = 2000\n"));
     let id = host.submit("trap '' INT TERM; touch ready; while :; do sleep 0.05; done");
-    wait_for_file(&host, "ready");
+    host.wait_for_file("ready");
     let Reply::Cancelling { task } =
         host.call(&Call::Cancel { operation: nod_client::new_operation().unwrap(), id })
     else {
@@ -92,7 +88,7 @@ fn stopping_counts_down_to_the_next_signal() {
     const GRACE_MS: i64 = 600_000;
     let host = TestHost::start_in(Home::new().with_config("[cancel]\ngrace_ms = 600000\n"));
     let id = host.submit("trap '' INT; touch ready; while [ ! -e go ]; do sleep 0.05; done");
-    wait_for_file(&host, "ready");
+    host.wait_for_file("ready");
     let before = now();
     assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
     let shown = |words: &[&str]| {
@@ -207,11 +203,12 @@ fn how_the_main_process_ended_is_known_while_what_it_left_is_being_ended() {
 
 #[test]
 fn a_question_of_a_task_that_is_being_cancelled_is_shown_to_nobody_and_says_so() {
-    let host = TestHost::start();
+    // The next signal would end it in the middle of what it does at the first.
+    let host = TestHost::start_in(Home::new().with_config("[cancel]\ngrace_ms = 600000\n"));
     let ask = "nod ask Really? > answer 2> said; echo $? > code";
     let line = format!("trap '{ask}; exit' INT; touch up; while true; do sleep 0.02; done");
     let id = host.submit(&line);
-    until("the trap", || host.work().join("up").exists().then_some(()));
+    host.wait_for_file("up");
     assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
     host.wait_for_end(id);
     let read = |name: &str| std::fs::read_to_string(host.work().join(name)).unwrap();

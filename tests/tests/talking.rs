@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use nod_core::ids::TaskId;
 use nod_core::request::{Answer, Request};
 use nod_core::task::{Failure, Outcome, StateName, TaskSaid};
-use nod_tests::{TestHost, until};
+use nod_tests::{Home, TestHost, until};
 use serde_json::{Value, json};
 
 /// What the lines here begin with: `said NAME WORDS…` runs words, and keeps what they print and
@@ -97,12 +97,7 @@ fn waiting_for_a_signal_ends_in_a_code_of_its_own_each_way() {
     assert_eq!(notified.code, Some(0));
     assert_eq!(said(&host, "signal"), (0, "{\"n\":[1]}\n".into()));
     // Only who waits already is interrupted.
-    let database = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
-    until("the last wait", || {
-        let sql = "SELECT count(*) FROM waits";
-        let waits: i64 = database.query_row(sql, [], |row| row.get(0)).unwrap();
-        (waits == 1).then_some(())
-    });
+    host.wait_for_waits(1);
     let spoken = host.run(&["feedback", &id_text, "stop it", "--interrupt"]);
     assert_eq!((spoken.code, spoken.out.as_str()), (Some(0), ""));
     assert_eq!(said(&host, "interrupted"), silent(75));
@@ -156,7 +151,8 @@ fn asking_ends_in_a_code_of_its_own_each_way() {
 
 #[test]
 fn what_a_task_says_of_its_end_prints_nothing_and_is_its_outcome() {
-    let host = TestHost::start();
+    // The next signal would end the last one in the middle of what it does at the first.
+    let host = TestHost::start_in(Home::new().with_config("[cancel]\ngrace_ms = 600000\n"));
     let id =
         submit(&host, "said bad nod result '{'; said good nod result '{\"n\":1}' --message ok");
     let ended = host.wait_for_end(id);
