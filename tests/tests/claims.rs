@@ -30,10 +30,6 @@ fn late_shim(home: &Home) -> PathBuf {
     path
 }
 
-fn has(host: &TestHost, name: &str) {
-    until(name, || host.work().join(name).exists().then_some(()));
-}
-
 fn read(host: &TestHost, name: &str) -> String {
     fs::read_to_string(host.work().join(name)).unwrap()
 }
@@ -44,7 +40,7 @@ fn killed_before_the_claim() -> (TestHost, TaskId) {
     let shim = late_shim(&home);
     let mut host = TestHost::start_as(home, &json!({ "shim": shim }));
     let id = host.submit("echo $NOD_ATTEMPT >> runs; while [ ! -e go ]; do sleep 0.02; done");
-    has(&host, "comes");
+    host.wait_for_file("comes");
     assert_eq!(host.state(id), StateName::Starting);
     host.kill();
     (host, id)
@@ -55,10 +51,10 @@ fn an_attempt_whose_shim_comes_after_the_next_host_is_started_once() {
     let (mut host, id) = killed_before_the_claim();
     host.restart();
     // The host has taken the claim, and starts the task anew with a shim of its own.
-    has(&host, "runs");
+    host.wait_for_file("runs");
     host.wait_for_state(id, StateName::Running);
     fs::write(host.work().join("let"), "").unwrap();
-    has(&host, "code");
+    host.wait_for_file("code");
     assert_eq!(read(&host, "code"), "3\n", "{}", read(&host, "shim-said"));
     assert_eq!(host.state(id), StateName::Running);
     fs::write(host.work().join("go"), "").unwrap();
@@ -70,7 +66,7 @@ fn an_attempt_whose_shim_comes_after_the_next_host_is_started_once() {
 fn an_attempt_whose_shim_comes_before_the_next_host_is_adopted() {
     let (mut host, id) = killed_before_the_claim();
     fs::write(host.work().join("let"), "").unwrap();
-    has(&host, "runs");
+    host.wait_for_file("runs");
     host.restart();
     host.wait_for_state(id, StateName::Running);
     fs::write(host.work().join("go"), "").unwrap();
@@ -85,13 +81,13 @@ fn a_cancel_of_what_no_shim_has_come_to_holds_when_one_comes() {
     let shim = late_shim(&home);
     let mut host = TestHost::start_as(home, &json!({ "shim": shim }));
     let id = host.submit("touch runs");
-    has(&host, "comes");
+    host.wait_for_file("comes");
     assert_eq!(host.run(&["cancel", &id.to_string()]).code, Some(0));
     host.kill();
     host.restart();
     assert_eq!(host.wait_for_end(id).state.name(), StateName::Cancelled);
     fs::write(host.work().join("let"), "").unwrap();
-    has(&host, "code");
+    host.wait_for_file("code");
     assert_eq!(read(&host, "code"), "3\n");
     assert!(!host.work().join("runs").exists());
 }
@@ -112,7 +108,7 @@ fn give_the_number_away(host: &TestHost, id: TaskId, claim: &Path, pid: i32) {
 fn a_process_that_got_the_number_of_a_task_s_is_left_alone() {
     let mut host = TestHost::start();
     let id = host.submit("touch begun; exec sleep 6171");
-    has(&host, "begun");
+    host.wait_for_file("begun");
     let process = until("the process", || host.detail(id).attempts.first()?.process);
     let log = host.detail(id).log_path.unwrap();
     let claim = Path::new(&log).with_file_name("claim");
@@ -124,7 +120,10 @@ fn a_process_that_got_the_number_of_a_task_s_is_left_alone() {
     let seen = Instant::now();
     until("a later moment", || (seen.elapsed() > Duration::from_millis(300)).then_some(()));
     // As processes' numbers are given again, with a session and a process group of the same number.
-    let mut stranger = Command::new("setsid").args(["sleep", "6172"]).env_clear().spawn().unwrap();
+    let mut stranger = Command::new("setsid");
+    // Nothing in it is of a task; that it is of this test's home ends it with that, at the latest.
+    stranger.args(["sleep", "6172"]).env_clear().env("HOME", host.path());
+    let mut stranger = stranger.spawn().unwrap();
     let pid = stranger.id().cast_signed();
     until("the stranger", || processes::with_mark("sleep\u{0}6172").contains(&pid).then_some(()));
     give_the_number_away(&host, id, &claim, pid);
