@@ -113,9 +113,9 @@ fn a_looser_configuration_that_has_just_been_shown_is_not_confirmed() {
 fn a_question_that_nobody_answers_expires() {
     let mut host = TestHost::start();
     let id = host.submit("nod ask 'Deploy?' --timeout 300ms > answer; echo $? > code");
-    let request = host.wait_for_request(id);
     host.wait_for_end(id);
     assert_eq!(std::fs::read_to_string(host.work().join("code")).unwrap(), "124\n");
+    let request = host.detail(id).requests.pop().unwrap();
     let refused = host.try_answer(&request, Answer::Approve).unwrap_err();
     assert_eq!(refused.code, ErrorCode::Conflict);
     assert!(refused.message.contains("expired"), "{refused}");

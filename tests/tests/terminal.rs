@@ -93,9 +93,12 @@ fn a_question_that_is_closed_is_not_shown_but_how_it_was_closed() {
     let mut seat = Seat::confirmed();
     let expired = seat.host.submit("nod ask 'Go?' --timeout 1s; echo $? > expired");
     seat.host.wait_for_end(expired);
-    let withdrawn =
-        seat.host.submit("timeout 0.5 nod ask 'Go?'; while [ ! -e go ]; do sleep 0.02; done");
+    let withdrawn = seat.host.submit(
+        "nod ask 'Go?' & while [ ! -e withdraw ]; do sleep 0.02; done; kill $!; \
+         while [ ! -e go ]; do sleep 0.02; done",
+    );
     let asked = seat.host.wait_for_request(withdrawn);
+    fs::write(seat.file("withdraw"), "").unwrap();
     until("the withdrawal", || (!seat.host.request(withdrawn, asked.id).is_open()).then_some(()));
     let answered = seat.host.submit("nod ask 'Go?'; while [ ! -e go ]; do sleep 0.02; done");
     let request = seat.host.wait_for_request(answered);
