@@ -66,6 +66,13 @@ impl Drop for Small {
     }
 }
 
+/// Starts a host whose data directory has 24 MiB of room.
+fn in_little_room() -> (Small, TestHost) {
+    let home = Home::new();
+    let small = Small::mount(&home, "24m");
+    (small, TestHost::start_in(home))
+}
+
 #[test]
 fn on_a_full_disk_submits_are_refused_and_running_tasks_wait_until_there_is_room() {
     let name = "on_a_full_disk_submits_are_refused_and_running_tasks_wait_until_there_is_room";
@@ -394,9 +401,7 @@ fn the_doctor_says_that_the_disk_is_nearly_full_until_there_is_room() {
     if !is_inside(name) {
         return;
     }
-    let home = Home::new();
-    let small = Small::mount(&home, "24m");
-    let host = TestHost::start_in(home);
+    let (small, host) = in_little_room();
     let wrong = |words: &[&str], room: &str| {
         let ran = host.run(words);
         assert_eq!(ran.code, Some(1), "{ran:?}");
@@ -432,9 +437,7 @@ fn a_host_starts_on_a_full_disk_and_what_fills_it_can_be_ended() {
     if !is_inside(name) {
         return;
     }
-    let home = Home::new();
-    let small = Small::mount(&home, "24m");
-    let mut host = TestHost::start_in(home);
+    let (small, mut host) = in_little_room();
     let running = host.submit("sleep 6125");
     let process = until("the process", || host.detail(running).attempts.first()?.process);
     host.stop();
@@ -456,9 +459,7 @@ fn a_full_disk_is_called_that_where_no_host_can_start() {
     if !is_inside(name) {
         return;
     }
-    let home = Home::new();
-    let small = Small::mount(&home, "24m");
-    let mut host = TestHost::start_in(home);
+    let (small, mut host) = in_little_room();
     drop(host.wait_for_end(host.submit("true")));
     host.stop();
     std::fs::remove_file(host.data().join("reserve")).unwrap();
@@ -475,9 +476,7 @@ fn how_a_task_ended_is_on_a_full_disk_without_a_host() {
     if !is_inside(name) {
         return;
     }
-    let home = Home::new();
-    let small = Small::mount(&home, "24m");
-    let mut host = TestHost::start_in(home);
+    let (small, mut host) = in_little_room();
     let id = host.submit("touch begun; while [ ! -e go ]; do sleep 0.02; done; exit 3");
     until("the task", || host.work().join("begun").exists().then_some(()));
     let process = until("the process", || host.detail(id).attempts.first()?.process);
