@@ -34,7 +34,9 @@ fn every_list_shows_what_others_wrote_as_text() {
     let while_asking = ["list", "show", "doctor"];
     for verb in while_asking {
         let arguments = if verb == "show" { vec![verb, &number] } else { vec![verb] };
-        check(verb, &host.run(&arguments).out);
+        let ran = host.run(&arguments);
+        assert!(!ran.out.is_empty(), "{verb} says nothing");
+        check(verb, &ran.out);
     }
     host.answer(&request, Answer::Deny { reason: Some(EVIL.into()) });
     host.wait_for_end(id);
