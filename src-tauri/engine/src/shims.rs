@@ -374,7 +374,7 @@ impl Heard {
         if size <= self.scanned {
             return;
         }
-        if self.silence.broken(&self.folder.join(LOG_FILE)) {
+        if self.silence.broken(size, &self.folder.join(LOG_FILE)) {
             self.say(Said::Prompt(None));
         }
         // Of a burst only the end is looked at: an older progress would be outdated by it.

@@ -20,6 +20,8 @@ pub(crate) struct Silence {
     after: Duration,
     /// When to look; nothing when that was done, or is not to be done.
     at: Option<Instant>,
+    /// How much had been printed when it was looked at last.
+    looked_at: u64,
     /// The task was said to ask.
     told: bool,
     /// What an earlier host said that it asks, until it is known whether it still does.
@@ -31,7 +33,7 @@ impl Silence {
     /// Returns a watch that looks after this time; over a task that was said to ask `earlier`, if
     /// an earlier host said so.
     pub(crate) fn new(after: Duration, earlier: Option<String>) -> Self {
-        Self { after, at: None, told: earlier.is_some(), earlier, paused: false }
+        Self { after, at: None, looked_at: 0, told: earlier.is_some(), earlier, paused: false }
     }
 
     /// Sleeps until it is time to look; for ever when it is not.
@@ -42,11 +44,15 @@ impl Silence {
         }
     }
 
-    /// Notes that the task has printed something, and returns whether it was said to ask and goes
-    /// on. What it had printed before this host came is nothing new.
-    pub(crate) fn broken(&mut self, log: &Path) -> bool {
+    /// Notes that the task has printed so much by now, and returns whether it was said to ask and
+    /// goes on. What it had printed before this host came is nothing new; nor is what was there when
+    /// it was looked at, of which the shim may tell later.
+    pub(crate) fn broken(&mut self, size: u64, log: &Path) -> bool {
+        if size <= self.looked_at {
+            return false;
+        }
         if let Some(earlier) = self.earlier.take()
-            && question(log).as_ref() == Some(&earlier)
+            && question(log).1.as_ref() == Some(&earlier)
         {
             return false;
         }
@@ -63,19 +69,22 @@ impl Silence {
     /// Returns the question that the task seems to ask.
     pub(crate) fn look(&mut self, log: &Path) -> Option<String> {
         self.at = None;
-        let question = question(log)?;
-        self.told = true;
-        Some(question)
+        let (size, question) = question(log);
+        self.looked_at = size;
+        self.told |= question.is_some();
+        question
     }
 }
 
-/// Returns the last line of a log where it looks like a question.
-fn question(log: &Path) -> Option<String> {
-    let (_, bytes) = logs::read_tail(log, TAIL).ok()?;
+/// Returns how long a log is, and its last line where that looks like a question.
+fn question(log: &Path) -> (u64, Option<String>) {
+    let Ok((offset, bytes)) = logs::read_tail(log, TAIL) else { return (0, None) };
     let text = strip_ansi_escapes::strip_str(String::from_utf8_lossy(&bytes));
-    let line = prompt::last_line(&text).filter(|line| prompt::asks(line))?;
-    let start = line.char_indices().rev().nth(LINE - 1).map_or(0, |(at, _)| at);
-    Some(line[start..].to_owned())
+    let line = prompt::last_line(&text).filter(|line| prompt::asks(line)).map(|line| {
+        let start = line.char_indices().rev().nth(LINE - 1).map_or(0, |(at, _)| at);
+        line[start..].to_owned()
+    });
+    (offset + bytes.len() as u64, line)
 }
 
 #[cfg(test)]
@@ -85,6 +94,11 @@ mod tests {
     use super::*;
 
     const AFTER: Duration = Duration::from_secs(45);
+
+    /// Tells a watch of all that is in a log.
+    fn broken(silence: &mut Silence, log: &Path) -> bool {
+        silence.broken(fs::metadata(log).unwrap().len(), log)
+    }
 
     #[test]
     fn a_line_that_seems_to_ask_is_told_once_it_is_followed_by_silence_and_not_before() {
@@ -97,7 +111,7 @@ mod tests {
             let now = Instant::now();
             printed.push_str("Continue? [y/n] ");
             fs::write(&log, &printed).unwrap();
-            assert!(!silence.broken(&log), "nothing was told");
+            assert!(!broken(&mut silence, &log), "nothing was told");
             // Each look is put off by what is printed.
             assert!(silence.at.unwrap() >= now + AFTER);
         }
@@ -106,19 +120,34 @@ mod tests {
         // The task answered that itself, and asks again: that is another question.
         printed.push_str("y\nOverwrite? ");
         fs::write(&log, &printed).unwrap();
-        assert!(silence.broken(&log), "what was told is taken back");
-        assert!(!silence.broken(&log), "once");
+        assert!(broken(&mut silence, &log), "what was told is taken back");
+        assert!(!broken(&mut silence, &log), "once");
         assert_eq!(silence.look(&log).as_deref(), Some("Overwrite?"));
+    }
+
+    #[test]
+    fn what_was_looked_at_before_it_was_told_of_is_nothing_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("out.log");
+        fs::write(&log, "written\n").unwrap();
+        let mut silence = Silence::new(AFTER, None);
+        assert!(!broken(&mut silence, &log));
+        fs::write(&log, "written\nOverwrite? (y/n) ").unwrap();
+        assert_eq!(silence.look(&log).as_deref(), Some("Overwrite? (y/n)"));
+        assert!(!broken(&mut silence, &log), "it still asks");
+        assert_eq!(silence.at, None, "looked at once");
+        fs::write(&log, "written\nOverwrite? (y/n) y\n").unwrap();
+        assert!(broken(&mut silence, &log), "it goes on");
     }
 
     #[test]
     fn a_task_that_halts_is_not_silent_until_it_goes_on() {
         let log = Path::new("/nowhere").to_owned();
         let mut silence = Silence::new(AFTER, None);
-        silence.broken(&log);
+        silence.broken(1, &log);
         silence.pause(true);
         assert_eq!(silence.at, None);
-        silence.broken(&log);
+        silence.broken(2, &log);
         assert_eq!(silence.at, None);
         let now = Instant::now();
         silence.pause(false);
@@ -131,8 +160,8 @@ mod tests {
         let log = folder.path().join("out.log");
         fs::write(&log, "Continue? [y/n] y\ncompiling\n").unwrap();
         let mut silence = Silence::new(AFTER, None);
-        silence.broken(&log);
+        broken(&mut silence, &log);
         assert_eq!((silence.look(&log), silence.at), (None, None));
-        assert!(!silence.broken(&log));
+        assert!(!broken(&mut silence, &log));
     }
 }
