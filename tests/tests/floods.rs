@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nod_core::ids::TaskId;
 use nod_core::protocol::{Call, Reply};
-use nod_core::request::Answer;
+use nod_core::request::{Answer, Request};
 use nod_core::task::StateName;
 use nod_tests::home::LENDS_TOKEN;
 use nod_tests::{TestHost, processes, until};
@@ -410,7 +410,7 @@ fn of_ten_thousand_times_the_same_question_few_cards_are_made_and_each_that_asks
                 })
             })
             .collect();
-        host.wait_for_request(id);
+        let _first = host.wait_for_request(id);
         for _ in 0..5 {
             let other = host.submit("nod ask 'Is anybody there?'");
             let request = host.wait_for_request(other);
@@ -418,8 +418,8 @@ fn of_ten_thousand_times_the_same_question_few_cards_are_made_and_each_that_asks
             assert_eq!(host.wait_for_end(other).state.name(), StateName::Succeeded);
         }
         // Whoever was not refused is on a card, and hears what becomes of it.
-        while !asking.iter().all(|one| one.is_finished()) {
-            let open = host.detail(id).requests.into_iter().find(|request| request.is_open());
+        while !asking.iter().all(thread::ScopedJoinHandle::is_finished) {
+            let open = host.detail(id).requests.into_iter().find(Request::is_open);
             if let Some(request) = open {
                 host.answer(&request, Answer::Approve);
             }
