@@ -140,6 +140,21 @@ describe('the detail of a task', () => {
     expect(detail.textContent).toContain('/home/mika/.local/share/nod/tasks/1-1/out.log');
   });
 
+  it('says that a task printed nothing only once that is known', async () => {
+    let look = (): void => undefined;
+    const looking = new Promise<void>((resolve) => (look = resolve));
+    const state = { name: 'ended' as const, outcome: { type: 'succeeded' as const } };
+    const tasks = [aTask(1, { ended_at: 2, state })];
+    window = await openView('tasks', { tasks, requests: [] });
+    window.host.gates.set('read_log', looking);
+    (await window.find('task-row')).querySelector<HTMLElement>('[data-row]')?.click();
+    const detail = await window.find('detail');
+    await expect.poll(() => window.host.callsOf('read_log').length).toBe(1);
+    expect(detail.textContent).not.toContain('printed nothing');
+    look();
+    await expect.poll(() => detail.textContent).toContain('It printed nothing.');
+  });
+
   it('asks for no log of a task that never ran', async () => {
     const detail = await openTask(4, everyState());
     expect(detail.textContent).toContain('It never ran.');

@@ -35,6 +35,7 @@ export class LogFollower {
   #skipped = $state(0);
   #lost = $state(0);
   #hasOutput = $state(false);
+  #isEmpty = $state(false);
   #error = $state<string | null>(null);
   #backlog = 0;
   #behind = false;
@@ -56,8 +57,9 @@ export class LogFollower {
     return this.#lost;
   }
 
-  get hasOutput(): boolean {
-    return this.#hasOutput;
+  /** Whether there was nothing in the log when it was looked at, and nothing has come since. */
+  get isEmpty(): boolean {
+    return this.#isEmpty && !this.#hasOutput;
   }
 
   get error(): string | null {
@@ -68,6 +70,7 @@ export class LogFollower {
     try {
       const size = await this.#engine.logSize(this.#id);
       if (this.#isStopped()) return;
+      this.#isEmpty = size === 0;
       this.#lost = size > TAIL ? await this.#engine.logGap(this.#id, HEAD) : 0;
       if (this.#isStopped()) return;
       await this.#followFrom(Math.max(0, size - TAIL));
