@@ -10,6 +10,7 @@ use nod_core::duration;
 use nod_core::guard::Guards;
 use nod_core::rule::Rule;
 use nod_core::schedule::DEFAULT_GROUP;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
@@ -137,35 +138,41 @@ impl Config {
     /// Returns what the text says, or what is wrong with it, with the line and what is expected.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        for (name, kind) in &config.kinds {
-            if kind.on_silence == OnSilence::Approve {
-                let missing = match (&kind.gate_timeout, &kind.cwd) {
-                    (None, _) => Some("a time, expected gate_timeout = \"1h\""),
-                    (_, None) => Some("a folder, expected cwd = \"/where/it/runs\""),
-                    (Some(_), Some(_)) => None,
-                };
-                if let Some(missing) = missing {
-                    return Err(format!("kinds.{name}.on_silence: `approve` needs {missing}"));
-                }
+        config.check_kinds().map_err(|mistake| mistake.at_line(text))?;
+        for (index, rule) in config.rules.iter().enumerate() {
+            if let Err(error) = rule.check() {
+                let what = format!("the rule `{}` cannot be used: {error}", rule.words());
+                let at = rule_place(text, index, &error.field())?;
+                return Err(Mistake { at, what }.at_line(text));
             }
-            let uses = kind.uses.get_ref().keys();
-            if let Some(unknown) = uses.into_iter().find(|r| !config.resources.contains_key(*r)) {
-                return Err(at_line(
-                    text,
-                    &kind.uses,
-                    &format!(
-                        "kinds.{name}.uses: no resource is named `{unknown}`, \
-                         expected one of [resources]: {}",
-                        listed(config.resources.keys(), "there is none")
-                    ),
-                ));
-            }
-        }
-        for rule in &config.rules {
-            let unusable = |error| format!("the rule `{}` cannot be used: {error}", rule.words());
-            rule.check().map_err(unusable)?;
         }
         Ok(config)
+    }
+
+    fn check_kinds(&self) -> Result<(), Mistake> {
+        for (name, kind) in &self.kinds {
+            let missing = match (kind.on_silence.get_ref(), &kind.gate_timeout, &kind.cwd) {
+                (OnSilence::Approve, None, _) => Some("a time, expected gate_timeout = \"1h\""),
+                (OnSilence::Approve, _, None) => {
+                    Some("a folder, expected cwd = \"/where/it/runs\"")
+                }
+                (OnSilence::Approve, Some(_), Some(_)) | (OnSilence::Deny, _, _) => None,
+            };
+            if let Some(missing) = missing {
+                let what = format!("kinds.{name}.on_silence: `approve` needs {missing}");
+                return Err(Mistake { at: kind.on_silence.span().start, what });
+            }
+            let uses = kind.uses.get_ref().keys();
+            if let Some(unknown) = uses.into_iter().find(|r| !self.resources.contains_key(*r)) {
+                let what = format!(
+                    "kinds.{name}.uses: no resource is named `{unknown}`, \
+                     expected one of [resources]: {}",
+                    listed(self.resources.keys(), "there is none")
+                );
+                return Err(Mistake { at: kind.uses.span().start, what });
+            }
+        }
+        Ok(())
     }
 
     /// Returns what of it protects the person's say.
@@ -207,9 +214,32 @@ pub(crate) fn there_are<'a>(names: impl Iterator<Item = &'a String>) -> String {
     if names.is_empty() { "there is none".to_owned() } else { format!("there are: {names}") }
 }
 
-fn at_line<T>(text: &str, place: &Spanned<T>, what: &str) -> String {
-    let before = text.get(..place.span().start).unwrap_or_default();
-    format!("TOML error at line {}: {what}", before.matches('\n').count() + 1)
+/// What a file says that TOML allows and Nod does not.
+struct Mistake {
+    /// Its first byte.
+    at: usize,
+    what: String,
+}
+
+impl Mistake {
+    fn at_line(&self, text: &str) -> String {
+        let before = text.get(..self.at).unwrap_or_default();
+        format!("TOML error at line {}: {}", before.matches('\n').count() + 1, self.what)
+    }
+}
+
+/// Returns the first byte of what a rule says in `field`, a JSON pointer into it; of the rule
+/// itself where it says nothing there.
+fn rule_place(text: &str, index: usize, field: &str) -> Result<usize, String> {
+    #[derive(Deserialize)]
+    struct Places {
+        rules: Vec<Spanned<BTreeMap<String, Spanned<IgnoredAny>>>>,
+    }
+
+    let places: Places = toml::from_str(text).map_err(|error| error.to_string())?;
+    let Some(rule) = places.rules.get(index) else { return Ok(0) };
+    let said = field.split('/').nth(1).and_then(|name| rule.get_ref().get(name));
+    Ok(said.map_or_else(|| rule.span(), Spanned::span).start)
 }
 
 /// Reads a duration that is written as people write it.
@@ -296,17 +326,35 @@ on_lost = "requeue"
             ("[kinds.x]\nargv = [\"a\"]\nuses = { tpu = 1 }\n", "line 3", "[resources]"),
             ("[kinds.x]\nargv = [\"a\"]\non_lost = \"pray\"\n", "line 3", "`requeue`"),
             ("[kinds.x]\nargv = [\"a\"]\non_silence = \"yes\"\n", "line 3", "`approve`"),
-            ("[kinds.x]\nargv = [\"a\"]\non_silence = \"approve\"\n", "kinds.x", "gate_timeout"),
+            ("[kinds.x]\ngate = true\n", "line 1", "argv"),
+            ("[kinds.x]\nargv = [\"a\"]\non_silence = \"approve\"\n", "line 3", "gate_timeout"),
             (
-                "[kinds.x]\nargv = [\"a\"]\non_silence = \"approve\"\ngate_timeout = \"1h\"\n",
-                "kinds.x",
+                "[kinds.x]\nargv = [\"a\"]\ngate_timeout = \"1h\"\non_silence = \"approve\"\n",
+                "line 4",
                 "cwd",
+            ),
+            ("\n[[rules]]\nthen = \"ask_first\"\n", "line 2", "`match`"),
+            ("[[rules]]\nmatch = [\"a\"]\nthen = \"ask\"\n", "line 3", "`ask_first`"),
+            ("[[rules]]\nthen = \"ask_first\"\nmatch = []\n", "line 3", "1 to 64 words"),
+            (
+                "[[rules]]\nmatch = [\"rm\"]\nthen = \"ask_first\"\n\n\
+                 [[rules]]\nthen = \"need_not_ask\"\nmatch = [\"git\", \"**\"]\n",
+                "line 7",
+                "says every word",
+            ),
+            ("[[rules]]\nthen = \"need_not_ask\"\nmatch = [\"*\"]\n", "line 3", "names a program"),
+            ("[[rules]]\nmatch = [\"./a\"]\nthen = \"need_not_ask\"\n", "line 2", "its whole path"),
+            (
+                "rules = [\n{ match = [\"a\"], then = \"ask_first\", folder = \"b\" },\n]\n",
+                "line 2",
+                "an absolute path",
             ),
             ("[kinds.x\n", "line 1", "expected"),
         ];
         for (text, line, expected) in cases {
             let error = Config::parse(text).unwrap_err();
-            assert!(error.contains(line) && error.contains(expected), "{text}: {error}");
+            let names_line = error.lines().next().is_some_and(|first| first.contains(line));
+            assert!(names_line && error.contains(expected), "{text}: {error}");
         }
     }
 }

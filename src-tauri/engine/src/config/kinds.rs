@@ -31,8 +31,8 @@ pub(crate) struct Kind {
     /// How long it waits for that.
     #[serde(default, deserialize_with = "milliseconds")]
     pub gate_timeout: Option<u64>,
-    #[serde(default)]
-    pub on_silence: OnSilence,
+    #[serde(default = "denial")]
+    pub on_silence: Spanned<OnSilence>,
     #[serde(default, deserialize_with = "milliseconds")]
     pub timeout: Option<u64>,
     #[serde(default)]
@@ -52,10 +52,9 @@ pub(crate) struct Kind {
 }
 
 /// What becomes of a task that nobody approves or denies in its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OnSilence {
-    #[default]
     Deny,
     Approve,
 }
@@ -102,6 +101,10 @@ pub enum KindError {
 
 fn nothing() -> Spanned<BTreeMap<String, u32>> {
     Spanned::new(0..0, BTreeMap::new())
+}
+
+fn denial() -> Spanned<OnSilence> {
+    Spanned::new(0..0, OnSilence::Deny)
 }
 
 impl TryFrom<Vec<String>> for Template {
@@ -151,7 +154,8 @@ fn placeholder_in(text: &str) -> Option<&str> {
 impl Kind {
     /// Returns when silence approves a task of this kind; nothing where it never does.
     pub(crate) fn silence(&self) -> Option<Silence> {
-        let after_ms = self.gate_timeout.filter(|_| self.on_silence == OnSilence::Approve)?;
+        let after_ms =
+            self.gate_timeout.filter(|_| *self.on_silence.get_ref() == OnSilence::Approve)?;
         let folder = self.cwd.clone()?;
         let argv = self.argv.words.iter().map(|word| match word {
             Word::Literal(text) if placeholder_in(text) == Some(text) => format!("{{{text}}}"),
