@@ -151,9 +151,24 @@ mod tests {
 
     #[test]
     fn without_nod_home_the_xdg_folders_are_used() {
-        let found = paths(&[("HOME", "/home/me"), ("XDG_DATA_HOME", "relative")]).unwrap();
-        assert_eq!(found.data, Path::new("/home/me/.local/share/nod"));
-        assert_eq!(found.config, Path::new("/home/me/.config/nod/config.toml"));
+        let (home, usual) = (("HOME", "/home/me"), "/home/me/.local/share/nod");
+        let usual_config = "/home/me/.config/nod/config.toml";
+        let (data, config) = (("XDG_DATA_HOME", "/d"), ("XDG_CONFIG_HOME", "/c"));
+        // A relative one means nothing, as the specification of these variables says.
+        let (no_data, no_config) = (("XDG_DATA_HOME", "d"), ("XDG_CONFIG_HOME", "c"));
+        let cases = [
+            (vec![home], usual, usual_config),
+            (vec![home, no_data, no_config], usual, usual_config),
+            (vec![home, data], "/d/nod", usual_config),
+            (vec![home, config], usual, "/c/nod/config.toml"),
+            (vec![data, config], "/d/nod", "/c/nod/config.toml"),
+        ];
+        for (variables, data, config) in cases {
+            let found = paths(&variables).unwrap();
+            assert_eq!(found.data, Path::new(data), "{variables:?}");
+            assert_eq!(found.config, Path::new(config), "{variables:?}");
+        }
+        assert_eq!(paths(&[data]), Err(PathsError::NoHome), "nowhere for the config file");
     }
 
     #[test]
