@@ -70,6 +70,25 @@ fn a_program_that_ignores_everything_is_killed() {
     running.finish(host);
 }
 
+/// As Ctrl-C reaches a build tool and its compilers: the tool waits for what they come to.
+#[test]
+fn every_process_of_the_group_hears_sigint() {
+    let script = r"
+import os, signal, subprocess, sys
+signal.signal(signal.SIGINT, lambda *_: os.write(1, b'heard\n'))
+child = subprocess.Popen(['sleep', '79'])
+os.write(1, b'ready\n')
+sys.exit(40 - child.wait())
+";
+    let (running, mut host) = Attempt::python(script).grace(20_000).start();
+    host.output(6);
+    host.send(&ToShim::Stop);
+    let finished = running.finish(host);
+    assert_eq!(finished.text(), "ready\nheard\n");
+    // The child ended by SIGINT, which its parent knows as -2.
+    assert_eq!(finished.report.exit, Some(ExitStatus::Code { code: 42 }));
+}
+
 #[test]
 fn sigterm_gets_its_chance_after_sigint() {
     let script =
