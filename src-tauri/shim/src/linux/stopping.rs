@@ -99,17 +99,23 @@ impl Stopping {
     fn interrupt(&mut self) -> Vec<String> {
         let main = self.main;
         let members = processes::in_group(main);
-        let (own, guarded): (Vec<i32>, Vec<i32>) =
-            members.iter().partition(|pid| **pid == main || !processes::is_guarded(**pid));
-        let mut found: Vec<Process> = own.into_iter().filter_map(processes::read).collect();
+        let is_spared = |pid: &i32| *pid != main && processes::is_guarded(*pid);
+        let is_shared = members.iter().any(is_spared);
+        let mut found: Vec<Process> = if is_shared {
+            // What is below a host in the group is the host's, not the task's.
+            let all = processes::descendants(main);
+            all.into_iter().filter(|process| process.group == main).collect()
+        } else {
+            members.into_iter().filter_map(processes::read).collect()
+        };
         found.retain(|process| process.alive);
         if self.typed {
             found.iter().for_each(|process| self.wake(process));
-        } else if guarded.is_empty() {
+        } else if is_shared {
+            found.iter().for_each(|process| self.send(process, Signal::INT));
+        } else {
             self.signal_group(main, Signal::INT);
             found.iter().for_each(|process| self.wake(process));
-        } else {
-            found.iter().for_each(|process| self.send(process, Signal::INT));
         }
         found.iter().take(MOST_NAMES).map(title).collect()
     }

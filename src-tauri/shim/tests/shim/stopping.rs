@@ -231,8 +231,16 @@ fn the_ladder_does_not_enter_another_shim_or_a_host() {
     std::fs::copy("/bin/sh", at("nod-desktop")).unwrap();
     let other = Attempt::of(&["sleep", "77"]);
     drop(other.command());
-    let script = "$P/nod serve & $P/nod-desktop work & $P/nod work & $P/nod-shim $OTHER & wait";
-    let attempt = Attempt::shell(script).grace(100);
+    // Started as a program starts others: what a shell puts in the background ignores SIGINT.
+    let script = r"
+import os, subprocess
+at = os.environ['P'] + '/'
+subprocess.Popen([at + 'nod-shim', os.environ['OTHER']])
+for program, word in [('nod', 'serve'), ('nod-desktop', 'work'), ('nod', 'work')]:
+    subprocess.Popen([at + program, word])
+os.wait()
+";
+    let attempt = Attempt::python(script).grace(100);
     // Each has a process below it that is not to be touched either.
     for name in ["serve", "work"] {
         std::fs::write(attempt.folder().join(name), "sleep 77; exit").unwrap();
@@ -248,6 +256,7 @@ fn the_ladder_does_not_enter_another_shim_or_a_host() {
     });
     host.send(&ToShim::Stop);
     let report = host.ended();
+    assert_eq!(report.exit, Some(ExitStatus::Signal { signal: 2 }));
     let mut left: Vec<_> = report.left.iter().map(|it| (it.name.as_str(), it.ended)).collect();
     left.sort_unstable();
     assert_eq!(left, [("nod", false), ("nod-desktop", false), ("nod-shim", false)]);
