@@ -161,6 +161,23 @@ fn a_host_of_an_older_version_is_replaced_by_the_next_command_and_nobody_notices
 }
 
 #[test]
+fn an_older_app_is_not_replaced_by_a_command_which_says_what_to_do_where_it_must() {
+    let older = json!({ "version": "0.0.9", "protocol": PROTOCOL - 1, "kind": "desktop" });
+    let mut host = TestHost::start_as(Home::new(), &older);
+    let pid = host.pid();
+    let ran = host.run(&["list"]);
+    assert_eq!(ran.code, Some(76), "{ran:?}");
+    let said = format!("the Nod app (process {pid}) is older than this `nod`: quit the app");
+    assert!(ran.err.contains(&said), "{ran:?}");
+    // One that speaks the same protocol is understood, whatever its version is.
+    assert!(processes::is_alive(pid));
+    replaced_by(&mut host, &json!({ "version": "0.0.9", "kind": "desktop" }));
+    let ran = host.run(&["list"]);
+    assert!(ran.code == Some(0) && !ran.err.contains("older"), "{ran:?}");
+    assert!(processes::is_alive(host.pid()));
+}
+
+#[test]
 fn an_asker_in_a_task_waits_out_a_host_that_does_not_speak_to_it() {
     let mut host = TestHost::start();
     let asking = host.submit("nod ask 'Deploy?' > answer");

@@ -115,9 +115,9 @@ impl Failure {
             Self::Unanswered(_) => exit::NO_ANSWER,
             Self::StartHost { .. }
             | Self::HostUnreachable { .. }
-            | Self::OlderApp { .. }
             | Self::HostSilent { .. }
             | Self::Serve(_) => exit::NO_HOST,
+            Self::OlderApp { .. } => exit::PROTOCOL,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::CLOSED_PIPE,
             Self::Output(_) => exit::STORAGE,
         }

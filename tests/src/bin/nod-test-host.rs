@@ -7,6 +7,8 @@
 //! has just been shown cannot be agreed to, as in what is shipped; `nod` is
 //! another program that counts as its command line. Where it says `lingers`, a
 //! host that is asked to end says `ending`, and does so after one line more.
+//! With `desktop` as its `kind` it is one that has a window, and says `shown`
+//! when that is to come to the front.
 #![expect(clippy::print_stdout, reason = "the replies go to the test through the pipe")]
 
 use std::io::{self, BufRead as _};
@@ -15,6 +17,7 @@ use std::thread;
 
 use anyhow::Context as _;
 use nod_core::access::{Actor, Surface};
+use nod_core::paths::Paths;
 use nod_core::protocol::{Call, HostKind};
 use nod_engine::{Arming, Host, HostOptions, Identity, Programs};
 
@@ -32,11 +35,7 @@ enum Next {
 fn main() -> anyhow::Result<()> {
     let paths = nod_client::find_paths()?;
     nod_engine::write_to(&paths);
-    let (programs, identity, arming, mut lingers) = who(std::env::args().nth(1))?;
-    let kind = HostKind::Headless;
-    let (show_window, notification_server) = (None, None);
-    let options =
-        HostOptions { paths, programs, kind, show_window, identity, notification_server, arming };
+    let (options, mut lingers) = who(paths, std::env::args().nth(1))?;
     let mut host = Host::start(options)?;
     drop(host.take_events());
     println!("ready");
@@ -67,22 +66,38 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn who(stand_in: Option<String>) -> anyhow::Result<(Programs, Identity, Arming, bool)> {
-    let (mut programs, mut identity) = (Programs::beside_this()?, Identity::default());
-    let Some(json) = stand_in else { return Ok((programs, identity, Arming::off(), false)) };
-    let older: serde_json::Value = serde_json::from_str(&json)?;
-    let number = |name: &str| older[name].as_u64().and_then(|number| u32::try_from(number).ok());
-    identity.version = older["version"].as_str().unwrap_or(&identity.version).to_owned();
+/// Returns what to start as, and whether the host lingers.
+fn who(paths: Paths, stand_in: Option<String>) -> anyhow::Result<(HostOptions, bool)> {
+    let mut options = HostOptions {
+        paths,
+        programs: Programs::beside_this()?,
+        kind: HostKind::Headless,
+        show_window: None,
+        identity: Identity::default(),
+        notification_server: None,
+        arming: Arming::off(),
+    };
+    let Some(json) = stand_in else { return Ok((options, false)) };
+    let other: serde_json::Value = serde_json::from_str(&json)?;
+    let number = |name: &str| other[name].as_u64().and_then(|number| u32::try_from(number).ok());
+    let identity = &mut options.identity;
+    identity.version = other["version"].as_str().unwrap_or(&identity.version).to_owned();
     identity.protocol = number("protocol").unwrap_or(identity.protocol);
     identity.shim_protocol = number("shim_protocol").unwrap_or(identity.shim_protocol);
-    if let Some(shim) = older["shim"].as_str() {
-        programs.shim = shim.into();
+    if let Some(shim) = other["shim"].as_str() {
+        options.programs.shim = shim.into();
     }
-    if let Some(nod) = older["nod"].as_str() {
-        programs.nod = nod.into();
+    if let Some(nod) = other["nod"].as_str() {
+        options.programs.nod = nod.into();
     }
-    let arming = if older["armed"] == true { Arming::default() } else { Arming::off() };
-    Ok((programs, identity, arming, older["lingers"] == true))
+    if other["armed"] == true {
+        options.arming = Arming::default();
+    }
+    if other["kind"] == "desktop" {
+        options.kind = HostKind::Desktop;
+        options.show_window = Some(Box::new(|| println!("shown")));
+    }
+    Ok((options, other["lingers"] == true))
 }
 
 fn what_comes(host: &Host) -> mpsc::Receiver<Next> {
