@@ -1,13 +1,16 @@
 //! One app for a data directory, and what it takes over and leaves.
 
-use std::process::Stdio;
+use std::io::{BufRead as _, BufReader, Lines};
+use std::process::{Child, ChildStdout, Stdio};
 
+use nod_core::protocol::PROTOCOL;
 use nod_core::task::StateName;
 use nod_tests::desktop::{AUTOMATED, SHIPPED, TITLE};
 use nod_tests::home::program;
 use nod_tests::{Desktop, Ran, by_name, processes, until};
+use serde_json::json;
 
-use crate::{row, touch, within};
+use crate::{card, row, touch, within};
 
 const UNTIL_THE_END: &str =
     "echo $$ > pid; echo begun; while [ ! -e end ]; do sleep 0.02; done; exit 5";
@@ -16,6 +19,80 @@ const UNTIL_THE_END: &str =
 fn headless(desktop: &Desktop) -> Vec<i32> {
     let serving = processes::with_mark("\u{0}serve");
     desktop.running("nod").into_iter().filter(|pid| serving.contains(pid)).collect()
+}
+
+/// A host of an older version and protocol in the desktop's data directory.
+struct Older {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Older {
+    fn start(desktop: &Desktop, kind: &str) -> Self {
+        let older = json!({ "version": "0.0.9", "protocol": PROTOCOL - 1, "kind": kind });
+        let mut command = desktop.command(program("nod-test-host"));
+        command.arg(older.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut host = Self { child, lines };
+        assert_eq!(host.line(), "ready");
+        host
+    }
+
+    fn line(&mut self) -> String {
+        self.lines.next().expect("the host says something").unwrap()
+    }
+}
+
+#[test]
+fn an_older_headless_host_hands_over_to_the_window_and_nobody_notices() {
+    let desktop = Desktop::start();
+    let id = desktop.submit(UNTIL_THE_END);
+    let asking = desktop.submit("nod ask 'Deploy?' > answer; echo $? > code");
+    // In a task: from outside it would put a host of its own in the place of the older one.
+    let following = desktop.submit(&format!("nod logs -f --plain {id} > followed"));
+    let request = desktop.wait_for_request(asking);
+    until("the follower", || {
+        std::fs::read(desktop.work().join("followed")).is_ok_and(|it| !it.is_empty()).then_some(())
+    });
+    let process = desktop.detail(id).attempts[0].process;
+    assert_eq!(desktop.run(&["stop"]).code, Some(0));
+    let mut older = Older::start(&desktop, "headless");
+
+    let window = desktop.open();
+    let ended = until("the end of the older host", || older.child.try_wait().unwrap());
+    assert!(ended.success(), "{ended:?}");
+    assert_eq!(headless(&desktop), [] as [i32; 0]);
+    window.click(&by_name("nav-tasks"));
+    for (task, state) in [(id, "running"), (asking, "waiting"), (following, "running")] {
+        window.wait_for_attribute(&row(task), "data-state", state);
+    }
+    window.click(&by_name("nav-inbox"));
+    assert_eq!(desktop.request(asking, request.id), request);
+    window.wait_for(&format!("{}:enabled", within(&card(&request), "approve")));
+    window.click(&within(&card(&request), "approve"));
+    assert_eq!(desktop.wait_for_end(asking).state.name(), StateName::Succeeded);
+    assert_eq!(crate::read(&desktop, "code"), "0\n");
+    assert_eq!(crate::read(&desktop, "answer").lines().count(), 1);
+    assert_eq!(desktop.detail(id).attempts[0].process, process);
+    touch(&desktop, "end");
+    assert_eq!(desktop.wait_for_end(id).state.words(), "Failed (exit 5)");
+    assert_eq!(desktop.wait_for_end(following).state.name(), StateName::Succeeded);
+    assert_eq!(crate::read(&desktop, "followed"), "begun\n");
+    for task in [id, asking, following] {
+        assert_eq!(desktop.detail(task).attempts.len(), 1);
+    }
+}
+
+#[test]
+fn a_start_at_an_older_window_brings_that_to_the_front() {
+    let desktop = Desktop::start();
+    let mut older = Older::start(&desktop, "desktop");
+    let ran = Ran::from(desktop.command(program(AUTOMATED)).output().unwrap());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("its window is in front now"), "{ran:?}");
+    assert_eq!(older.line(), "shown");
+    assert_eq!(older.child.try_wait().unwrap(), None, "it goes on");
 }
 
 #[test]
