@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nod_core::access::Actor;
 use nod_core::environment::redirecting;
 use nod_core::ids::{OperationId, TaskId};
-use nod_core::protocol::{AuditRow, AuditWhat, EventChange, KeptRule, Reply};
+use nod_core::protocol::{AuditRow, AuditWhat, KeptRule, Reply};
 use nod_core::request::{Closure, Origin, Request, Shown};
 use nod_core::rule::{Command, Rule, RuleError, RuleId, Then};
 use nod_core::task::{OutputMode, QueueReason, TaskState};
@@ -290,8 +290,7 @@ impl Dispatcher {
     }
 
     pub(super) fn note_rules(&mut self, book: RuleBook, operation: OperationId, turn: &mut Turn) {
-        let change = EventChange::Rules { loosening: book.loosening.clone() };
-        turn.event(&mut self.live, None::<TaskId>, ("rules", None), change);
+        self.tell_rules(&book, turn);
         turn.operation(&mut self.live, operation, OperationResult::Rules);
         turn.rules = Some(Posted::new(Arc::new(book)));
         turn.durable = true;

@@ -88,10 +88,15 @@ impl Dispatcher {
         self.unstored_guards.get_or_insert(known);
         let (held, loosening) = settled(&book.held, &wanted);
         (book.held, book.wanted, book.loosening) = (held, wanted, loosening);
-        let change = EventChange::Rules { loosening: book.loosening.clone() };
-        turn.event(&mut self.live, None::<TaskId>, ("rules", None), change);
+        self.tell_rules(&book, turn);
         turn.rules = Some(Posted::new(Arc::new(book)));
         self.store_guards(turn);
+    }
+
+    /// Tells that something is other with the rules than it was.
+    pub(super) fn tell_rules(&mut self, book: &RuleBook, turn: &mut Turn) {
+        let change = EventChange::Rules { loosening: book.loosening.clone() };
+        turn.event(&mut self.live, None::<TaskId>, ("rules", None), change);
     }
 
     /// Returns when the time of a rule is up.
@@ -113,6 +118,7 @@ impl Dispatcher {
             turn.audit(AuditRow { at, detail: Some(words(rule)), ..row });
             after.expired.insert(name);
         }
+        self.tell_rules(&after, turn);
         turn.rules = Some(Posted::new(Arc::new(after)));
     }
 }

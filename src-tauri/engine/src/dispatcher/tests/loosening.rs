@@ -132,9 +132,12 @@ fn a_rule_whose_time_is_up_is_in_the_audit_once_also_after_a_start() {
     let mut book = crate::guards::RuleBook::clone(&table.dispatcher.rules.book());
     book.made[0].rule.expires_at = Some(over);
     table.dispatcher.rules.set(Posted::new(Arc::new(book.clone())));
+    table.published();
     for _ in 0..3 {
         table.dispatcher.turn(vec![]);
     }
+    let told = table.published();
+    assert!(matches!(told[..], [Event { change: EventChange::Rules { .. }, .. }]), "{told:?}");
     let known = table.dispatcher.readers.lend().unwrap().expired_rules().unwrap();
     book.expired = known.into_iter().collect();
     table.dispatcher.rules.set(Posted::new(Arc::new(book)));
