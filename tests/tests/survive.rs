@@ -113,7 +113,10 @@ fn a_killed_shim_loses_its_task_and_its_processes_and_nothing_else() {
     let process = until("the process", || host.detail(lost).attempts.first()?.process);
     processes::kill_9(processes::parent(process));
     let ended = host.wait_for_end(lost);
-    assert_eq!(ended.state.name(), StateName::Lost);
+    let Some(Outcome::Lost { why }) = ended.state.outcome() else { panic!("{ended:?}") };
+    assert_eq!(why, "its shim ended without a report");
+    let shown = host.run(&["show", &lost.to_string()]);
+    assert!(shown.out.contains(why.as_str()), "{shown:?}");
     until("the sweep", || processes::with_mark("sleep\u{0}6101").is_empty().then_some(()));
     host.wait_for_state(other, StateName::Running);
     std::fs::write(host.work().join("go"), "").unwrap();
