@@ -65,6 +65,19 @@ fn search_finds_labels_commands_and_output() {
 }
 
 #[test]
+fn search_finds_what_is_in_the_last_4_kib_of_the_output_and_nothing_before() {
+    let host = TestHost::start();
+    // Put together by the shell, so that neither word is in the command.
+    let line = "printf '%s-word\\n%05000d\\n%s-word\\n%03500d\\n' early 0 within 0";
+    let id = host.submit(line);
+    host.wait_for_end(id);
+    let log = host.plain_log(id);
+    assert!(log.contains("early-word") && log.contains("within-word"), "{log}");
+    assert_eq!(listed(&host, &["--search", "within-word"]), [id.0]);
+    assert_eq!(listed(&host, &["--search", "early-word"]), [] as [i64; 0]);
+}
+
+#[test]
 fn running_again_repeats_the_task_with_its_environment() {
     let host = TestHost::start();
     let options = ["--env", "COLOUR=blue", "--label", "paint", "--no-tty"];
