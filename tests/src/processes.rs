@@ -62,6 +62,18 @@ pub fn parent(pid: i32) -> i32 {
     parent.expect("a process has a parent").parse().unwrap()
 }
 
+/// Returns when a process was started, in clock ticks since the boot.
+///
+/// # Panics
+/// When the process is gone.
+#[must_use]
+pub fn start_time(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The twenty-second field of proc_pid_stat(5); the third comes after the name.
+    let started = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19));
+    started.expect("a process has a start time").parse().unwrap()
+}
+
 /// Returns how much memory a process has to itself, with its share of what others have too, in KiB.
 ///
 /// # Panics

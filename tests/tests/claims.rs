@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nod_core::ids::TaskId;
+use nod_core::shim::Claimant;
 use nod_core::task::{Outcome, StateName};
 use nod_tests::home::program;
 use nod_tests::{Home, TestHost, processes, until};
@@ -93,40 +94,42 @@ fn a_cancel_of_what_no_shim_has_come_to_holds_when_one_comes() {
 }
 
 /// Has the files and the history say that a process was the task's, which has only its number.
-fn give_the_number_away(host: &TestHost, id: TaskId, claim: &Path, pid: i32) {
-    let mut said: serde_json::Value = serde_json::from_slice(&fs::read(claim).unwrap()).unwrap();
-    said["pid"] = pid.into();
-    fs::write(claim, said.to_string()).unwrap();
+fn give_the_number_away(host: &TestHost, id: TaskId, claim: &Path, said: &Claimant) {
+    fs::write(claim, serde_json::to_vec(said).unwrap()).unwrap();
     let history = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
     let changed = history
-        .execute("UPDATE attempts SET process = ?2 WHERE task_id = ?1", [id.0, i64::from(pid)])
+        .execute("UPDATE attempts SET process = ?2 WHERE task_id = ?1", [id.0, i64::from(said.pid)])
         .unwrap();
     assert_eq!(changed, 1);
 }
 
-#[test]
-fn a_process_that_got_the_number_of_a_task_s_is_left_alone() {
+/// Kills a task and its shim between two hosts, and gives its number to a process that has nothing
+/// to do with it: `claim` makes of the task's claim and the stranger what the next host finds.
+fn is_left_alone(seconds: [&str; 2], claim: impl Fn(Claimant, i32) -> Claimant) {
     let mut host = TestHost::start();
-    let id = host.submit("touch begun; exec sleep 6171");
+    let id = host.submit(&format!("touch begun; exec sleep {}", seconds[0]));
     host.wait_for_file("begun");
     let process = until("the process", || host.detail(id).attempts.first()?.process);
     let log = host.detail(id).log_path.unwrap();
-    let claim = Path::new(&log).with_file_name("claim");
+    let path = Path::new(&log).with_file_name("claim");
     host.kill();
     processes::kill_9(processes::parent(process));
     processes::kill_9(process);
-    until("no process of it", || processes::with_mark("sleep\u{0}6171").is_empty().then_some(()));
+    let [tasks, strangers] =
+        seconds.map(|it| move || processes::with_mark(&format!("sleep\0{it}")));
+    until("no process of it", || tasks().is_empty().then_some(()));
     // Two clocks are not compared more closely than this; no number comes round as soon.
     let seen = Instant::now();
     until("a later moment", || (seen.elapsed() > Duration::from_millis(300)).then_some(()));
     // As processes' numbers are given again, with a session and a process group of the same number.
     let mut stranger = Command::new("setsid");
     // Nothing in it is of a task; that it is of this test's home ends it with that, at the latest.
-    stranger.args(["sleep", "6172"]).env_clear().env("HOME", host.path());
+    stranger.args(["sleep", seconds[1]]).env_clear().env("HOME", host.path());
     let mut stranger = stranger.spawn().unwrap();
     let pid = stranger.id().cast_signed();
-    until("the stranger", || processes::with_mark("sleep\u{0}6172").contains(&pid).then_some(()));
-    give_the_number_away(&host, id, &claim, pid);
+    until("the stranger", || strangers().contains(&pid).then_some(()));
+    let said = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    give_the_number_away(&host, id, &path, &claim(said, pid));
     host.restart();
     let ended = host.wait_for_end(id);
     assert_eq!(ended.state.name(), StateName::Lost, "{ended:?}");
@@ -140,4 +143,19 @@ fn a_process_that_got_the_number_of_a_task_s_is_left_alone() {
     assert!(processes::is_alive(pid), "the stranger was ended");
     stranger.kill().unwrap();
     stranger.wait().unwrap();
+}
+
+#[test]
+fn a_process_that_got_the_number_of_a_task_s_is_left_alone() {
+    is_left_alone(["6171", "6172"], |said, pid| Claimant { pid, ..said });
+}
+
+/// Start times count from the boot, so that they come round with the numbers.
+#[test]
+fn a_process_that_got_number_and_start_time_of_another_boot_s_is_left_alone() {
+    is_left_alone(["6173", "6174"], |_, pid| Claimant {
+        pid,
+        start_time: processes::start_time(pid),
+        boot_id: "the one before".to_owned(),
+    });
 }

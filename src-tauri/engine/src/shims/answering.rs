@@ -266,15 +266,19 @@ mod tests {
     #[tokio::test]
     async fn a_process_that_has_the_number_of_a_shim_that_is_gone_is_not_touched() {
         let mut silent = Silent::new();
-        let claim = std::fs::read(silent.folder.path().join(CLAIM_FILE)).unwrap();
-        let mut claim: Claimant = serde_json::from_slice(&claim).unwrap();
-        claim.start_time += 1;
-        std::fs::write(silent.folder.path().join(CLAIM_FILE), serde_json::to_vec(&claim).unwrap())
-            .unwrap();
-        let (told, tell) = told();
-        let gave_up = AtomicBool::new(false);
-        silent.shim().see_to_it(Duration::from_millis(30), &gave_up, &tell).await;
-        assert!(!gave_up.load(Ordering::Relaxed) && told.lock().unwrap().is_empty());
-        assert!(silent.process.try_wait().unwrap().is_none());
+        let path = silent.folder.path().join(CLAIM_FILE);
+        let claim: Claimant = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let another_start = Claimant { start_time: claim.start_time + 1, ..claim.clone() };
+        // Start times count from the boot, so that they come round with the numbers.
+        let another_boot = Claimant { boot_id: "the one before".to_owned(), ..claim };
+        for claim in [another_start, another_boot] {
+            std::fs::write(&path, serde_json::to_vec(&claim).unwrap()).unwrap();
+            let (told, tell) = told();
+            let gave_up = AtomicBool::new(false);
+            silent.shim().see_to_it(Duration::from_millis(30), &gave_up, &tell).await;
+            assert!(!gave_up.load(Ordering::Relaxed), "{claim:?}");
+            assert_eq!(*told.lock().unwrap(), [] as [String; 0], "{claim:?}");
+            assert!(silent.process.try_wait().unwrap().is_none(), "{claim:?}");
+        }
     }
 }
