@@ -31,6 +31,10 @@ fn the_audit_of_a_task_says_who_decided_what_on_what_they_saw() {
     window.fill(&within(&card(&second), "deny-reason"), "not today");
     window.click(&within(&card(&second), "deny-confirm"));
     desktop.wait_for_end(id);
+    // All of the end is shown, and nothing above the tabs moves them any more.
+    window.wait_for_text(&by_name("detail-state"), "Succeeded");
+    window.wait_for_text(&by_name("detail"), "Peak memory");
+    window.wait_for_text(&by_name("tab-audit"), "3");
     window.click(&by_name("tab-audit"));
     window.wait_until("three rows", || window.count(&by_name("audit-row")) == 3);
     let said = window.text(&by_name("audit")).unwrap();
