@@ -97,6 +97,9 @@ fn an_answer_that_came_too_late_is_among_what_was_decided() {
     window.fill(&within(&card(&request), "deny-reason"), "今日はだめ");
     window.click(&within(&card(&request), "deny-confirm"));
     window.wait_for_attribute(&card(&request), "data-open", "false");
+    // What the answer changes above the tabs has changed.
+    window.wait_for_text(&by_name("detail-state"), "Running");
+    window.wait_for_text(&by_name("tab-audit"), "1");
     window.click(&by_name("tab-audit"));
     window.wait_for(&by_name("audit-row"));
     let shown = request.hash.as_str();
