@@ -307,6 +307,21 @@ impl Home {
         });
     }
 
+    /// Returns the notices in the outboxes, in their order: of which session, what, and whether it
+    /// is urgent.
+    ///
+    /// # Panics
+    /// When the history cannot be read.
+    #[must_use]
+    #[track_caller]
+    pub fn notices(&self) -> Vec<(Option<String>, String, bool)> {
+        let history = rusqlite::Connection::open(self.data().join("nod.db")).unwrap();
+        let sql = "SELECT session, content, urgent FROM notices ORDER BY id";
+        let mut rows = history.prepare(sql).unwrap();
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
     /// Returns what the audit says of a task, newest first.
     #[must_use]
     #[track_caller]

@@ -418,12 +418,11 @@ fn of_ten_thousand_times_the_same_question_few_cards_are_made_and_each_that_asks
             assert_eq!(host.wait_for_end(other).state.name(), StateName::Succeeded);
         }
         // Whoever was not refused is on a card, and hears what becomes of it.
-        while !asking.iter().all(thread::ScopedJoinHandle::is_finished) {
-            let open = host.detail(id).requests.into_iter().find(Request::is_open);
-            if let Some(request) = open {
-                host.answer(&request, Answer::Approve);
-            }
-        }
+        until("each that asks to be told", || {
+            let open = host.detail(id).requests.into_iter().filter(Request::is_open);
+            open.for_each(|request| drop(host.answer(&request, Answer::Approve)));
+            asking.iter().all(thread::ScopedJoinHandle::is_finished).then_some(())
+        });
         let asked: u64 = asking.into_iter().map(|one| one.join().unwrap()).sum();
         let cards = host.detail(id).requests;
         let on_cards: u64 = cards.iter().map(|card| 1 + card.also_asked_by.len() as u64).sum();

@@ -81,11 +81,6 @@ fn each_wait_to_be_typed_into_is_one_notice_for_the_session_also_after_a_host_di
     until("the second", || prompt(&host).filter(|line| line.contains("Continue?")));
     fs::write(host.work().join("go"), "").unwrap();
     host.wait_for_end(id);
-    let database = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
-    let mut rows =
-        database.prepare("SELECT session, content, urgent FROM notices ORDER BY id").unwrap();
-    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
-    let rows: Vec<(String, String, bool)> = rows.map(Result::unwrap).collect();
-    let notice = |line: &str| ("s".to_owned(), format!("needs input: {line}"), true);
-    assert_eq!(rows, [notice("Overwrite? (y/n)"), notice("Continue?")]);
+    let notice = |line: &str| (Some("s".to_owned()), format!("needs input: {line}"), true);
+    assert_eq!(host.notices(), [notice("Overwrite? (y/n)"), notice("Continue?")]);
 }

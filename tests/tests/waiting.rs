@@ -203,12 +203,9 @@ fn what_a_task_tells_is_in_the_outbox_of_its_session() {
     let host = TestHost::start();
     let id = host.submit_with(&["--session", "s"], &["nod tell halfway; nod tell 'now!' --urgent"]);
     host.wait_for_end(id);
-    let database = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
-    let mut statement =
-        database.prepare("SELECT session, content, urgent FROM notices ORDER BY id").unwrap();
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
-    let rows: Vec<(String, String, bool)> = rows.map(Result::unwrap).collect();
-    assert_eq!(rows, [("s".into(), "halfway".into(), false), ("s".into(), "now!".into(), true)]);
+    let session = Some("s".to_owned());
+    let told = [(session.clone(), "halfway".into(), false), (session, "now!".into(), true)];
+    assert_eq!(host.notices(), told);
 }
 
 #[test]

@@ -96,9 +96,10 @@ fn the_bar_of_every_program_is_at_its_end_when_the_program_says_so_and_not_befor
             let before_it = percents(&bar(&bytes[..at], size));
             assert_eq!(before_it.last(), Some(&before), "{name} in pieces of {size}");
             // By the second end of a line: the first may have two signs, or only draw the line anew.
-            let rest = bytes.iter().enumerate().skip(at + done.len());
-            let mut ends = rest.filter(|(_, sign)| b"\r\n".contains(sign)).map(|(end, _)| end + 1);
-            let end = ends.nth(1).unwrap_or(bytes.len());
+            let said = at + done.len();
+            let rest = bytes[said..].iter().enumerate();
+            let mut ends = rest.filter(|(_, sign)| b"\r\n".contains(sign));
+            let end = ends.nth(1).map_or(bytes.len(), |(end, _)| said + end + 1);
             let after_it = percents(&bar(&bytes[..end], size));
             assert_eq!(after_it.last(), Some(&DONE), "{name} in pieces of {size}");
         }

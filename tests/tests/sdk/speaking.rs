@@ -77,12 +77,7 @@ fn what_a_task_tells_is_in_the_outbox_of_its_session() {
     let host = TestHost::start();
     let id = submit(&host, r#"nod_task.notify_agent("halfway"); nod_task.notify_agent("!", True)"#);
     ends_well(&host, id);
-    let database = rusqlite::Connection::open(host.data().join("nod.db")).unwrap();
-    let mut rows =
-        database.prepare("SELECT content, urgent FROM notices ORDER BY id LIMIT 2").unwrap();
-    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-    let rows: Vec<(String, bool)> = rows.map(Result::unwrap).collect();
-    assert_eq!(rows, [("halfway".into(), false), ("!".into(), true)]);
+    assert_eq!(host.notices(), [(None, "halfway".into(), false), (None, "!".into(), true)]);
 }
 
 #[test]
